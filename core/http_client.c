@@ -231,12 +231,14 @@ static int on_headers_complete(llhttp_t *p)
 	struct client_conn *o = of_parser(p);
 	struct http_call *call = o->call;
 
-	if (p->status_code == 101 || http_head_seal(&call->head) < 0)
-		return -1; /* We never ask for an upgrade. */
+	/* We never ask for an upgrade. */
+	if (p->status_code < 100 || p->status_code == 101 ||
+	    http_head_seal(&call->head) < 0)
+		return -1;
 	p->upgrade = 0;
 	call->interim = p->status_code < 200;
 	if (call->interim)
-		return 0;
+		return 1; /* It has no content, whatever it says. */
 	call->status = p->status_code;
 	if (call->ops->head != NULL)
 		call->ops->head(call, call->status, call->arg);

@@ -129,6 +129,7 @@ static int on_field(struct sse_reader *s, const char *name, const char *value,
 static int on_line(char *line, size_t len, void *arg)
 {
 	struct sse_reader *s = arg;
+	size_t name_len;
 	char *colon, *value;
 
 	if (!s->begun && len >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) {
@@ -144,6 +145,9 @@ static int on_line(char *line, size_t len, void *arg)
 	}
 
 	colon = memchr(line, ':', len);
+	name_len = colon ? (size_t)(colon - line) : len;
+	if (strlen(line) < name_len)
+		return 0; /* No field that we know has a NUL in its name. */
 	if (colon == NULL)
 		return on_field(s, line, "", 0);
 	*colon = '\0';

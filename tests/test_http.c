@@ -1067,16 +1067,50 @@ static struct answer answered_by(const char *text)
 	return a;
 }
 
-TEST(answers_end_in_every_legal_way)
+/* Leave the path to servers that the case plays itself. */
+static void start_without_server(void)
 {
-	struct answer a;
-
 	start();
 	http_server_close(app.server, NULL, NULL);
 	app.server = NULL;
 	uv_run(&loop, UV_RUN_DEFAULT);
 	unlink(path);
+}
 
+TEST(interim_answers_have_no_content)
+{
+	struct answer a;
+
+	start_without_server();
+	a = answered_by("HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n"
+			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+	EQ(a.r, 0);
+	STR_EQ(a.text, "ok");
+	a = answered_by("HTTP/1.1 100 Go\r\nTransfer-Encoding: chunked\r\n\r\n"
+			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+	EQ(a.r, 0);
+	STR_EQ(a.text, "ok");
+	finish();
+}
+
+TEST(an_answer_has_a_status_from_100)
+{
+	struct answer a;
+
+	start_without_server();
+	a = answered_by("HTTP/1.1 0 02\r\nx: y\r\n\r\nhi");
+	EQ(a.r, -EPROTO);
+	STR_EQ(a.text, "");
+	a = answered_by("HTTP/1.1 099 No\r\n\r\nhi");
+	EQ(a.r, -EPROTO);
+	finish();
+}
+
+TEST(answers_end_in_every_legal_way)
+{
+	struct answer a;
+
+	start_without_server();
 	a = answered_by("HTTP/1.1 200 OK\r\n\r\nuntil the end");
 	EQ(a.r, 0);
 	STR_EQ(a.text, "until the end");
@@ -1128,4 +1162,6 @@ TESTS(CASE(answers_whole), CASE(answers_errors), CASE(head_has_no_body),
       CASE(nothing_is_injected_into_a_request),
       CASE(tcp_serves_only_the_loopback_names),
       CASE(a_refused_tcp_connection_ends_the_call),
+      CASE(interim_answers_have_no_content),
+      CASE(an_answer_has_a_status_from_100),
       CASE(answers_end_in_every_legal_way))

@@ -92,6 +92,18 @@ TEST(an_empty_id_resets_it)
 	reads("id: 9\ndata: a\n\nid\ndata: b\n\n", "9|message|a;|message|b;");
 }
 
+TEST(a_field_with_a_nul_in_its_name_is_passed_over)
+{
+	char stream[] = "data\0x: no\ndata\0\ndata: yes\n\n";
+	struct sse_reader s;
+	struct seen seen = {0};
+
+	sse_reader_init(&s, on_event, &seen);
+	EQ(sse_reader_feed(&s, stream, sizeof(stream) - 1), 0);
+	sse_reader_done(&s);
+	STR_EQ(seen.text, "-|message|yes;");
+}
+
 TEST(an_endless_event_is_refused)
 {
 	enum { PIECE = 1 << 20 };
@@ -116,4 +128,6 @@ TESTS(CASE(what_is_written_is_read), CASE(any_split_gives_the_same_events),
       CASE(events_without_data_are_not_delivered),
       CASE(an_empty_event_name_means_message),
       CASE(only_one_space_is_dropped_and_unknown_fields_are_passed_over),
-      CASE(an_empty_id_resets_it), CASE(an_endless_event_is_refused))
+      CASE(an_empty_id_resets_it),
+      CASE(a_field_with_a_nul_in_its_name_is_passed_over),
+      CASE(an_endless_event_is_refused))
