@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * preamble.c - What a fresh agent is told of the conversation so far
+ *
+ * Turns are folded one by one, newest first, each to plain text, until the next
+ * one would not fit.  A turn is read by the range of its seqs, so the cost
+ * follows the budget and not the length of the log.  Turns of a range that a
+ * restore has abandoned never happened, as far as the agent is concerned.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/messages.h"
+#include "core/utf8.h"
+
+#define HEAD_MAX  320 /* Bytes kept for the first line. */
+#define TITLE_MAX 256 /* Bytes of one tool call's line. */
+#define CUT_MARK  "\n[... cut ...]\n"
+
+#define TURNS_SQL                                                          \
+	"SELECT id, state, first_seq, last_seq FROM turn t "               \
+	"WHERE session_id=?1 AND ended_ms IS NOT NULL "                    \
+	"AND first_seq IS NOT NULL AND last_seq IS NOT NULL "              \
+	"AND NOT EXISTS (SELECT 1 FROM abandoned a WHERE a.session_id=?1 " \
+	"AND t.first_seq BETWEEN a.from_seq AND a.to_seq) ORDER BY n DESC "
+
+static void put(struct jw *w, const char *s)
+{
+	jw_lit(w, s, strlen(s));
+}
+
+static void put_string(struct jw *w, struct jv v)
+{
+	size_t len;
+	autofree char *s = jv_strdup(v, &len);
+
+	if (s != NULL)
+		jw_lit(w, s, len);
+}
+
+/* "[tool: Edit main.c (completed)]" */
+static void put_tool(struct jw *w, struct jv part)
+{
+	char title[TITLE_MAX], status[32];
+
+	if (jv_strcpy(jv_get(part, "title"), title, sizeof(title)) < 0)
+		snprintf(title, sizeof(title), "call");
+	if (jv_strcpy(jv_get(part, "status"), status, sizeof(status)) < 0)
+		snprintf(status, sizeof(status), "pending");
+	put(w, "\n[tool: ");
+	put(w, title);
+	put(w, " (");
+	put(w, status);
+	put(w, ")]\n");
+}
+
+static void put_part(struct jw *w, struct jv part)
+{
+	struct jv type = jv_get(part, "type");
+
+	if (jv_eq(type, "text")) {
+		put_string(w, jv_get(part, "text"));
+	} else if (jv_eq(type, "tool_call")) {
+		put_tool(w, part);
+	} else if (jv_eq(type, "resource_link")) {
+		put(w, "[link: ");
+		put_string(w, jv_get(part, "uri"));
+		put(w, "]");
+	} else if (jv_eq(type, "image") || jv_eq(type, "audio") ||
+		   jv_eq(type, "resource")) {
+		put(w, "[");
+		put_string(w, type);
+		put(w, "]");
+	}
+}
+
+static void put_message(struct jw *w, struct jv message)
+{
+	struct jv parts = jv_get(message, "parts");
+	bool user = jv_eq(jv_get(message, "role"), "user");
+
+	put(w, user ? "\nUser: " : "\nAssistant: ");
+	for (struct jv p = jv_first(parts); jv_has(p); p = jv_next(parts, p))
+		put_part(w, p);
+	put(w, "\n");
+}
+
+/* One turn as text into @w. */
+static int put_turn(struct reader *r, const char *session, struct jv turn,
+		    struct jw *w, struct err *e)
+{
+	autojson struct json j = {0};
+	autojw struct jw messages = {0};
+	char id[ID_MAX], state[16];
+	struct messages_query q = {
+		.session = session,
+		.turn = id,
+		.since = jv_int(jv_get(turn, "first_seq"), 1) - 1,
+		.to_seq = jv_int(jv_get(turn, "last_seq"), 0),
+	};
+	struct jv root;
+	int n;
+
+	if (jv_strcpy(jv_get(turn, "id"), id, sizeof(id)) < 0 ||
+	    jv_strcpy(jv_get(turn, "state"), state, sizeof(state)) < 0)
+		return 0;
+	jw_arr(&messages);
+	n = messages_write(r, &q, &messages, e);
+	jw_arr_end(&messages);
+	if (n < 0)
+		return n;
+	n = json_parse(&j, messages.buf, messages.len, e);
+	if (n < 0)
+		return n;
+	root = json_root(&j);
+	for (struct jv m = jv_first(root); jv_has(m); m = jv_next(root, m))
+		put_message(w, m);
+	if (strcmp(state, "completed") != 0) {
+		put(w, "[this turn was ");
+		put(w,
+		    strcmp(state, "failed") == 0 ? "ended by an error" : state);
+		put(w, "]\n");
+	}
+	return w->failed ? err_set(e, -ENOMEM, "preamble: out of memory") : 0;
+}
+
+/* --- fitting ------------------------------------------------------------ */
+
+struct preamble {
+	char **texts; /* Newest first. */
+	size_t n, n_total, bytes;
+};
+
+static void preamble_done(struct preamble *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		free(p->texts[i]);
+	free(p->texts);
+}
+
+/* Keep the head and the tail of a text; cuts between characters. */
+static void cut(char *s, size_t len, size_t max)
+{
+	size_t mark = strlen(CUT_MARK);
+	size_t head = (max - mark) / 2;
+	size_t tail = len - (max - mark - head);
+
+	while (head > 0 && utf8_is_tail((unsigned char)s[head]))
+		head--;
+	while (tail < len && utf8_is_tail((unsigned char)s[tail]))
+		tail++;
+	memcpy(s + head, CUT_MARK, mark);
+	memmove(s + head + mark, s + tail, len - tail + 1);
+}
+
+/* Return: 1 when the turn was taken, 0 when there is no room for it. */
+static int take_turn(struct preamble *p, struct jw *text, size_t room)
+{
+	size_t len;
+	char *s = jw_take(text, &len);
+
+	if (s == NULL)
+		return -ENOMEM;
+	/* A text may hold U+0000; an agent's prompt had better not. */
+	for (size_t i = 0; i < len; i++)
+		if (s[i] == '\0')
+			s[i] = ' ';
+	if (len > room - p->bytes) {
+		if (p->n > 0) {
+			free(s);
+			return 0;
+		}
+		cut(s, len, room);
+	}
+	p->bytes += strlen(s);
+	p->texts[p->n++] = s;
+	return 1;
+}
+
+static int take_turns(struct preamble *p, struct reader *r, const char *session,
+		      struct jv turns, size_t room, struct err *e)
+{
+	p->n_total = jv_count(turns);
+	p->texts = calloc(p->n_total, sizeof(*p->texts));
+	if (p->texts == NULL)
+		return err_set(e, -ENOMEM, "preamble: out of memory");
+	for (struct jv t = jv_first(turns); jv_has(t); t = jv_next(turns, t)) {
+		autojw struct jw text = {0};
+		int n = put_turn(r, session, t, &text, e);
+
+		if (n < 0)
+			return n;
+		n = take_turn(p, &text, room);
+		if (n < 0)
+			return err_set(e, n, "preamble: out of memory");
+		if (n == 0)
+			break;
+	}
+	return 0;
+}
+
+static char *join(const struct preamble *p)
+{
+	struct jw w = {0};
+	char head[HEAD_MAX];
+	size_t left_out = p->n_total - p->n;
+
+	snprintf(head, sizeof(head),
+		 "This session was started again. What follows is the record "
+		 "of its conversation so far, for your memory; do not answer "
+		 "it again. %zu earlier turn%s left out.\n",
+		 left_out, left_out == 1 ? " was" : "s were");
+	put(&w, head);
+	for (size_t i = p->n; i-- > 0;)
+		put(&w, p->texts[i]);
+	return jw_take(&w, NULL);
+}
+
+int messages_preamble(struct reader *r, const char *session, size_t budget,
+		      char **out, struct err *e)
+{
+	const char *args[] = {session, NULL};
+	autojson struct json j = {0};
+	autojw struct jw rows = {0};
+	struct preamble p = {0};
+	char *text = NULL;
+	int n;
+
+	if (budget < MESSAGES_PREAMBLE_MIN)
+		budget = MESSAGES_PREAMBLE_MIN;
+	jw_arr(&rows);
+	n = reader_rows(r, TURNS_SQL, args, &rows, e);
+	jw_arr_end(&rows);
+	if (n < 0)
+		return n;
+	if (n == 0) {
+		*out = NULL;
+		return 0;
+	}
+	n = json_parse(&j, rows.buf, rows.len, e);
+	if (n == 0)
+		n = take_turns(&p, r, session, json_root(&j), budget - HEAD_MAX,
+			       e);
+	if (n == 0)
+		text = join(&p);
+	preamble_done(&p);
+	if (n < 0)
+		return n;
+	if (text == NULL)
+		return err_set(e, -ENOMEM, "preamble: out of memory");
+	*out = text;
+	return 0;
+}

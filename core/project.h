@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * project.h - The rows that follow from an event
+ *
+ * session, turn, request, diff, artifact, abandoned and (on the host) mirror
+ * are functions of the log.  project_event() is called for each stored event,
+ * in order, in the event's transaction.  What it reads of `data`:
+ *
+ *   session.created   vm agent cwd env_names config create_hash (hex) title
+ *                     tags parent root expires_ms resolved: a new row, state
+ *                     starting; agent_info.resolved
+ *   session.state     from to reason wait_kind suspended_from: the only event
+ *                     that changes session.state; to running or waiting also
+ *                     sets the open turn's state; to starting clears closed_ms
+ *   session.ready     acp_session_id agent_info capabilities features
+ *   session.config    title tags ttl_ms (expires_ms = ts + ttl_ms, 0: never);
+ *                     data is merged into config (RFC 7396: null removes)
+ *   session.error, turn.failed   {code,message,..}: last_error (turn.failed:
+ *                     data.error); turn.completed clears it
+ *   session.forked    from at vm title: forked_from, forked_seq, own root, no
+ *                     parent; usage is emptied, open requests are cancelled
+ *   session.imported  vm
+ *   session.closed, session.expired: closed_ms   session.archived/unarchived
+ *   session.rewound   abandoned:[a,b] snapshot: turns and requests begun in
+ *                     that range end
+ *   turn.started      n first_seq idem_key idem_hash (hex); ctx.input
+ *   turn.completed    stop_reason usage; turn.failed error; turn.cancelled,
+ *                     turn.interrupted reason: end of the turn row and of its
+ *                     open requests; usage adds up in session.usage.  Without
+ *                     such an open turn the event changes nothing
+ *   permission.requested, elicitation.requested, tool.requested
+ *                     ctx.req ctx.tool, deadline_ms; data is the body
+ *   *.resolved        ctx.req outcome by: state cancelled (outcome), expired
+ *                     (by timeout) or answered; the first one counts
+ *   input.message, turn.completed   the text, cut: mirror.preview
+ *   turn.diff         files[{path,kind,old,new,patch}]
+ *   artifact.created  id name path media_type size sha256 (hex)
+ *   memory.set, summary.created   as their tables
+ *
+ * Members that are missing or of a wrong type leave their column as it is: an
+ * event of a newer writer never stops the mirror.
+ */
+#ifndef CORE_PROJECT_H
+#define CORE_PROJECT_H
+
+#include "core/db.h"
+#include "core/event.h"
+
+/* Follow one event.  @c: statements of the writer's connection.  @session_n:
+ * local key of the session; 0 for session.created, which makes the row.  @host:
+ * also keep the mirror row (pending, preview).
+ * Return: 0; -EINVAL or -EEXIST when the schema refuses what the event says. */
+int project_event(struct db_cache *c, const struct event *ev, int64_t session_n,
+		  bool host, struct err *e);
+
+#endif

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * schema.c - The SQL of core/schema/, as text in the program
+ *
+ * The assembler puts the files in as they are, so that the schema can be read,
+ * diffed and tried with sqlite3(1).  Paths are from the root of the source.
+ */
+#include "core/schema.h"
+
+#define EMBED(symbol, file)                                  \
+	__asm__(".pushsection .rodata\n"                     \
+		".globl " #symbol "\n.hidden " #symbol "\n"  \
+		".type " #symbol ", @object\n" #symbol ":\n" \
+		".incbin \"" file "\"\n.byte 0\n"            \
+		".size " #symbol ", . - " #symbol "\n.popsection\n")
+
+EMBED(schema_core, "core/schema/core.sql");
+EMBED(schema_guest, "core/schema/guest.sql");
+EMBED(schema_host, "core/schema/host.sql");

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store.h - The event log of many sessions in one SQLite file, and its writer
+ *
+ * All writes go through one thread, which commits whatever has queued while the
+ * last commit ran (natural batching, no timer), with synchronous=FULL.  What a
+ * callback reports as stored is on disk.
+ *
+ * Invariants (kept by triggers, too):
+ *   - A session's events are numbered 1, 2, 3... without gaps or repeats.
+ *   - An event, once stored, is never changed.
+ *   - The rows of session, turn, request... follow from the events alone and
+ *     change in the same transaction (project.h).  So the host's mirror and an
+ *     import have the same rows as the guest without being told.
+ *
+ * The door has five calls: store_append(), store_claim(), store_subscribe()
+ * here, reader_events() and reader_sessions() in reader.h.  Another engine
+ * would have to offer these five.
+ *
+ * When the disk is full a commit fails, its jobs are told -ENOSPC, and a
+ * ballast file of STORE_BALLAST_... bytes beside the database is given up so that
+ * the few events that say so still find room; it is filled again when a later
+ * commit shows that there is space.
+ */
+#ifndef CORE_STORE_H
+#define CORE_STORE_H
+
+#include <sys/queue.h>
+#include <uv.h>
+
+#include "core/event.h"
+
+#define STORE_BALLAST_GUEST (1u << 20)
+/* Also for what guests hold back when the host is full: 8 MiB of events each, as
+ * rows.  See mirror.c. */
+#define STORE_BALLAST_HOST  (16u << 20)
+#define STORE_PURGE_WAIT_MS 200
+
+struct sqlite3;
+struct store; /* Opaque. */
+
+enum store_role { STORE_GUEST, STORE_HOST };
+
+/* Open, creating or migrating as needed, and start the writer thread.
+ * @loop: where callbacks run.  Missing folders are not made.
+ * Return: 0; -EUCLEAN not our database; -EBUSY; -EROFS; -ENOSPC... */
+int store_open(uv_loop_t *loop, const char *path, enum store_role role,
+	       struct store **out, struct err *e);
+/* Write what is queued, stop the thread, close.  Blocks for the last commit.
+ * Callbacks of queued jobs run during this call, and what they submit is
+ * written, too.  The store's loop handle then closes on the loop.  NULL is
+ * allowed. */
+void store_close(struct store *s);
+
+/*
+ * A job: work for the writer thread inside the next transaction, under a
+ * savepoint of its own.  The base of appends and of the host's catalog writes.
+ * Owned by the caller, in place until done() was called.
+ */
+struct store_job {
+	/* On the writer thread.  A negative result undoes this job alone.  May
+	 * be called twice: when a job that shares its transaction fails, all of
+	 * them are undone and run again. */
+	int (*run)(struct sqlite3 *db, struct store_job *j, struct err *e);
+	/* On the loop, after the commit or the failure (e->code < 0).  Jobs are
+	 * done in the order they were submitted. */
+	void (*done)(struct store_job *j, const struct err *e);
+	/* Private. */
+	STAILQ_ENTRY(store_job) link;
+	struct err err;
+	size_t bytes;
+};
+/* Queue it.  Like all calls here: on the loop's thread.  The store keeps the
+ * loop alive while jobs are under way, and not otherwise. */
+void store_submit(struct store *s, struct store_job *j);
+
+/* Events of one session, in order. */
+struct store_batch {
+	struct store_job job; /* Private; set by store_append(). */
+	struct store *store;  /* Private. */
+	char session[ID_MAX];
+	struct event_list events; /* Freed with event_list_free() by owner. */
+	/*
+	 * On the loop, after subscribers were told.  @acked: highest seq stored
+	 * of this session; negative: nothing of the batch was stored.
+	 *   -FAULT_BAD_FRAME      seq gap: e->data has "last_seq"; or an event
+	 *                         that the schema refuses
+	 *   -FAULT_CHAIN_DIVERGED an event that was stored before differs
+	 *   -FAULT_STALE_EPOCH    older epoch than the session's
+	 *   -FAULT_SESSION_NOT_FOUND, -FAULT_ALREADY_EXISTS (seq 1 twice with
+	 *   other content), -ENOSPC, -FAULT_STORE_ERROR...
+	 */
+	void (*done)(struct store_batch *b, int64_t acked, const struct err *e);
+	void *arg;
+	bool fresh_only; /* In: an event stored before is an error (-EEXIST)
+			  * instead of being compared and dropped. */
+	/* Private. */
+	int64_t acked;
+	size_t n_stored_before; /* At the head of events. */
+};
+/* Append.  Events up to the session's last_seq are compared by chain hash and,
+ * once the rest is stored, dropped from the list (and freed).  The first event
+ * of an unknown session must be session.created, seq 1. */
+void store_append(struct store *s, struct store_batch *b);
+
+/* Become the writer of a session: sets its epoch to @epoch if that is higher,
+ * else -FAULT_STALE_EPOCH.  Asynchronous like all writes; @done on the loop.
+ * Return: 0; -FAULT_INVALID_ID or -ENOMEM, and then @done is not called. */
+int store_claim(struct store *s, const char *session, int64_t epoch,
+		void (*done)(int64_t epoch, const struct err *e, void *arg),
+		void *arg);
+
+/* Tell @cb, on the loop, of each batch's newly stored events (in order, before
+ * the batch's done).  One subscriber; the host fans out from there. */
+void store_subscribe(struct store *s,
+		     void (*cb)(const struct store_batch *b, void *arg),
+		     void *arg);
+
+/* Bytes of events queued and not yet committed: for back-pressure. */
+size_t store_queued(const struct store *s);
+
+/* Remove every trace of a session: its rows in all tables of the role, zeroed
+ * on disk (secure_delete), the write-ahead log truncated.  @done gets
+ * -FAULT_SESSION_NOT_FOUND when it is unknown.  Should another process be
+ * reading for longer than STORE_PURGE_WAIT_MS, @done is told of success before
+ * the log is truncated; that follows as soon as the reader is gone.
+ * Return: as store_claim(). */
+int store_purge(struct store *s, const char *session,
+		void (*done)(const struct err *e, void *arg), void *arg);
+
+#endif
