@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proc.h - One child process, its pipes, and its end
+ *
+ * A proc starts a program behind a session init of its own, so that one kill
+ * ends all it ever started, and reports what it writes line by line.  At last
+ * it reports exactly one exit, after the last line of both pipes, and is gone.
+ * No event fires before proc_spawn() returned or from inside a call of ours.
+ *
+ * The program that uses this ignores SIGPIPE, and its main() hands over to
+ * session_init_main() when argv[1] is "session-init".
+ */
+#ifndef GUEST_PROC_H
+#define GUEST_PROC_H
+
+#include <uv.h>
+
+#include "core/err.h"
+
+#define PROC_LINE_MAX	  (16u << 20) /* Line of stdout, unless spec says so. */
+#define PROC_ERR_LINE_MAX (64u << 10) /* Longer stderr lines come in pieces. */
+#define PROC_STDIN_MAX	  (96u << 20) /* Bytes waiting to be read by it. */
+
+struct proc; /* Opaque. */
+
+enum proc_user {
+	PROC_USER_AGENT, /* Uid 1000 with no capability, whatever the map. */
+	PROC_USER_SAME,	 /* As we are: uid 0 of the VM. */
+};
+
+enum proc_stdout {
+	PROC_STDOUT_LINES,
+	PROC_STDOUT_BYTES,
+	PROC_STDOUT_NONE, /* /dev/null */
+};
+
+/* What to run.  Nothing is inherited: env and cwd are what the child gets. */
+struct proc_spec {
+	/* NULL-terminated.  argv[0] without a slash is looked up in the PATH
+	 * of @env. */
+	const char *const *argv;
+	const char *const *env; /* NULL-terminated "NAME=value"s, or NULL. */
+	const char *cwd;	/* Entered as the child's user. */
+	bool isolate;		/* Own PID and mount namespaces, fresh /proc. */
+	const char *const *hide; /* NULL-terminated paths the child must not see
+				  * into, or NULL; isolate only. */
+	enum proc_user user;	 /* isolate only; else as we are. */
+	bool want_stdin;	 /* Else /dev/null. */
+	enum proc_stdout out;
+	bool merge_stderr; /* stderr goes where stdout goes. */
+	size_t line_max;   /* Longest stdout line; 0: PROC_LINE_MAX. */
+	const char *init;  /* Program with the session init in it; NULL:
+			       * this one. */
+};
+
+/* Where starting the program failed. */
+enum proc_step {
+	PROC_STEP_NONE,
+	PROC_STEP_INIT,	 /* Starting the session init. */
+	PROC_STEP_MOUNT, /* Its mounts. */
+	PROC_STEP_FORK,
+	PROC_STEP_USER, /* Giving up privileges. */
+	PROC_STEP_CWD,
+	PROC_STEP_EXEC,
+};
+
+/* How it ended. */
+struct proc_end {
+	int code;   /* Exit code when signal == 0. */
+	int signal; /* What killed it, or 0. */
+	/* PROC_STEP_NONE when the program ran.  Else it never did, and err has
+	 * the negative errno of that step and the reason in words. */
+	enum proc_step failed;
+	struct err err;
+};
+
+/* Events.  Each may be NULL when it is not wanted.  Lines come without their
+ * newline, NUL-terminated, and may be changed by the callee; all text is valid
+ * during the call only, and is any bytes. */
+struct proc_events {
+	/* The program runs; proc_pid() is known. */
+	void (*started)(struct proc *p, void *arg);
+	/* A whole line of stdout; what follows the last newline is dropped. */
+	void (*line)(struct proc *p, char *line, size_t len, void *arg);
+	void (*bytes)(struct proc *p, const char *data, size_t n, void *arg);
+	/* stdout is at its end, by the child's doing; it may go on without. */
+	void (*out_ended)(struct proc *p, void *arg);
+	/* A line of stderr, or a piece of one longer than PROC_ERR_LINE_MAX. */
+	void (*err_line)(struct proc *p, char *line, size_t len, void *arg);
+	/* A stdout line outgrew the limit.  stdout was closed; the child still
+	 * runs and should be killed. */
+	void (*overlong)(struct proc *p, void *arg);
+	/* proc_queued() has come back to 0. */
+	void (*drained)(struct proc *p, void *arg);
+	/* The end.  All it started is gone (isolate).  The proc is freed when
+	 * this returns. */
+	void (*exit)(struct proc *p, const struct proc_end *end, void *arg);
+};
+
+/**
+ * proc_spawn() - Start a program
+ * @loop: Loop on which the events fire
+ * @spec: What to run; may be released after the call
+ * @ev:   Events; must outlive the proc
+ * @arg:  Passed to each event
+ * @out:  Set on success; valid until the exit event has returned
+ * @e:    Set on failure
+ *
+ * A program or a cwd that is missing is not found out here but by the exit
+ * event, with end->failed set.
+ *
+ * Return: 0 or a negative errno when there is no memory, descriptor, process or
+ * namespace to be had; then @loop must run once more before it is closed.
+ */
+int proc_spawn(uv_loop_t *loop, const struct proc_spec *spec,
+	       const struct proc_events *ev, void *arg, struct proc **out,
+	       struct err *e);
+
+/* The program's pid as seen from here; 0 until started. */
+pid_t proc_pid(const struct proc *p);
+
+/**
+ * proc_write() - Queue bytes for the child's stdin; they are copied
+ *
+ * Return: 0; -EPIPE when stdin is closed, by either side; -ENOBUFS when more
+ * than PROC_STDIN_MAX would wait; -ENOMEM.  On failure nothing was queued.
+ */
+int proc_write(struct proc *p, const char *data, size_t n);
+
+/* Bytes written to it which the pipe has not taken yet. */
+size_t proc_queued(const struct proc *p);
+
+/* Close stdin once all that was queued is written. */
+void proc_close_stdin(struct proc *p);
+
+/* Stop and start reading stdout and stderr.  Lines that were read together with
+ * the one whose event calls proc_pause() still come: at most one read.  The exit
+ * event waits for what is left to be read, so for proc_resume(). */
+void proc_pause(struct proc *p);
+void proc_resume(struct proc *p);
+
+/* Signal the program alone.  Harmless after its end; before its start it waits
+ * for it. */
+void proc_kill(struct proc *p, int signal);
+
+/* Kill the program and all it ever started.  Without isolate: the program and
+ * its process group.  The exit event follows. */
+void proc_kill_all(struct proc *p);
+
+/* proc_kill_all(), and no event of it any more: p is not valid after this. */
+void proc_abandon(struct proc *p);
+
+#endif

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * session_init.c - Process 1 of a session: fences, starts, reaps, ends
+ *
+ *	init     hides the daemon's folders, mounts /proc, forks
+ *	program  gives up privileges, enters cwd, executes
+ *	init     buries orphans and passes signals on until the program ends,
+ *	         reports how, and exits: the kernel then kills every process
+ *	         left in the namespace, whatever it did to get away
+ *
+ * Each step that fails is reported with its errno by whoever took it, and ends
+ * that process.  The init stays uid 0 and is not dumpable, so the program, even
+ * when both have one uid outside the VM, can neither trace it nor read what it
+ * holds.  Signals are never handled, only waited for: a process 1 is not killed
+ * by its own descendants, and all it blocks is kept for it.
+ *
+ * Without namespaces (tests outside a VM) the program and its process group are
+ * killed at the end; what left the group gets away.
+ */
+#include "guest/session_init.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "guest/proc.h"
+
+#define HIDDEN_LAYERS_MAX 16 /* Mounts taken away, one on the other. */
+
+struct init {
+	struct init_spec spec;
+	const char *cwd;
+	char **argv, **env, **hide; /* NULL-terminated. */
+	pid_t program;
+};
+
+static void report(enum init_report_type type, int a, int b)
+{
+	struct init_report r = {.type = (int32_t)type, .a = a, .b = b};
+
+	(void)send(SESSION_INIT_STATUS_FD, &r, sizeof(r), MSG_NOSIGNAL);
+}
+
+/* Report that @step failed, with errno, and end this process. */
+static _Noreturn void fail(enum proc_step step)
+{
+	report(INIT_FAILED, (int)step, errno);
+	_exit(127);
+}
+
+/* Point @n entries of a new vector at the strings from *at on.
+ * Return: NULL when memory is out or the text ends too early. */
+static char **take_strings(char **at, const char *end, uint32_t n)
+{
+	char **v = calloc((size_t)n + 1, sizeof(*v));
+
+	for (uint32_t i = 0; v != NULL && i < n; i++) {
+		char *nul = memchr(*at, '\0', (size_t)(end - *at));
+
+		if (nul == NULL) {
+			free(v);
+			errno = EINVAL;
+			return NULL;
+		}
+		v[i] = *at;
+		*at = nul + 1;
+	}
+	return v;
+}
+
+/* Map the spec; it stays for the life of the init. */
+static int load(struct init *in)
+{
+	struct stat st;
+	char *at, *end, **cwd;
+
+	if (fstat(SESSION_INIT_SPEC_FD, &st) < 0)
+		return -1;
+	errno = EINVAL;
+	if ((size_t)st.st_size < sizeof(in->spec))
+		return -1;
+	at = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE,
+		  SESSION_INIT_SPEC_FD, 0);
+	if (at == MAP_FAILED)
+		return -1;
+	end = at + st.st_size;
+
+	memcpy(&in->spec, at, sizeof(in->spec));
+	at += sizeof(in->spec);
+	cwd = take_strings(&at, end, 1);
+	in->argv = take_strings(&at, end, in->spec.n_argv);
+	in->env = take_strings(&at, end, in->spec.n_env);
+	in->hide = take_strings(&at, end, in->spec.n_hide);
+	if (cwd == NULL || !in->argv || !in->env || !in->hide)
+		return -1;
+	in->cwd = cwd[0];
+	free(cwd);
+	return close(SESSION_INIT_SPEC_FD);
+}
+
+/* Leave nothing at @path: take its mounts away and cover what is below them,
+ * which may be one more, locked since it came from outside the VM
+ * (mount_namespaces(7)). */
+static int hide(const char *path)
+{
+	for (int n = 0; n < HIDDEN_LAYERS_MAX; n++)
+		if (umount2(path, MNT_DETACH) < 0)
+			break;
+	if (mount("none", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV,
+		  "size=4k,mode=0555") == 0)
+		return 0;
+	return errno == ENOENT ? 0 : -1;
+}
+
+static int mounts(const struct init *in)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return -1;
+	for (char **path = in->hide; *path != NULL; path++)
+		if (hide(*path) < 0)
+			return -1;
+	return mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		     NULL);
+}
+
+/* Does /proc/self/{uid,gid}_map at @path have @id? */
+static bool id_is_mapped(const char *path, unsigned id)
+{
+	unsigned inside, outside, n;
+	bool found = false;
+	FILE *f = fopen(path, "re");
+
+	while (f != NULL && !found &&
+	       fscanf(f, "%u %u %u", &inside, &outside, &n) == 3)
+		found = id >= inside && id - inside < n;
+	if (f != NULL)
+		fclose(f);
+	return found;
+}
+
+static int write_text(const char *path, const char *text)
+{
+	autoclose int fd = open(path, O_WRONLY | O_CLOEXEC);
+	size_t n = strlen(text);
+
+	if (fd < 0)
+		return -1;
+	return write(fd, text, n) == (ssize_t)n ? 0 : -1;
+}
+
+/* A user namespace in which the one uid that we have is SESSION_INIT_UID.  As
+ * ours is uid 0 of its namespace, CAP_SETFCAP is needed to map it
+ * (user_namespaces(7)). */
+static int enter_user_namespace(void)
+{
+	unsigned uid = geteuid(), gid = getegid();
+	char uid_map[64], gid_map[64];
+
+	snprintf(uid_map, sizeof(uid_map), "%d %u 1", SESSION_INIT_UID, uid);
+	snprintf(gid_map, sizeof(gid_map), "%d %u 1", SESSION_INIT_UID, gid);
+	if (unshare(CLONE_NEWUSER) < 0 ||
+	    write_text("/proc/self/setgroups", "deny") < 0 ||
+	    write_text("/proc/self/gid_map", gid_map) < 0)
+		return -1;
+	return write_text("/proc/self/uid_map", uid_map);
+}
+
+static int drop_bounding(void)
+{
+	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return -1;
+	return 0;
+}
+
+static int drop_capabilities(void)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return -1;
+	if (syscall(SYS_capset, &head, none) < 0)
+		return -1;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+/* Supplementary groups cannot be set where a namespace forbids it; then an
+ * ordinary user made it, and its own groups are all there are. */
+static int drop_groups(void)
+{
+	const gid_t gid = SESSION_INIT_UID;
+
+	if (setgroups(1, &gid) < 0) {
+		char word[8] = "";
+		FILE *f = fopen("/proc/self/setgroups", "re");
+		bool denied = f != NULL && fgets(word, sizeof(word), f) &&
+			      strncmp(word, "deny", 4) == 0;
+
+		if (f != NULL)
+			fclose(f);
+		if (!denied)
+			return -1;
+	}
+	return setresgid(gid, gid, gid);
+}
+
+static int drop_user(void)
+{
+	const uid_t uid = SESSION_INIT_UID;
+	bool mapped = id_is_mapped("/proc/self/uid_map", uid) &&
+		      id_is_mapped("/proc/self/gid_map", uid);
+
+	if (!mapped && enter_user_namespace() < 0)
+		return -1;
+	if (drop_bounding() < 0)
+		return -1;
+	if (mapped && (drop_groups() < 0 || setresuid(uid, uid, uid) < 0))
+		return -1;
+	return drop_capabilities();
+}
+
+static void default_signals(void)
+{
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		(void)signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* In the forked child: become the program. */
+static _Noreturn void become_program(const struct init *in, pid_t parent)
+{
+	const struct rlimit no_core = {0, 0};
+
+	report(INIT_HERE, 0, 0);
+	setsid();
+	umask(022);
+	(void)setrlimit(RLIMIT_CORE, &no_core);
+	if (in->spec.drop_user && drop_user() < 0)
+		fail(PROC_STEP_USER);
+	if (!in->spec.isolate) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(127);
+	}
+	if (chdir(in->cwd) < 0)
+		fail(PROC_STEP_CWD);
+
+	default_signals();
+	(void)close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+	environ = in->env;
+	execvp(in->argv[0], in->argv);
+	fail(PROC_STEP_EXEC);
+}
+
+/* Wait until every copy of the write end of @pipe is closed. */
+static void wait_closed(int pipe[2])
+{
+	char c;
+
+	close(pipe[1]);
+	while (read(pipe[0], &c, 1) < 0 && errno == EINTR)
+		continue;
+	close(pipe[0]);
+}
+
+/* The pipe closes when the program is executed or has reported its failure, so
+ * that INIT_STARTED never comes before INIT_FAILED. */
+static void start(struct init *in)
+{
+	pid_t self = getpid();
+	int executed[2];
+
+	if (pipe2(executed, O_CLOEXEC) < 0)
+		fail(PROC_STEP_FORK);
+	in->program = fork();
+	if (in->program < 0)
+		fail(PROC_STEP_FORK);
+	if (in->program == 0)
+		become_program(in, self);
+
+	/* The other sides of its pipes must see when it closes them. */
+	(void)close_range(STDIN_FILENO, STDERR_FILENO, 0);
+	wait_closed(executed);
+	report(INIT_STARTED, 0, 0);
+}
+
+/* Negative: to its process group. */
+static void pass_signal(const struct init *in, int signal)
+{
+	if (signal < 0)
+		(void)kill(-in->program, -signal);
+	else
+		(void)kill(in->program, signal);
+}
+
+/* Bury the dead, but leave the program's body: its number stays taken.
+ * Return: whether the program has ended, and how in @si. */
+static bool program_ended(const struct init *in, siginfo_t *si)
+{
+	for (;;) {
+		si->si_pid = 0;
+		if (waitid(P_ALL, 0, si, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+		    si->si_pid == 0)
+			return false;
+		if (si->si_pid == in->program)
+			return true;
+		(void)waitpid(si->si_pid, NULL, 0);
+	}
+}
+
+static void wait_for_end(const struct init *in, siginfo_t *end)
+{
+	siginfo_t si;
+	sigset_t all;
+	int sig;
+
+	sigfillset(&all);
+	while (!program_ended(in, end)) {
+		sig = sigwaitinfo(&all, &si);
+		if (sig == SESSION_INIT_SIGNAL)
+			pass_signal(in, si.si_value.sival_int);
+		else if (sig > 0 && sig != SIGCHLD)
+			pass_signal(in, sig);
+	}
+}
+
+int session_init_main(void)
+{
+	struct init in = {0};
+	siginfo_t end;
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	(void)signal(SIGCHLD, SIG_DFL); /* Ignored, it would bury by itself. */
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)close_range(SESSION_INIT_SPEC_FD + 1, ~0u, 0);
+	(void)fcntl(SESSION_INIT_STATUS_FD, F_SETFD, FD_CLOEXEC);
+
+	if (load(&in) < 0)
+		fail(PROC_STEP_INIT);
+	if (in.spec.isolate && mounts(&in) < 0)
+		fail(PROC_STEP_MOUNT);
+	start(&in);
+	wait_for_end(&in, &end);
+	if (!in.spec.isolate)
+		pass_signal(&in, -SIGKILL);
+	if (end.si_code == CLD_EXITED)
+		report(INIT_ENDED, end.si_status, 0);
+	else
+		report(INIT_ENDED, 0, end.si_status);
+	_exit(0);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session_init.h - Process 1 of a session: fences, starts, reaps, ends
+ *
+ * spawn.c executes our own program again as `hib-guest session-init`; main()
+ * must call session_init_main() before it does anything else.  The two sides
+ * are one build, so what they exchange is plain structs.
+ */
+#ifndef GUEST_SESSION_INIT_H
+#define GUEST_SESSION_INIT_H
+
+#include "core/base.h"
+
+#define SESSION_INIT_ARG "session-init" /* argv[1] */
+#define SESSION_INIT_UID 1000		/* And gid, of agents. */
+
+/* Descriptors that the init is started with, beyond the three of stdio, which
+ * it passes on. */
+#define SESSION_INIT_STATUS_FD 3 /* Seqpacket socket, init_report out. */
+#define SESSION_INIT_SPEC_FD   4 /* Memory file: init_spec and its strings. */
+
+/* Carries the signal in si_value to be sent to the program; real-time, so that
+ * none is lost or merged. */
+#define SESSION_INIT_SIGNAL SIGRTMIN
+
+/* Followed by cwd, argv, env and hide: n_strings strings with their NULs. */
+struct init_spec {
+	uint32_t n_argv, n_env, n_hide;
+	bool isolate;	/* Already in namespaces of its own. */
+	bool drop_user; /* To SESSION_INIT_UID. */
+};
+
+enum init_report_type {
+	INIT_HERE,    /* From the program's process; its pid comes with it. */
+	INIT_FAILED,  /* a: enum proc_step, b: errno; nothing else follows. */
+	INIT_STARTED, /* The program was executed. */
+	INIT_ENDED,   /* a: exit code, b: signal. */
+};
+
+struct init_report {
+	int32_t type; /* enum init_report_type */
+	int32_t a, b;
+};
+
+/* Be the session init.  Return: the exit code for main(). */
+int session_init_main(void);
+
+#endif
