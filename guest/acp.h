@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * acp.h - The words of the Agent Client Protocol, version 1, that we say
+ *
+ * Builders of params and readers of results; no input, output or state.  What
+ * an agent says is read as the protocol asks: a member that is wrong counts as
+ * absent.
+ */
+#ifndef GUEST_ACP_H
+#define GUEST_ACP_H
+
+#include "core/json.h"
+
+#define ACP_VERSION	  1
+#define ACP_AUTH_REQUIRED (-32000)
+
+/* What an agent can do. */
+struct acp_caps {
+	bool image, audio, embedded; /* In prompts. */
+	bool load, resume, close;    /* Methods. */
+	bool system_prompt;	     /* In session/new. */
+};
+
+/* @result: of initialize. */
+void acp_read_caps(struct jv result, struct acp_caps *out);
+
+void acp_write_initialize(struct jw *w);
+
+/* Params of session/new, session/load and session/resume. */
+struct acp_open {
+	const char *cwd;
+	const char *session;	  /* NULL: session/new. */
+	const char *instructions; /* System prompt to append, or NULL. */
+};
+void acp_write_open(struct jw *w, const struct acp_open *o);
+
+/* {"sessionId":..}: session/cancel, session/close. */
+void acp_write_session(struct jw *w, const char *session);
+
+/* Result of session/request_permission; @option NULL: cancelled. */
+void acp_write_outcome(struct jw *w, const char *option);
+
+/* A content block of text. */
+void acp_write_text(struct jw *w, const char *text);
+
+/* What a prompt asks of the agent; kind names the block in messages. */
+struct acp_content {
+	size_t text_bytes;
+	bool image, audio, embedded;
+};
+/* Check the shape of an array of content blocks.
+ * Return: 0; -FAULT_INVALID_ARGUMENT; -FAULT_MESSAGE_TOO_LARGE. */
+int acp_check_content(struct jv blocks, struct acp_content *out, struct err *e);
+/* Return: 0 or -FAULT_CAPABILITY_UNSUPPORTED. */
+int acp_check_caps(const struct acp_content *c, const struct acp_caps *caps,
+		   struct err *e);
+
+#endif

@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * agent.c - One agent process, spoken to in ACP (JSON-RPC lines on its stdio)
+ *
+ * A line in: parsed once, recorded, dispatched.  An answer ends a call of ours,
+ * a request or an update goes to the owner.  A line out: built by the peer,
+ * recorded, and queued as an effect of the journal which holds the bytes; an
+ * effect whose agent has gone in the meantime finds no agent and does nothing.
+ *
+ * stderr is recorded up to a rate; what is beyond is counted, and the count
+ * stands in the next event that is recorded, or in one of its own at the end.
+ */
+#include "guest/agent.h"
+
+#include <string.h>
+
+#include "core/log.h"
+#include "core/utf8.h"
+#include "guest/limits.h"
+
+#define LOG_COMPONENT "agent"
+#define TAIL_JSON_MAX 1500 /* Of the tail, escaped, in an error's data. */
+
+/* A line on its way to the agent. */
+struct outgoing {
+	struct journal_effect stored;
+	struct agent *agent; /* NULL once it has gone. */
+	LIST_ENTRY(outgoing) link;
+	size_t len;
+	char line[];
+};
+
+struct agent {
+	const struct agent_events *ev;
+	void *arg;
+	struct journal *journal;
+	struct proc *proc;
+	struct rpc *rpc;
+	struct json json;
+	uv_timer_t
+		timer; /* To the next step of its end, or from its stdout's. */
+	enum agent_end ending;
+	bool broken, replaying;
+	unsigned n_replayed, n_junk;
+	const char *out_type; /* Of the message that rpc is about to send. */
+	LIST_HEAD(outgoing_list, outgoing) outgoing;
+
+	uint64_t window_ms; /* Start of the stderr window. */
+	unsigned n_window;  /* Lines recorded in it. */
+	unsigned n_dropped; /* Lines not recorded since the last that was. */
+	size_t tail_len;
+	char tail[AGENT_TAIL_MAX];
+};
+
+static bool is_deaf(const struct agent *a)
+{
+	return a->broken || a->ending >= AGENT_END_TERM;
+}
+
+static void set_broken(struct agent *a, const struct err *e)
+{
+	if (is_deaf(a))
+		return;
+	a->broken = true;
+	a->ev->broken(e, a->arg);
+}
+
+/*
+ * Out.
+ */
+
+static void outgoing_on_stored(struct journal_effect *ef, const struct err *e)
+{
+	struct outgoing *o = container_of(ef, struct outgoing, stored);
+	struct agent *a = o->agent;
+
+	if (a != NULL) {
+		LIST_REMOVE(o, link);
+		/* A full or closed pipe: the agent's end tells the rest. */
+		if (e == NULL && proc_write(a->proc, o->line, o->len) < 0)
+			log_debug("%s: agent takes no line",
+				  a->journal->session);
+	}
+	free(o);
+}
+
+static void agent_on_send(const char *msg, size_t len, void *arg)
+{
+	struct agent *a = arg;
+	struct outgoing *o = malloc(sizeof(*o) + len + 1);
+
+	if (o == NULL) {
+		journal_break(a->journal, -ENOMEM, "out of memory for a line");
+		return;
+	}
+	*o = (struct outgoing){
+		.stored.run = outgoing_on_stored, .agent = a, .len = len + 1};
+	memcpy(o->line, msg, len);
+	o->line[len] = '\n';
+	LIST_INSERT_HEAD(&a->outgoing, o, link);
+	journal_add_acp(a->journal, a->out_type, false, msg, len);
+	journal_then(a->journal, &o->stored);
+}
+
+/* A message that could not even be built is as bad as a lost event. */
+static void check_sent(struct agent *a, int64_t r)
+{
+	if (r < 0)
+		journal_break(a->journal, (int)r, "a message was not sent");
+}
+
+int64_t agent_call(struct agent *a, const char *method, const char *params,
+		   uint64_t timeout_ms, rpc_done_cb cb, void *arg)
+{
+	a->out_type = "acp.request";
+	return rpc_call(a->rpc, method, params, timeout_ms, cb, arg);
+}
+
+void agent_notify(struct agent *a, const char *method, const char *params)
+{
+	a->out_type = "acp.notify";
+	check_sent(a, rpc_notify(a->rpc, method, params));
+}
+
+void agent_reply(struct agent *a, const char *id, size_t id_len,
+		 const char *result)
+{
+	a->out_type = "acp.response";
+	check_sent(a, rpc_reply(a->rpc, id, id_len, result));
+}
+
+void agent_reply_error(struct agent *a, const char *id, size_t id_len, int code,
+		       const char *message)
+{
+	a->out_type = "acp.response";
+	check_sent(a, rpc_reply_error(a->rpc, id, id_len, code, message, NULL));
+}
+
+/*
+ * In.
+ */
+
+static void agent_on_request(const struct rpc_msg *m, void *arg)
+{
+	struct agent *a = arg;
+
+	a->ev->request(m, a->arg);
+}
+
+static void agent_on_notify(const struct rpc_msg *m, void *arg)
+{
+	struct agent *a = arg;
+
+	if (jv_eq(m->method, "session/update"))
+		a->ev->update(m, a->arg);
+}
+
+static const struct rpc_ops rpc_ops = {
+	.send = agent_on_send,
+	.request = agent_on_request,
+	.notify = agent_on_notify,
+};
+
+static const char *type_of(const struct rpc_msg *m)
+{
+	if (m->kind == RPC_REQUEST)
+		return "acp.request";
+	if (m->kind == RPC_RESPONSE)
+		return "acp.response";
+	return jv_eq(m->method, "session/update") ? "acp.update" : "acp.notify";
+}
+
+/* Keep a line that is no message. */
+static void take_junk(struct agent *a, const char *line, size_t len,
+		      const struct err *why)
+{
+	autojw struct jw w = {0};
+	struct err e = {0};
+
+	jw_obj(&w);
+	jw_key(&w, "text");
+	jw_strn(&w, line, len < AGENT_JUNK_BYTES ? len : AGENT_JUNK_BYTES);
+	jw_kstr(&w, "stream", "stdout");
+	jw_obj_end(&w);
+	journal_add_jw(a->journal, "agent.stderr", NULL, &w);
+	if (++a->n_junk < AGENT_JUNK_MAX)
+		return;
+	err_set(&e, -FAULT_AGENT_PROTOCOL_ERROR,
+		"agent wrote %u lines in a row that are no JSON-RPC: %s",
+		a->n_junk, why->msg);
+	set_broken(a, &e);
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+static void agent_on_line(struct proc *p, char *line, size_t len, void *arg)
+{
+	struct agent *a = arg;
+	struct rpc_msg m;
+	struct err e = {0};
+	const char *type;
+
+	(void)p;
+	while (len > 0 && is_space(line[len - 1]))
+		len--;
+	while (len > 0 && is_space(*line)) {
+		line++;
+		len--;
+	}
+	if (len == 0 || is_deaf(a))
+		return;
+	if (rpc_decode(&a->json, line, len, &m, &e) < 0) {
+		take_junk(a, line, len, &e);
+		return;
+	}
+	a->n_junk = 0;
+	type = type_of(&m);
+	if (a->replaying && strcmp(type, "acp.update") == 0) {
+		a->n_replayed++;
+		return;
+	}
+	journal_add_acp(a->journal, type, true, line, len);
+	rpc_dispatch(a->rpc, &m);
+}
+
+static void agent_on_overlong(struct proc *p, void *arg)
+{
+	struct agent *a = arg;
+	struct err e = {0};
+
+	(void)p;
+	err_set(&e, -FAULT_AGENT_PROTOCOL_ERROR,
+		"agent wrote a line of more than %u bytes", PROC_LINE_MAX);
+	set_broken(a, &e);
+}
+
+/*
+ * stderr.
+ */
+
+static void keep_tail(struct agent *a, const char *line, size_t len)
+{
+	size_t max = sizeof(a->tail), over;
+
+	if (len >= max) {
+		line += len - (max - 1);
+		len = max - 1;
+	}
+	over = a->tail_len + len + 1 > max ? a->tail_len + len + 1 - max : 0;
+	memmove(a->tail, a->tail + over, a->tail_len - over);
+	a->tail_len -= over;
+	memcpy(a->tail + a->tail_len, line, len);
+	a->tail_len += len;
+	a->tail[a->tail_len++] = '\n';
+}
+
+static void record_stderr(struct agent *a, const char *line, size_t len)
+{
+	autojw struct jw w = {0};
+
+	jw_obj(&w);
+	jw_key(&w, "text");
+	jw_strn(&w, line, len);
+	if (a->n_dropped > 0)
+		jw_kint(&w, "dropped", a->n_dropped);
+	jw_obj_end(&w);
+	journal_add_jw(a->journal, "agent.stderr", NULL, &w);
+	a->n_dropped = 0;
+}
+
+static void agent_on_err_line(struct proc *p, char *line, size_t len, void *arg)
+{
+	struct agent *a = arg;
+	uint64_t now = uv_now(a->timer.loop);
+
+	(void)p;
+	keep_tail(a, line, len);
+	if (a->ending >= AGENT_END_TERM)
+		return;
+	if (now - a->window_ms >= AGENT_STDERR_MS) {
+		a->window_ms = now;
+		a->n_window = 0;
+	}
+	if (a->n_window >= AGENT_STDERR_BURST) {
+		a->n_dropped++;
+		return;
+	}
+	a->n_window++;
+	record_stderr(a, line, len);
+}
+
+/* The longest end of the tail that is small enough as a JSON string. */
+static void write_tail(const struct agent *a, struct jw *w)
+{
+	for (size_t skip = 0;; skip += (a->tail_len - skip + 1) / 2) {
+		const char *p = a->tail + skip;
+		const char *end = a->tail + a->tail_len;
+
+		while (p < end && utf8_is_tail((unsigned char)*p))
+			p++;
+		jw_reset(w);
+		jw_strn(w, p, (size_t)(end - p));
+		if (w->len <= TAIL_JSON_MAX || w->failed || p == end)
+			return;
+	}
+}
+
+void agent_explain(const struct agent *a, const struct proc_end *end,
+		   struct err *e)
+{
+	autojw struct jw tail = {0};
+	char how[64] = "";
+
+	write_tail(a, &tail);
+	if (tail.failed)
+		return;
+	if (end != NULL && end->failed == PROC_STEP_NONE)
+		snprintf(how, sizeof(how),
+			 end->signal ? ",\"signal\":%d" : ",\"exit\":%d",
+			 end->signal ? end->signal : end->code);
+	err_data(e, "\"stderr_tail\":%s%s", tail.buf, how);
+}
+
+/*
+ * Life and end.
+ */
+
+static void agent_on_started(struct proc *p, void *arg)
+{
+	struct agent *a = arg;
+
+	(void)p;
+	if (!is_deaf(a))
+		a->ev->started(a->arg);
+}
+
+static void agent_on_closed(uv_handle_t *h)
+{
+	free(container_of(h, struct agent, timer));
+}
+
+/* Let go of everything; the memory follows when the timer is closed. */
+static void release(struct agent *a)
+{
+	struct outgoing *o;
+
+	a->ending = AGENT_END_KILL;
+	rpc_free(take_ptr(a->rpc));
+	LIST_FOREACH(o, &a->outgoing, link)
+	o->agent = NULL;
+	json_done(&a->json);
+	uv_close((uv_handle_t *)&a->timer, agent_on_closed);
+}
+
+static void agent_on_exit(struct proc *p, const struct proc_end *end, void *arg)
+{
+	struct agent *a = arg;
+
+	(void)p;
+	if (a->n_dropped > 0)
+		record_stderr(a, "", 0);
+	a->ev->gone(end, a->arg);
+	release(a);
+}
+
+/* Mute, and still there: it will never answer. */
+static void on_mute(struct agent *a)
+{
+	struct err e = {0};
+
+	err_set(&e, -FAULT_AGENT_PROTOCOL_ERROR, "agent closed its stdout");
+	set_broken(a, &e);
+}
+
+static void agent_on_timer(uv_timer_t *t)
+{
+	struct agent *a = container_of(t, struct agent, timer);
+
+	if (a->ending == AGENT_RUNNING)
+		on_mute(a);
+	else
+		agent_end(a, a->ending + 1);
+}
+
+/* Most often its end follows at once, and says more. */
+static void agent_on_out_ended(struct proc *p, void *arg)
+{
+	struct agent *a = arg;
+
+	(void)p;
+	if (a->ending == AGENT_RUNNING)
+		uv_timer_start(&a->timer, agent_on_timer, AGENT_MUTE_MS, 0);
+}
+
+static const struct proc_events proc_events = {
+	.started = agent_on_started,
+	.line = agent_on_line,
+	.err_line = agent_on_err_line,
+	.overlong = agent_on_overlong,
+	.out_ended = agent_on_out_ended,
+	.exit = agent_on_exit,
+};
+
+void agent_end(struct agent *a, enum agent_end how)
+{
+	if (how <= a->ending)
+		return;
+	a->ending = how;
+	uv_timer_stop(&a->timer);
+	proc_close_stdin(a->proc);
+	/* Held back by back-pressure it would never see its pipes' end. */
+	proc_resume(a->proc);
+	if (how == AGENT_END_KILL) {
+		proc_kill_all(a->proc);
+		return;
+	}
+	if (how == AGENT_END_TERM)
+		proc_kill(a->proc, SIGTERM);
+	uv_timer_start(&a->timer, agent_on_timer,
+		       how == AGENT_END_ASK ? AGENT_END_TERM_MS
+					    : AGENT_END_KILL_MS,
+		       0);
+}
+
+bool agent_is_ending(const struct agent *a)
+{
+	return a->ending != AGENT_RUNNING;
+}
+
+void agent_abandon(struct agent *a)
+{
+	if (a == NULL)
+		return;
+	proc_abandon(a->proc);
+	release(a);
+}
+
+static int spawn(struct agent *a, const struct agent_setup *s, struct err *e)
+{
+	static const char *const hide[] = {"/hib/state", "/hib/run", NULL};
+	const struct proc_spec spec = {
+		.argv = (const char *const *)s->launch->argv,
+		.env = (const char *const *)s->launch->env,
+		.cwd = s->launch->cwd,
+		.isolate = s->isolate,
+		.hide = s->isolate ? hide : NULL,
+		.user = s->isolate ? PROC_USER_AGENT : PROC_USER_SAME,
+		.want_stdin = true,
+		.out = PROC_STDOUT_LINES,
+	};
+
+	return proc_spawn(s->loop, &spec, &proc_events, a, &a->proc, e);
+}
+
+int agent_start(const struct agent_setup *s, struct agent **out, struct err *e)
+{
+	struct agent *a = calloc(1, sizeof(*a));
+	struct err why = {0};
+
+	if (a == NULL)
+		return err_set(e, -FAULT_AGENT_SPAWN_FAILED,
+			       "agent: out of memory");
+	a->ev = s->events;
+	a->arg = s->arg;
+	a->journal = s->journal;
+	LIST_INIT(&a->outgoing);
+	a->rpc = rpc_new(s->loop, &rpc_ops, a);
+	if (a->rpc == NULL) {
+		free(a);
+		return err_set(e, -FAULT_AGENT_SPAWN_FAILED,
+			       "agent: out of memory");
+	}
+	uv_timer_init(s->loop, &a->timer);
+	if (spawn(a, s, &why) < 0) {
+		release(a);
+		return err_set(e, -FAULT_AGENT_SPAWN_FAILED, "%s", why.msg);
+	}
+	*out = a;
+	return 0;
+}
+
+unsigned agent_set_replaying(struct agent *a, bool on)
+{
+	a->replaying = on;
+	return a->n_replayed;
+}
+
+void agent_pause(struct agent *a, bool on)
+{
+	if (on && !agent_is_ending(a))
+		proc_pause(a->proc);
+	else
+		proc_resume(a->proc);
+}
+
+pid_t agent_pid(const struct agent *a)
+{
+	return proc_pid(a->proc);
+}
+
+void agent_record_exit(struct agent *a, const struct proc_end *end)
+{
+	autojw struct jw w = {0};
+
+	if (end->failed != PROC_STEP_NONE)
+		return;
+	jw_obj(&w);
+	if (end->signal != 0)
+		jw_kint(&w, "signal", end->signal);
+	else
+		jw_kint(&w, "code", end->code);
+	jw_obj_end(&w);
+	journal_add_jw(a->journal, "agent.exited", NULL, &w);
+}

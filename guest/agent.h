@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent.h - One agent process, spoken to in ACP (JSON-RPC lines on its stdio)
+ *
+ * The agent records: each line in either direction is an event of the session's
+ * journal before it has any effect.  What comes in is recorded and then told to
+ * the owner, in the same turn of the loop; what goes out is written to the pipe
+ * after its commit.  Lines that are no JSON-RPC are kept as agent.stderr, with
+ * "stream":"stdout"; too many of them, or one too long, break the agent.
+ *
+ *	RUNNING --agent_end(ASK)--> ASKED --5 s--> TERMINATED --2 s--> KILLED
+ *
+ * Once terminated, by the owner's wish or by time, it is not listened to.
+ */
+#ifndef GUEST_AGENT_H
+#define GUEST_AGENT_H
+
+#include "core/rpc.h"
+#include "guest/journal.h"
+#include "guest/launch.h"
+#include "guest/proc.h"
+
+struct agent; /* Opaque. */
+
+/* Told by the loop or by a line of the agent, never from a call of ours. */
+struct agent_events {
+	/* The program runs. */
+	void (*started)(void *arg);
+	/* A session/update, recorded. */
+	void (*update)(const struct rpc_msg *m, void *arg);
+	/* A request of it, recorded; to be answered by agent_reply(). */
+	void (*request)(const struct rpc_msg *m, void *arg);
+	/* It breaks the protocol and should be ended. */
+	void (*broken)(const struct err *e, void *arg);
+	/* It is gone, and freed when this returns. */
+	void (*gone)(const struct proc_end *end, void *arg);
+};
+
+struct agent_setup {
+	uv_loop_t *loop;
+	struct journal *journal; /* Must outlive the agent. */
+	const struct launch *launch;
+	bool isolate;
+	const struct agent_events *events;
+	void *arg;
+};
+
+/* Return: 0; -FAULT_AGENT_SPAWN_FAILED.  A program that is missing is told by
+ * the gone event. */
+int agent_start(const struct agent_setup *setup, struct agent **out,
+		struct err *e);
+
+/* Send a request.  @cb runs once, with the recorded answer, with -ECANCELED
+ * when the agent has gone, or with -ETIMEDOUT; never when this fails.
+ * Return: its id; a negative errno. */
+int64_t agent_call(struct agent *a, const char *method, const char *params,
+		   uint64_t timeout_ms, rpc_done_cb cb, void *arg);
+void agent_notify(struct agent *a, const char *method, const char *params);
+void agent_reply(struct agent *a, const char *id, size_t id_len,
+		 const char *result);
+void agent_reply_error(struct agent *a, const char *id, size_t id_len, int code,
+		       const char *message);
+
+/* While on, a session/update is counted but neither recorded nor told: the
+ * history that session/load repeats.  Return: how many there were. */
+unsigned agent_set_replaying(struct agent *a, bool on);
+
+/* Stop and start reading it. */
+void agent_pause(struct agent *a, bool on);
+
+enum agent_end {
+	AGENT_RUNNING,
+	AGENT_END_ASK,	/* Close its stdin; then as below by time. */
+	AGENT_END_TERM, /* SIGTERM; SIGKILL by time. */
+	AGENT_END_KILL, /* SIGKILL, to all it ever started. */
+};
+/* End it, or hurry its end; the gone event follows. */
+void agent_end(struct agent *a, enum agent_end how);
+bool agent_is_ending(const struct agent *a);
+/* Kill and free at once; no event follows.  NULL is allowed. */
+void agent_abandon(struct agent *a);
+
+pid_t agent_pid(const struct agent *a);
+/* Record agent.exited; by the owner, in the gone event. */
+void agent_record_exit(struct agent *a, const struct proc_end *end);
+/* Set err->data to {stderr_tail, exit, signal} members; @end may be NULL. */
+void agent_explain(const struct agent *a, const struct proc_end *end,
+		   struct err *e);
+
+#endif

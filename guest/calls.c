@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * calls.c - The methods that the host may call
+ *
+ * A method checks its params in full, then acts.  Its function returns 0 when
+ * the call is or will be answered, else the failure to answer now.
+ */
+#include "guest/calls.h"
+
+#include <string.h>
+
+#include "guest/limits.h"
+#include "guest/session.h"
+
+#define DEFAULT_CWD "/workspace"
+
+/*
+ * Params.
+ */
+
+/* An optional string of at most @max bytes; NULL in *out when absent. */
+static int get_text(struct jv params, const char *key, size_t max, char **out,
+		    struct err *e)
+{
+	struct jv v = jv_get(params, key);
+	autofree char *s = NULL;
+	size_t len;
+
+	*out = NULL;
+	if (!jv_has(v) || jv_is(v, JV_NULL))
+		return 0;
+	if (!jv_is(v, JV_STRING))
+		return err_set(e, -FAULT_INVALID_ARGUMENT, "%s is no string",
+			       key);
+	s = jv_strdup(v, &len);
+	if (s == NULL)
+		return err_set(e, -ENOMEM, "%s: out of memory", key);
+	if (len > max || strlen(s) != len)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "%s has %zu bytes, or a NUL; %zu are allowed",
+			       key, len, max);
+	*out = take_ptr(s);
+	return 0;
+}
+
+/* The same, required. */
+static int need_text(struct jv params, const char *key, size_t max, char **out,
+		     struct err *e)
+{
+	if (get_text(params, key, max, out, e) < 0)
+		return e->code;
+	if (*out == NULL)
+		return err_set(e, -FAULT_INVALID_ARGUMENT, "%s is missing",
+			       key);
+	return 0;
+}
+
+/* An optional object or array of bounded size. */
+static int get_json(struct jv params, const char *key, enum jv_type type,
+		    struct jv *out, struct err *e)
+{
+	struct jv v = jv_get(params, key);
+	size_t len = 0;
+
+	if (jv_is(v, JV_NULL))
+		v.i = -1;
+	(void)jv_raw(v, &len);
+	if (jv_has(v) && (!jv_is(v, type) || len > CONFIG_BYTES_MAX))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "%s has a wrong type or more than %u bytes", key,
+			       CONFIG_BYTES_MAX);
+	*out = v;
+	return 0;
+}
+
+static int check_tags(struct jv tags, struct err *e)
+{
+	char tag[TAG_BYTES_MAX + 1];
+
+	if (jv_count(tags) > TAGS_MAX)
+		return err_set(e, -FAULT_INVALID_ARGUMENT, "tags: more than %d",
+			       TAGS_MAX);
+	for (struct jv it = jv_first(tags); jv_has(it); it = jv_next(tags, it))
+		if (jv_strcpy(it, tag, sizeof(tag)) < 0)
+			return err_set(e, -FAULT_INVALID_ARGUMENT,
+				       "tags: one is no string of up to %d "
+				       "bytes",
+				       TAG_BYTES_MAX);
+	return 0;
+}
+
+static int find_session(struct guest *g, struct call *c, struct session **out,
+			struct err *e)
+{
+	char id[ID_MAX];
+
+	if (jv_strcpy(jv_get(c->params, "session"), id, sizeof(id)) < 0)
+		return err_set(e, -FAULT_INVALID_ID,
+			       "session is no id of a session");
+	return session_find(g, id, out, e);
+}
+
+static int get_count(struct jv params, const char *key, int64_t *out,
+		     struct err *e)
+{
+	struct jv v = jv_get(params, key);
+
+	*out = jv_int(v, 0);
+	if ((jv_has(v) && !jv_is(v, JV_NULL) && !jv_is(v, JV_NUMBER)) ||
+	    *out < 0)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "%s is no number of 0 or more", key);
+	return 0;
+}
+
+/*
+ * Methods.
+ */
+
+/* Strings of session.create, owned for the call. */
+struct create_text {
+	char *agent_name, *cwd, *hash, *title, *instructions, *parent, *root;
+};
+
+static void create_text_done(struct create_text *t)
+{
+	free(t->agent_name);
+	free(t->cwd);
+	free(t->hash);
+	free(t->title);
+	free(t->instructions);
+	free(t->parent);
+	free(t->root);
+}
+
+static int get_create_text(struct jv p, struct create_text *t, struct err *e)
+{
+	if (need_text(jv_get(p, "agent"), "name", 63, &t->agent_name, e) < 0 ||
+	    get_text(p, "cwd", 4095, &t->cwd, e) < 0 ||
+	    get_text(p, "create_hash", IDEM_HASH_MAX, &t->hash, e) < 0 ||
+	    get_text(p, "title", TITLE_MAX, &t->title, e) < 0 ||
+	    get_text(p, "instructions", CONFIG_BYTES_MAX, &t->instructions, e) <
+		    0 ||
+	    get_text(p, "parent", ID_MAX, &t->parent, e) < 0 ||
+	    get_text(p, "root", ID_MAX, &t->root, e) < 0)
+		return e->code;
+	if ((t->parent != NULL && !id_is(t->parent, "ses")) ||
+	    (t->root != NULL && !id_is(t->root, "ses")))
+		return err_set(e, -FAULT_INVALID_ID,
+			       "parent or root is no id of a session");
+	return 0;
+}
+
+static int get_create_rest(struct jv p, struct session_spec *s, struct err *e)
+{
+	if (get_json(p, "config", JV_OBJECT, &s->config, e) < 0 ||
+	    get_json(p, "mcp", JV_ARRAY, &s->mcp, e) < 0 ||
+	    get_json(p, "tags", JV_ARRAY, &s->tags, e) < 0 ||
+	    check_tags(s->tags, e) < 0 ||
+	    get_count(p, "expires_ms", &s->expires_ms, e) < 0 ||
+	    get_count(p, "start_timeout_ms", &s->start_timeout_ms, e) < 0 ||
+	    get_count(p, "permission_timeout_ms", &s->permission_timeout_ms,
+		      e) < 0)
+		return e->code;
+	return 0;
+}
+
+static int create(struct guest *g, struct call *c, struct create_text *t,
+		  struct err *e)
+{
+	struct jv p = c->params;
+	struct session_spec s = {.agent = jv_get(p, "agent")};
+	int r;
+
+	if (jv_strcpy(jv_get(p, "session"), s.id, sizeof(s.id)) < 0 ||
+	    !id_is(s.id, "ses"))
+		return err_set(e, -FAULT_INVALID_ID,
+			       "session is no id of a session");
+	if (get_create_text(p, t, e) < 0 || get_create_rest(p, &s, e) < 0)
+		return e->code;
+	s.agent_name = t->agent_name;
+	s.cwd = t->cwd != NULL ? t->cwd : DEFAULT_CWD;
+	s.create_hash = t->hash != NULL ? t->hash : "";
+	s.title = t->title;
+	s.instructions = t->instructions;
+	s.parent = t->parent;
+	s.root = t->root;
+	r = launch_new(s.agent, jv_get(p, "env"), s.cwd, &s.launch, e);
+	if (r < 0)
+		return r;
+	r = session_create(g, &s, c, e);
+	launch_free(s.launch);
+	return r;
+}
+
+static int call_create(struct guest *g, struct call *c, struct err *e)
+{
+	struct create_text t = {0};
+	int r = create(g, c, &t, e);
+
+	create_text_done(&t);
+	return r;
+}
+
+/* What to start the agent with, if the call says. */
+static int get_launch(struct session *s, struct jv p, struct launch **out,
+		      struct err *e)
+{
+	*out = NULL;
+	if (!jv_is(jv_get(p, "agent"), JV_OBJECT))
+		return 0;
+	return launch_new(jv_get(p, "agent"), jv_get(p, "env"), session_cwd(s),
+			  out, e);
+}
+
+static int call_resume(struct guest *g, struct call *c, struct err *e)
+{
+	struct session_wake w = {
+		.want_none = jv_eq(jv_get(c->params, "restore"), "none")};
+	struct session *s;
+	int r;
+
+	if (find_session(g, c, &s, e) < 0 ||
+	    get_count(c->params, "start_timeout_ms", &w.start_timeout_ms, e) <
+		    0 ||
+	    get_launch(s, c->params, &w.launch, e) < 0)
+		return e->code;
+	r = session_resume(s, &w, c, e);
+	launch_free(w.launch);
+	return r;
+}
+
+static const char *const busy_names[] = {
+	[BUSY_REJECT] = "reject",
+	[BUSY_QUEUE] = "queue",
+	[BUSY_STEER] = "steer",
+	[BUSY_INTERRUPT] = "interrupt",
+};
+
+static int get_busy(struct jv params, enum on_busy *out, struct err *e)
+{
+	struct jv v = jv_get(params, "on_busy");
+
+	*out = BUSY_REJECT;
+	if (!jv_has(v) || jv_is(v, JV_NULL))
+		return 0;
+	for (unsigned i = 0; i < ARRAY_LEN(busy_names); i++)
+		if (jv_eq(v, busy_names[i])) {
+			*out = i;
+			return 0;
+		}
+	return err_set(e, -FAULT_INVALID_ARGUMENT,
+		       "on_busy is none of reject, queue, steer, interrupt");
+}
+
+static int call_prompt(struct guest *g, struct call *c, struct err *e)
+{
+	struct prompt_spec p = {.content = jv_get(c->params, "content")};
+	autofree char *key = NULL, *hash = NULL, *actor = NULL;
+	struct session *s;
+	int r;
+
+	if (find_session(g, c, &s, e) < 0 ||
+	    get_busy(c->params, &p.on_busy, e) < 0 ||
+	    get_text(c->params, "idem_key", IDEM_KEY_MAX, &key, e) < 0 ||
+	    get_text(c->params, "idem_hash", IDEM_HASH_MAX, &hash, e) < 0 ||
+	    get_text(c->params, "actor", ACTOR_MAX, &actor, e) < 0 ||
+	    get_launch(s, c->params, &p.launch, e) < 0)
+		return e->code;
+	p.idem_key = key != NULL && key[0] != '\0' ? key : NULL;
+	p.idem_hash = hash != NULL ? hash : "";
+	p.actor = actor;
+	r = session_prompt(s, &p, c, e);
+	launch_free(p.launch);
+	return r;
+}
+
+static int call_cancel(struct guest *g, struct call *c, struct err *e)
+{
+	autofree char *turn = NULL, *by = NULL, *reason = NULL;
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0 ||
+	    get_text(c->params, "turn", ID_MAX, &turn, e) < 0 ||
+	    get_text(c->params, "by", ACTOR_MAX, &by, e) < 0 ||
+	    get_text(c->params, "reason", REASON_MAX, &reason, e) < 0)
+		return e->code;
+	return session_cancel(s, turn, by, reason, c, e);
+}
+
+static int call_answer(struct guest *g, struct call *c, struct err *e)
+{
+	autofree char *request = NULL, *option = NULL, *outcome = NULL;
+	autofree char *by = NULL;
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0 ||
+	    need_text(c->params, "request", ID_MAX, &request, e) < 0 ||
+	    get_text(c->params, "option", 1024, &option, e) < 0 ||
+	    get_text(c->params, "outcome", 64, &outcome, e) < 0 ||
+	    get_text(c->params, "by", ACTOR_MAX, &by, e) < 0)
+		return e->code;
+	if (option == NULL &&
+	    (outcome == NULL || strcmp(outcome, "cancelled") != 0))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "neither an option nor the outcome cancelled");
+	return session_answer(s, request, option, by, c, e);
+}
+
+static int call_suspend(struct guest *g, struct call *c, struct err *e)
+{
+	autofree char *reason = NULL;
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0 ||
+	    get_text(c->params, "reason", REASON_MAX, &reason, e) < 0)
+		return e->code;
+	return session_suspend(s, jv_bool(jv_get(c->params, "force"), false),
+			       reason, c, e);
+}
+
+static int call_close(struct guest *g, struct call *c, struct err *e)
+{
+	autofree char *reason = NULL;
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0 ||
+	    get_text(c->params, "reason", REASON_MAX, &reason, e) < 0)
+		return e->code;
+	return session_close(s, jv_bool(jv_get(c->params, "force"), false),
+			     reason, c, e);
+}
+
+static int call_archive(struct guest *g, struct call *c, struct err *e)
+{
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0)
+		return e->code;
+	return session_archive(s, jv_bool(jv_get(c->params, "archived"), true),
+			       c, e);
+}
+
+static int call_update(struct guest *g, struct call *c, struct err *e)
+{
+	autofree char *title = NULL;
+	struct session *s;
+	struct jv v;
+
+	if (find_session(g, c, &s, e) < 0 ||
+	    get_text(c->params, "title", TITLE_MAX, &title, e) < 0 ||
+	    get_json(c->params, "config", JV_OBJECT, &v, e) < 0 ||
+	    get_json(c->params, "tags", JV_ARRAY, &v, e) < 0 ||
+	    check_tags(v, e) < 0)
+		return e->code;
+	return session_update(s, c->params, c, e);
+}
+
+static int call_purge(struct guest *g, struct call *c, struct err *e)
+{
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0)
+		return e->code;
+	return session_purge(s, c, e);
+}
+
+static int call_get(struct guest *g, struct call *c, struct err *e)
+{
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0)
+		return e->code;
+	return session_get(s, c, e);
+}
+
+static int call_fail_turns(struct guest *g, struct call *c, struct err *e)
+{
+	autofree char *code = NULL, *message = NULL;
+	struct err why = {0};
+
+	if (need_text(c->params, "code", 63, &code, e) < 0 ||
+	    need_text(c->params, "message", ERR_MSG_MAX, &message, e) < 0)
+		return e->code;
+	err_set(&why, -(int)fault_from_name(code), "%s", message);
+	sessions_fail_turns(g, &why);
+	call_reply(c);
+	return 0;
+}
+
+static int call_freeze(struct guest *g, struct call *c, struct err *e)
+{
+	autofree char *reason = NULL;
+
+	if (get_text(c->params, "reason", REASON_MAX, &reason, e) < 0)
+		return e->code;
+	return guest_freeze(g, reason, c, e);
+}
+
+static int call_poweroff(struct guest *g, struct call *c, struct err *e)
+{
+	(void)e;
+	guest_poweroff(g, c);
+	return 0;
+}
+
+static const struct method {
+	const char *name;
+	int (*act)(struct guest *g, struct call *c, struct err *e);
+	unsigned when; /* BIT()s of enum guest_state. */
+} methods[] = {
+	{"session.create", call_create, BIT(GUEST_SERVING)},
+	{"session.resume", call_resume, BIT(GUEST_SERVING)},
+	{"session.prompt", call_prompt, BIT(GUEST_SERVING)},
+	{"session.cancel", call_cancel, BIT(GUEST_SERVING)},
+	{"session.answer", call_answer, BIT(GUEST_SERVING)},
+	{"session.suspend", call_suspend, BIT(GUEST_SERVING)},
+	{"session.close", call_close, BIT(GUEST_SERVING)},
+	{"session.archive", call_archive, BIT(GUEST_SERVING)},
+	{"session.update", call_update, BIT(GUEST_SERVING)},
+	{"session.purge", call_purge, BIT(GUEST_SERVING)},
+	{"session.get", call_get, BIT(GUEST_SERVING)},
+	{"fail_turns", call_fail_turns, BIT(GUEST_SERVING)},
+	{"freeze", call_freeze,
+	 BIT(GUEST_SERVING) | BIT(GUEST_FREEZING) | BIT(GUEST_FROZEN)},
+	{"poweroff", call_poweroff, ~0u},
+};
+
+static const struct method *find_method(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+		if (strcmp(methods[i].name, name) == 0)
+			return &methods[i];
+	return NULL;
+}
+
+static int act(struct guest *g, const char *name, struct call *c, struct err *e)
+{
+	const struct method *m = find_method(name);
+
+	if (m == NULL)
+		return err_set(e, -FAULT_METHOD_UNKNOWN,
+			       "there is no method '%.64s'", name);
+	if ((m->when & BIT(g->state)) != 0)
+		return m->act(g, c, e);
+	if (g->state == GUEST_NEW)
+		return err_set(e, -FAULT_NOT_READY,
+			       "the guest has not been started");
+	return err_set(e, -FAULT_DRAINING, "the VM goes to sleep");
+}
+
+void calls_dispatch(struct guest *g, const char *name, struct call *c)
+{
+	struct err e = {0};
+	int r = act(g, name, c, &e);
+
+	if (r < 0)
+		call_fail(c, &e);
+}

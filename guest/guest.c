@@ -1,0 +1,541 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * guest.c - The daemon in the VM: its loop, store, sessions and channel
+ *
+ * Before and after each poll the journals are flushed, so all that one turn of
+ * the loop has made is on its way to the store before the next wait.  Before
+ * the poll also the rest is looked at that depends on what has happened: do
+ * agents have to wait (too much uncommitted, or unconfirmed by the host), may
+ * sessions leave, is a freeze complete.  Neither handle wakes an idle loop.
+ *
+ * The end, by poweroff or SIGTERM, is a freeze first.
+ */
+#include "guest/guest.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/db.h"
+#include "core/log.h"
+#include "guest/feed.h"
+#include "guest/limits.h"
+#include "guest/server.h"
+#include "guest/session.h"
+
+#define LOG_COMPONENT	"guest"
+#define CHANNEL_VERSION 1
+
+/*
+ * Who we are.
+ */
+
+/* A row of meta, on its way. */
+struct meta_job {
+	struct store_job job;
+	char key[16], value[64];
+};
+
+static int meta_run(struct sqlite3 *db, struct store_job *job, struct err *e)
+{
+	struct meta_job *m = container_of(job, struct meta_job, job);
+
+	return db_run(db, e,
+		      "INSERT INTO meta(k, v) VALUES(?1, ?2) "
+		      "ON CONFLICT(k) DO UPDATE SET v=excluded.v",
+		      "ss", m->key, m->value);
+}
+
+static void meta_done(struct store_job *job, const struct err *e)
+{
+	struct meta_job *m = container_of(job, struct meta_job, job);
+
+	if (e != NULL && e->code < 0)
+		log_warn("%s is not stored: %s", m->key, e->msg);
+	free(m);
+}
+
+static void put_meta(struct guest *g, const char *key, const char *value)
+{
+	struct meta_job *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		return;
+	m->job.run = meta_run;
+	m->job.done = meta_done;
+	snprintf(m->key, sizeof(m->key), "%s", key);
+	snprintf(m->value, sizeof(m->value), "%s", value);
+	store_submit(g->store, &m->job);
+}
+
+static int read_vm(struct guest *g, struct err *e)
+{
+	autofree char *vm = NULL;
+	int r = reader_value(g->reader, "SELECT v FROM meta WHERE k='vm_id'",
+			     NULL, &vm, e);
+
+	if (r > 0 && id_is(vm, "vm"))
+		memcpy(g->vm, vm, strlen(vm) + 1);
+	return r < 0 ? r : 0;
+}
+
+/* The first host that says hello names the VM; others are turned away. */
+static int check_vm(struct guest *g, struct jv params, struct err *e)
+{
+	char vm[ID_MAX];
+
+	if (jv_strcpy(jv_get(params, "vm"), vm, sizeof(vm)) < 0 ||
+	    !id_is(vm, "vm"))
+		return err_set(e, -FAULT_INVALID_ID, "vm is no id of a VM");
+	if (g->vm[0] == '\0') {
+		memcpy(g->vm, vm, ID_MAX);
+		put_meta(g, "vm_id", vm);
+	}
+	if (strcmp(g->vm, vm) != 0)
+		return err_set(e, -FAULT_SESSION_CONFLICT,
+			       "the disk belongs to %s", g->vm);
+	return 0;
+}
+
+struct hello {
+	struct guest *guest;
+	struct jw *w;
+};
+
+static int hello_on_session(const struct session_brief *b, void *arg)
+{
+	struct hello *h = arg;
+
+	jw_obj(h->w);
+	jw_kstr(h->w, "id", b->id);
+	jw_kint(h->w, "last_seq", b->last_seq);
+	jw_kint(h->w, "chain", b->chain);
+	jw_kint(h->w, "epoch", b->epoch);
+	jw_kstr(h->w, "state", b->state);
+	jw_kbool(h->w, "live", session_id_is_live(h->guest, b->id));
+	jw_obj_end(h->w);
+	return 0;
+}
+
+int guest_hello(struct guest *g, struct call *c, struct err *e)
+{
+	struct hello h = {.guest = g, .w = &c->result};
+	struct jw *w = &c->result;
+	int r = check_vm(g, c->params, e);
+
+	if (r < 0)
+		return r;
+	if (g->generation == 0)
+		g->generation = jv_int(jv_get(c->params, "generation"), 0);
+	jw_obj(w);
+	jw_kint(w, "version", CHANNEL_VERSION);
+	jw_kstr(w, "build", HIB_VERSION);
+	jw_kstr(w, "vm", g->vm);
+	jw_kstr(w, "boot_id", g->boot_id);
+	jw_kint(w, "generation", g->generation);
+	jw_kbool(w, "started", g->state != GUEST_NEW);
+	jw_kbool(w, "frozen", g->state >= GUEST_FREEZING);
+	jw_key(w, "sessions");
+	jw_arr(w);
+	r = reader_sessions(g->reader, NULL, hello_on_session, &h, e);
+	jw_arr_end(w);
+	jw_obj_end(w);
+	if (r < 0)
+		return r;
+	call_reply(c);
+	return 0;
+}
+
+/*
+ * Start: what the last boot left is settled before any call is served.
+ */
+
+struct start_wait {
+	struct journal_effect done;
+	struct guest *guest;
+};
+
+static void answer_start(struct guest *g)
+{
+	struct call *c;
+
+	if (g->n_starting > 0)
+		return;
+	while ((c = TAILQ_FIRST(&g->starting)) != NULL) {
+		TAILQ_REMOVE(&g->starting, c, link);
+		call_reply(c);
+	}
+}
+
+static void start_on_settled(struct journal_effect *ef, const struct err *e)
+{
+	struct start_wait *w = container_of(ef, struct start_wait, done);
+	struct guest *g = w->guest;
+
+	(void)e; /* Logged by the session, which tries again later. */
+	free(w);
+	g->n_starting--;
+	answer_start(g);
+}
+
+struct id_list {
+	char (*ids)[ID_MAX];
+	size_t n;
+};
+
+static bool needs_care(const struct session_brief *b)
+{
+	static const char *const live[] = {"starting", "idle", "running",
+					   "waiting", "closing"};
+	bool over = strcmp(b->state, "closed") == 0 ||
+		    strcmp(b->state, "expired") == 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(live); i++)
+		if (strcmp(b->state, live[i]) == 0)
+			return true;
+	return b->open_turn[0] != '\0' || b->pending > 0 ||
+	       (b->expires_ms > 0 && !over);
+}
+
+static int collect(const struct session_brief *b, void *arg)
+{
+	struct id_list *l = arg;
+	void *grown;
+
+	if (!needs_care(b))
+		return 0;
+	if ((l->n & (l->n - 1)) == 0) {
+		grown = realloc(l->ids,
+				(l->n == 0 ? 1 : 2 * l->n) * sizeof(*l->ids));
+		if (grown == NULL)
+			return -ENOMEM;
+		l->ids = grown;
+	}
+	memcpy(l->ids[l->n++], b->id, ID_MAX);
+	return 0;
+}
+
+static int reconcile(struct guest *g, const char *id, struct err *e)
+{
+	struct start_wait *w = calloc(1, sizeof(*w));
+	struct session *s;
+	int r;
+
+	if (w == NULL)
+		return err_set(e, -ENOMEM, "start: out of memory");
+	w->guest = g;
+	w->done.run = start_on_settled;
+	r = session_find(g, id, &s, e);
+	if (r == 0)
+		r = session_reconcile(s, &w->done, e);
+	if (r < 0)
+		free(w);
+	else
+		g->n_starting++;
+	return r;
+}
+
+static int reconcile_all(struct guest *g, struct err *e)
+{
+	struct id_list l = {0};
+	int r = reader_sessions(g->reader, NULL, collect, &l, e);
+
+	for (size_t i = 0; r >= 0 && i < l.n; i++)
+		r = reconcile(g, l.ids[i], e);
+	free(l.ids);
+	return r < 0 ? r : 0;
+}
+
+int guest_start(struct guest *g, struct call *c, struct err *e)
+{
+	char text[32];
+	int r;
+
+	if (g->vm[0] == '\0')
+		return err_set(e, -FAULT_NOT_READY, "nobody has said hello");
+	if (g->state >= GUEST_FREEZING)
+		return err_set(e, -FAULT_DRAINING, "the VM goes to sleep");
+	if (g->state == GUEST_NEW) {
+		r = reconcile_all(g, e);
+		if (r < 0)
+			return r;
+		g->generation =
+			jv_int(jv_get(c->params, "generation"), g->generation);
+		snprintf(text, sizeof(text), "%lld", (long long)g->generation);
+		put_meta(g, "generation", text);
+		put_meta(g, "boot_id", g->boot_id);
+		g->state = GUEST_SERVING;
+		log_info("%s: serving, generation %s", g->vm, text);
+	}
+	TAILQ_INSERT_TAIL(&g->starting, c, link);
+	answer_start(g);
+	return 0;
+}
+
+/*
+ * Freeze and end.
+ */
+
+static void answer_freeze(struct guest *g)
+{
+	struct call *c;
+	struct err e = {0};
+
+	while ((c = TAILQ_FIRST(&g->freezing)) != NULL) {
+		TAILQ_REMOVE(&g->freezing, c, link);
+		jw_obj(&c->result);
+		jw_key(&c->result, "last_seq");
+		if (feed_write_tails(g->reader, &c->result, &e) < 0) {
+			call_fail(c, &e);
+			continue;
+		}
+		jw_obj_end(&c->result);
+		call_reply(c);
+	}
+}
+
+static bool all_settled(const struct guest *g)
+{
+	struct session *s;
+
+	for (s = session_first(g); s != NULL; s = session_next(s))
+		if (!session_is_settled(s))
+			return false;
+	return true;
+}
+
+static void check_frozen(struct guest *g)
+{
+	if (g->state == GUEST_FREEZING && all_settled(g)) {
+		g->state = GUEST_FROZEN;
+		log_info("frozen");
+	}
+	if (g->state != GUEST_FROZEN)
+		return;
+	answer_freeze(g);
+	if (g->ending)
+		uv_stop(g->loop);
+}
+
+static void begin_freeze(struct guest *g, const char *reason)
+{
+	struct session *s;
+
+	if (g->state >= GUEST_FREEZING)
+		return;
+	g->state = GUEST_FREEZING;
+	for (s = session_first(g); s != NULL; s = session_next(s))
+		session_freeze(s, reason);
+}
+
+int guest_freeze(struct guest *g, const char *reason, struct call *c,
+		 struct err *e)
+{
+	(void)e;
+	begin_freeze(g, reason == NULL ? "sleep" : reason);
+	TAILQ_INSERT_TAIL(&g->freezing, c, link);
+	return 0;
+}
+
+static void end(struct guest *g, const char *reason)
+{
+	g->ending = true;
+	begin_freeze(g, reason);
+}
+
+static void guest_on_told(void *arg)
+{
+	end(arg, "poweroff");
+}
+
+void guest_poweroff(struct guest *g, struct call *c)
+{
+	c->told = guest_on_told;
+	c->told_arg = g;
+	call_reply(c);
+}
+
+static void guest_on_sigterm(uv_signal_t *h, int signal)
+{
+	struct guest *g = container_of(h, struct guest, sigterm);
+
+	(void)signal;
+	log_info("told to end");
+	end(g, "sleep");
+}
+
+/*
+ * The turn of the loop.
+ */
+
+void guest_sweep_later(struct guest *g)
+{
+	g->sweeping = true;
+}
+
+static void sweep(struct guest *g)
+{
+	struct session *s, *next;
+
+	if (!g->sweeping)
+		return;
+	g->sweeping = false;
+	for (s = session_first(g); s != NULL; s = next) {
+		next = session_next(s);
+		if (session_sweep(s))
+			g->sweeping = true;
+	}
+}
+
+static void guest_on_stored(struct journal_hub *hub)
+{
+	container_of(hub, struct guest, hub)->stored = true;
+}
+
+/* The store works: those who could not say so may. */
+static void retry_stuck(struct guest *g)
+{
+	struct session *s;
+
+	if (!g->stored)
+		return;
+	g->stored = false;
+	if (g->stuck == 0)
+		return;
+	for (s = session_first(g); s != NULL; s = session_next(s))
+		session_retry(s);
+}
+
+static void hold_or_go(struct guest *g)
+{
+	size_t queued = store_queued(g->store);
+	bool hold = queued >= STORE_QUEUE_MAX ||
+		    queued + outbox_unacked(g->outbox) >= UNACKED_MAX;
+	struct session *s;
+
+	if (hold == g->holding)
+		return;
+	g->holding = hold;
+	log_debug("agents %s", hold ? "wait" : "go on");
+	for (s = session_first(g); s != NULL; s = session_next(s))
+		session_hold(s, hold);
+}
+
+static void guest_on_prepare(uv_prepare_t *h)
+{
+	struct guest *g = container_of(h, struct guest, prepare);
+
+	retry_stuck(g);
+	journal_hub_flush(&g->hub);
+	hold_or_go(g);
+	sweep(g);
+	check_frozen(g);
+}
+
+static void guest_on_check(uv_check_t *h)
+{
+	struct guest *g = container_of(h, struct guest, check);
+
+	journal_hub_flush(&g->hub);
+	hold_or_go(g);
+}
+
+/*
+ * Life.
+ */
+
+static int open_store(struct guest *g, struct err *e)
+{
+	char path[PATH_MAX];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/guest.db", g->opt->state);
+	r = store_open(g->loop, path, STORE_GUEST, &g->store, e);
+	if (r < 0)
+		return r;
+	r = reader_open(path, &g->reader, e);
+	if (r < 0)
+		return r;
+	g->outbox = outbox_new(g->reader);
+	if (g->outbox == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	store_subscribe(g->store, outbox_on_stored, g->outbox);
+	journal_hub_init(&g->hub, g->store);
+	g->hub.stored = guest_on_stored;
+	return read_vm(g, e);
+}
+
+static void open_handles(struct guest *g)
+{
+	uv_prepare_init(g->loop, &g->prepare);
+	uv_prepare_start(&g->prepare, guest_on_prepare);
+	uv_unref((uv_handle_t *)&g->prepare);
+	uv_check_init(g->loop, &g->check);
+	uv_check_start(&g->check, guest_on_check);
+	uv_unref((uv_handle_t *)&g->check);
+	uv_signal_init(g->loop, &g->sigterm);
+	uv_signal_start(&g->sigterm, guest_on_sigterm, SIGTERM);
+	uv_unref((uv_handle_t *)&g->sigterm);
+	g->have_handles = true;
+}
+
+static int open_all(struct guest *g, struct err *e)
+{
+	char path[PATH_MAX];
+	int r = open_store(g, e);
+
+	if (r < 0)
+		return r;
+	id_new(g->boot_id, "vm");
+	memmove(g->boot_id, g->boot_id + 3, ID_MAX - 3);
+	open_handles(g);
+	if (g->opt->isolate) {
+		r = reaper_start(&g->reaper, g->loop, e);
+		if (r < 0)
+			return r;
+		g->have_reaper = true;
+	}
+	snprintf(path, sizeof(path), "%s/api.sock", g->opt->run);
+	return server_open(g, path, &g->server, e);
+}
+
+/* Also of a half-open guest. */
+static void close_all(struct guest *g)
+{
+	struct err e = {0};
+
+	server_close(g->server);
+	store_close(take_ptr(g->store));
+	err_set(&e, -FAULT_VM_UNAVAILABLE, "the guest is ending");
+	call_list_fail(&g->starting, &e);
+	call_list_fail(&g->freezing, &e);
+	while (session_first(g) != NULL)
+		session_abandon(session_first(g));
+	if (g->have_handles) {
+		uv_close((uv_handle_t *)&g->prepare, NULL);
+		uv_close((uv_handle_t *)&g->check, NULL);
+		uv_close((uv_handle_t *)&g->sigterm, NULL);
+	}
+	if (g->have_reaper)
+		reaper_stop(&g->reaper);
+	uv_run(g->loop, UV_RUN_DEFAULT);
+	outbox_free(g->outbox);
+	reader_close(g->reader);
+	journal_hub_done(&g->hub);
+}
+
+int guest_run(const struct guest_options *opt, struct err *e)
+{
+	struct guest g = {.loop = uv_default_loop(), .opt = opt};
+	int r;
+
+	TAILQ_INIT(&g.sessions);
+	TAILQ_INIT(&g.starting);
+	TAILQ_INIT(&g.freezing);
+	r = open_all(&g, e);
+	if (r == 0)
+		uv_run(g.loop, UV_RUN_DEFAULT);
+	close_all(&g);
+	uv_loop_close(g.loop);
+	return r;
+}

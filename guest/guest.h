@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * guest.h - The daemon in the VM: its loop, store, sessions and channel
+ *
+ *	NEW --start--> SERVING --freeze--> FREEZING --> FROZEN
+ *
+ * A new daemon takes the tails of logs that the host has (feed), is started by
+ * the host, serves calls, and ends frozen: nothing is accepted any more, what
+ * is in the log still flows to the host.
+ */
+#ifndef GUEST_GUEST_H
+#define GUEST_GUEST_H
+
+#include "core/reader.h"
+#include "guest/call.h"
+#include "guest/outbox.h"
+#include "guest/reaper.h"
+
+struct session;
+TAILQ_HEAD(session_list, session);
+
+struct guest_options {
+	const char *state; /* Folder of guest.db. */
+	const char *run;   /* Folder of api.sock. */
+	bool isolate;	   /* A PID namespace for each agent. */
+};
+
+enum guest_state { GUEST_NEW, GUEST_SERVING, GUEST_FREEZING, GUEST_FROZEN };
+
+struct guest {
+	uv_loop_t *loop;
+	const struct guest_options *opt;
+	enum guest_state state;
+	struct store *store;
+	struct reader *reader; /* Of the loop's thread. */
+	struct journal_hub hub;
+	struct outbox *outbox;
+	struct server *server;
+	struct session_list sessions; /* Those in memory. */
+	char vm[ID_MAX];	      /* "" until the first hello. */
+	char boot_id[ID_MAX];
+	int64_t generation;
+	bool holding;	/* Agents are made to wait. */
+	bool sweeping;	/* Some session waits for session_sweep(). */
+	unsigned stuck; /* Sessions that wait for the store to recover. */
+	struct call_list starting; /* Calls of start, to be answered. */
+	unsigned n_starting;	   /* Sessions still to be reconciled. */
+	struct call_list freezing; /* Calls of freeze. */
+	bool ending;		   /* End once frozen. */
+
+	/* Private. */
+	bool stored; /* A commit has succeeded since the last look. */
+	bool have_handles, have_reaper;
+	struct reaper reaper;
+	uv_prepare_t prepare;
+	uv_check_t check;
+	uv_signal_t sigterm;
+};
+
+/* Serve until told to end.  Return: 0 or what start-up failed with. */
+int guest_run(const struct guest_options *opt, struct err *e);
+
+/* The requests of the channel that are about the daemon; each answers. */
+int guest_hello(struct guest *g, struct call *c, struct err *e);
+int guest_start(struct guest *g, struct call *c, struct err *e);
+int guest_freeze(struct guest *g, const char *reason, struct call *c,
+		 struct err *e);
+void guest_poweroff(struct guest *g, struct call *c);
+
+/* How many sessions have or are getting an agent. */
+unsigned guest_live_sessions(const struct guest *g);
+/* Have session_sweep() called when this turn of the loop is over. */
+void guest_sweep_later(struct guest *g);
+
+#endif

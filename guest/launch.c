@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * launch.c - What an agent is started with: command line, environment, folder
+ *
+ * Strings of the call may hold U+0000, which no argv or environment can carry:
+ * such a call is refused.
+ */
+#include "guest/launch.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "guest/limits.h"
+
+static const char *const base_env[] = {
+	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	"HOME=/home/user",
+	"LANG=C.UTF-8",
+	"TERM=dumb",
+	"USER=user",
+};
+
+/* Variables being gathered. */
+struct env_list {
+	char **vars;
+	size_t n, n_given, bytes;
+};
+
+static int out_of_memory(struct err *e)
+{
+	return err_set(e, -ENOMEM, "agent: out of memory");
+}
+
+/* A string without NUL; what names the member in messages. */
+static int take_string(struct jv v, const char *what, char **out, struct err *e)
+{
+	autofree char *s = NULL;
+	size_t len;
+
+	if (!jv_is(v, JV_STRING))
+		return err_set(e, -FAULT_INVALID_ARGUMENT, "%s is no string",
+			       what);
+	s = jv_strdup(v, &len);
+	if (s == NULL)
+		return out_of_memory(e);
+	if (strlen(s) != len)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "%s holds a NUL character", what);
+	*out = take_ptr(s);
+	return 0;
+}
+
+static size_t name_len(const char *var)
+{
+	return (size_t)(strchrnul(var, '=') - var);
+}
+
+static size_t find_var(const struct env_list *l, const char *var)
+{
+	size_t n = name_len(var), i;
+
+	for (i = 0; i < l->n; i++)
+		if (strncmp(l->vars[i], var, n + 1) == 0)
+			break;
+	return i;
+}
+
+/* Put a "NAME=value" in its place; it is owned by the list afterwards. */
+static void put_var(struct env_list *l, char *var)
+{
+	size_t i = find_var(l, var);
+
+	if (i == l->n)
+		l->n++;
+	else
+		free(l->vars[i]);
+	l->vars[i] = var;
+}
+
+static char *join_var(const char *name, const char *value)
+{
+	char *var = malloc(strlen(name) + strlen(value) + 2);
+
+	if (var != NULL)
+		stpcpy(stpcpy(stpcpy(var, name), "="), value);
+	return var;
+}
+
+static int add_var(struct env_list *l, struct jv key, struct err *e)
+{
+	autofree char *name = NULL, *value = NULL;
+	char *var;
+
+	if (take_string(key, "the name of a variable", &name, e) < 0 ||
+	    take_string(jv_value(key), "the value of a variable", &value, e) <
+		    0)
+		return e->code;
+	if (name[0] == '\0' || strchr(name, '=') != NULL)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "env: '%.64s' is no name of a variable", name);
+	l->bytes += strlen(name) + strlen(value) + 2;
+	if (++l->n_given > ENV_VARS_MAX || l->bytes > ENV_BYTES_MAX)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "env: more than %d variables or %u bytes",
+			       ENV_VARS_MAX, ENV_BYTES_MAX);
+	var = join_var(name, value);
+	if (var == NULL)
+		return out_of_memory(e);
+	put_var(l, var);
+	return 0;
+}
+
+static int add_vars(struct env_list *l, struct jv env, struct err *e)
+{
+	if (!jv_has(env) || jv_is(env, JV_NULL))
+		return 0;
+	if (!jv_is(env, JV_OBJECT))
+		return err_set(e, -FAULT_INVALID_ARGUMENT, "env is no object");
+	for (struct jv k = jv_first(env); jv_has(k); k = jv_next(env, k))
+		if (add_var(l, k, e) < 0)
+			return e->code;
+	return 0;
+}
+
+static int take_env(struct launch *l, struct jv agent, struct jv env,
+		    struct err *e)
+{
+	struct env_list list = {0};
+	int r = 0;
+
+	l->n_base = ARRAY_LEN(base_env);
+	list.vars = calloc(l->n_base + ENV_VARS_MAX + 1, sizeof(*list.vars));
+	if (list.vars == NULL)
+		return out_of_memory(e);
+	l->env = list.vars;
+	for (size_t i = 0; i < l->n_base; i++) {
+		char *var = strdup(base_env[i]);
+
+		if (var == NULL)
+			return out_of_memory(e);
+		put_var(&list, var);
+	}
+	r = add_vars(&list, jv_get(agent, "env"), e);
+	if (r == 0)
+		r = add_vars(&list, env, e);
+	l->n_env = list.n;
+	return r;
+}
+
+static int take_argv(struct launch *l, struct jv agent, struct err *e)
+{
+	struct jv args = jv_get(agent, "args");
+	size_t n = jv_count(args), i = 1;
+
+	if (jv_has(args) && !jv_is(args, JV_ARRAY))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "agent: args is no array");
+	if (n > ARGS_MAX)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "agent: more than %d arguments", ARGS_MAX);
+	l->argv = calloc(n + 2, sizeof(*l->argv));
+	if (l->argv == NULL)
+		return out_of_memory(e);
+	if (take_string(jv_get(agent, "command"), "agent: command", &l->argv[0],
+			e) < 0)
+		return e->code;
+	if (l->argv[0][0] == '\0')
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "agent: command is empty");
+	for (struct jv it = jv_first(args); jv_has(it); it = jv_next(args, it))
+		if (take_string(it, "agent: an argument", &l->argv[i++], e) < 0)
+			return e->code;
+	return 0;
+}
+
+static int take_cwd(struct launch *l, const char *cwd, struct err *e)
+{
+	struct stat st;
+
+	if (cwd[0] != '/')
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "cwd '%.128s' is not absolute", cwd);
+	if (stat(cwd, &st) < 0)
+		return err_set(e, -FAULT_CWD_NOT_FOUND, "cwd '%.128s': %s", cwd,
+			       strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return err_set(e, -FAULT_CWD_NOT_FOUND,
+			       "cwd '%.128s' is no folder", cwd);
+	l->cwd = strdup(cwd);
+	return l->cwd != NULL ? 0 : out_of_memory(e);
+}
+
+int launch_new(struct jv agent, struct jv env, const char *cwd,
+	       struct launch **out, struct err *e)
+{
+	autolaunch struct launch *l = calloc(1, sizeof(*l));
+
+	if (l == NULL)
+		return out_of_memory(e);
+	if (!jv_is(agent, JV_OBJECT))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "agent is no object");
+	if (take_argv(l, agent, e) < 0 || take_env(l, agent, env, e) < 0 ||
+	    take_cwd(l, cwd, e) < 0)
+		return e->code;
+	*out = take_ptr(l);
+	return 0;
+}
+
+static void free_strings(char **list)
+{
+	for (char **s = list; s != NULL && *s != NULL; s++)
+		free(*s);
+	free(list);
+}
+
+void launch_free(struct launch *l)
+{
+	if (l == NULL)
+		return;
+	free_strings(l->argv);
+	free_strings(l->env);
+	free(l->cwd);
+	free(l);
+}
+
+/* A base variable is named when it has another value than the base's. */
+void launch_write_env_names(const struct launch *l, struct jw *w)
+{
+	jw_arr(w);
+	for (size_t i = 0; i < l->n_env; i++)
+		if (i >= l->n_base || strcmp(l->env[i], base_env[i]) != 0)
+			jw_strn(w, l->env[i], name_len(l->env[i]));
+	jw_arr_end(w);
+}
+
+void launch_write_argv(const struct launch *l, struct jw *w)
+{
+	jw_arr(w);
+	for (char **s = l->argv; *s != NULL; s++)
+		jw_str(w, *s);
+	jw_arr_end(w);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * launch.h - What an agent is started with: command line, environment, folder
+ *
+ * The environment is exactly the base, then the agent's own variables in their
+ * order, then the session's.  A variable that is given again keeps the place of
+ * the first one of its name and has the last value.  Values live here and in
+ * the agent, nowhere else.
+ */
+#ifndef GUEST_LAUNCH_H
+#define GUEST_LAUNCH_H
+
+#include "core/json.h"
+
+struct launch {
+	char **argv; /* NULL-terminated. */
+	char **env;  /* NULL-terminated "NAME=value"s. */
+	char *cwd;
+	size_t n_base; /* The first so many variables are the base's. */
+	size_t n_env;
+};
+
+/**
+ * launch_new() - Check and take over what a call says
+ * @agent: {command, args[], env {}}
+ * @env:   {} of the session; may be absent
+ * @cwd:   Absolute path of a folder that exists
+ * @out:   Set on success, released by launch_free()
+ * @e:     Set on failure
+ *
+ * Return: 0; -FAULT_INVALID_ARGUMENT; -FAULT_CWD_NOT_FOUND; -ENOMEM.
+ */
+int launch_new(struct jv agent, struct jv env, const char *cwd,
+	       struct launch **out, struct err *e);
+void launch_free(struct launch *l); /* NULL is allowed. */
+
+static inline void launch_freep(struct launch **l)
+{
+	launch_free(*l);
+}
+#define autolaunch cleanup(launch_freep)
+
+/* Write an array of the names that were given beyond the base. */
+void launch_write_env_names(const struct launch *l, struct jw *w);
+void launch_write_argv(const struct launch *l, struct jw *w);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * limits.h - Every bound of the guest daemon, by name
+ *
+ * A full place refuses, or stops the source that fills it; nothing is dropped
+ * but stderr lines of a noisy agent, and those are counted.
+ */
+#ifndef GUEST_LIMITS_H
+#define GUEST_LIMITS_H
+
+/* Sessions. */
+#define LIVE_SESSIONS_MAX 32	       /* With an agent, in one VM. */
+#define ENV_VARS_MAX	  256	       /* Of agent and session together. */
+#define ENV_BYTES_MAX	  (128u << 10) /* Names and values. */
+#define ARGS_MAX	  256	       /* Of an agent's command line. */
+#define TITLE_MAX	  1024	       /* Bytes. */
+#define TAGS_MAX	  32
+#define TAG_BYTES_MAX	  64
+#define CONFIG_BYTES_MAX  (256u << 10) /* config, mcp, instructions: each. */
+#define START_TIMEOUT_MS  30000
+
+/* Prompts. */
+#define PROMPT_TEXT_MAX	  (1u << 20)  /* Text of all blocks, as JSON. */
+#define PROMPT_BYTES_MAX  (16u << 20) /* All blocks. */
+#define PROMPT_BLOCKS_MAX 1024
+#define PROMPT_QUEUE_MAX  16
+#define IDEM_KEY_MAX	  255 /* Bytes. */
+#define IDEM_HASH_MAX	  128 /* Hex digits. */
+#define ACTOR_MAX	  128
+#define REASON_MAX	  256	      /* Of a cancel, close or suspend. */
+#define REQUESTS_MAX	  64	      /* Open permission requests. */
+#define OPTIONS_MAX	  64	      /* Of one request. */
+#define PREVIEW_MAX	  200	      /* Bytes of turn.completed's text. */
+#define PREAMBLE_MAX	  (64u << 10) /* Told to an agent begun afresh. */
+#define CANCEL_GRACE_MS	  5000	      /* For the prompt's answer. */
+
+/* Agents. */
+#define AGENT_JUNK_MAX	   100	       /* Lines in a row that are no ACP. */
+#define AGENT_JUNK_BYTES   (64u << 10) /* Kept of one such line. */
+#define AGENT_STDERR_BURST 200	       /* Lines kept of one... */
+#define AGENT_STDERR_MS	   1000	       /* ...window of time. */
+#define AGENT_TAIL_MAX	   1024	       /* Last bytes of stderr, in errors. */
+#define AGENT_MUTE_MS	   1000	       /* From stdout's end to a verdict. */
+#define AGENT_END_TERM_MS  5000	       /* From stdin's end to SIGTERM. */
+#define AGENT_END_KILL_MS  2000	       /* From SIGTERM to SIGKILL. */
+#define ACP_SESSION_ID_MAX 1024
+#define ACP_CLOSE_MS	   1000 /* For the answer to session/close. */
+
+/* The log on its way. */
+#define BATCH_EVENTS_MAX 512 /* Of one commit of a session. */
+#define BATCH_BYTES_MAX	 (256u << 10)
+#define STORE_QUEUE_MAX	 (4u << 20)  /* Uncommitted, then agents wait. */
+#define UNACKED_MAX	 (8u << 20)  /* Unconfirmed by the host, the same. */
+#define SYNC_QUEUE_MAX	 (1u << 20)  /* Written to the channel, not gone. */
+#define SYNC_LINE_MAX	 (1u << 20)  /* Of have and ack. */
+#define CALL_BODY_MAX	 (20u << 20) /* Params of a call. */
+
+#endif

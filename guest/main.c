@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * main.c - hib-guest: the daemon of a VM, or the init of one session in it
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "core/log.h"
+#include "guest/guest.h"
+#include "guest/session_init.h"
+
+#define LOG_COMPONENT "guest"
+
+static const struct option options[] = {
+	{"state", required_argument, NULL, 's'},
+	{"run", required_argument, NULL, 'r'},
+	{"no-isolate", no_argument, NULL, 'n'},
+	{"log-level", required_argument, NULL, 'l'},
+	{"version", no_argument, NULL, 'V'},
+	{NULL, 0, NULL, 0},
+};
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: hib-guest [--state dir] [--run dir] "
+			"[--no-isolate] [--log-level level] [--version]\n");
+	return 2;
+}
+
+/* No agent may read our memory.  The leak checker has to, of its own. */
+static void fence(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	(void)prctl(PR_SET_DUMPABLE, 0);
+#endif
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+	/* A file over a limit is an error like a full disk, not our end. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+}
+
+int main(int argc, char **argv)
+{
+	struct guest_options opt = {
+		.state = "/hib/state",
+		.run = "/hib/run",
+		.isolate = true,
+	};
+	struct err e = {0};
+	int c;
+
+	if (argc > 1 && strcmp(argv[1], SESSION_INIT_ARG) == 0)
+		return session_init_main();
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 's':
+			opt.state = optarg;
+			break;
+		case 'r':
+			opt.run = optarg;
+			break;
+		case 'n':
+			opt.isolate = false;
+			break;
+		case 'l':
+			if (log_set_level_name(optarg) < 0)
+				return usage();
+			break;
+		case 'V':
+			puts("hib-guest " HIB_VERSION);
+			return 0;
+		default:
+			return usage();
+		}
+	}
+	if (optind != argc)
+		return usage();
+	fence();
+	if (guest_run(&opt, &e) < 0) {
+		log_error("%s", e.msg);
+		return 1;
+	}
+	return 0;
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * server.c - The guest's end of the channel: HTTP/2 on a unix socket
+ *
+ * /sync and /feed are streams of lines with modules of their own.  The body of
+ * everything else is gathered, up to CALL_BODY_MAX, and becomes a call.
+ */
+#include "guest/server.h"
+
+#include <string.h>
+
+#include "core/log.h"
+#include "core/unixsock.h"
+#include "guest/calls.h"
+#include "guest/feed.h"
+#include "guest/limits.h"
+
+#define LOG_COMPONENT "channel"
+#define CALL_PREFIX   "/call/"
+#define BACKLOG	      8
+
+struct server {
+	struct guest *guest;
+	struct h2 *conn; /* NULL: no host. */
+	uv_pipe_t pipe;
+};
+
+/* A request whose body is on its way. */
+struct incoming {
+	struct guest *guest;
+	char path[H2_PATH_MAX + 1];
+	char *body;
+	size_t len, cap;
+	bool too_large;
+};
+
+static void incoming_free(struct incoming *in)
+{
+	free(in->body);
+	free(in);
+}
+
+static void incoming_on_end(struct h2_stream *s, int r, void *arg)
+{
+	(void)s;
+	(void)r;
+	incoming_free(arg);
+}
+
+static int make_room(struct incoming *in, size_t n)
+{
+	size_t cap = in->cap < 1024 ? 1024 : in->cap;
+	char *grown;
+
+	if (in->len + n > CALL_BODY_MAX)
+		return -EMSGSIZE;
+	while (cap < in->len + n)
+		cap *= 2;
+	if (cap == in->cap)
+		return 0;
+	grown = realloc(in->body, cap);
+	if (grown == NULL)
+		return -ENOMEM;
+	in->body = grown;
+	in->cap = cap;
+	return 0;
+}
+
+static void incoming_on_data(struct h2_stream *s, char *data, size_t n,
+			     void *arg)
+{
+	struct incoming *in = arg;
+
+	h2_consume(s, n);
+	if (in->too_large || make_room(in, n) < 0) {
+		in->too_large = true;
+		return;
+	}
+	memcpy(in->body + in->len, data, n);
+	in->len += n;
+}
+
+static int dispatch(struct guest *g, const char *path, struct call *c,
+		    struct err *e)
+{
+	size_t n = strlen(CALL_PREFIX);
+
+	if (strcmp(path, "/hello") == 0)
+		return guest_hello(g, c, e);
+	if (strcmp(path, "/start") == 0)
+		return guest_start(g, c, e);
+	if (strncmp(path, CALL_PREFIX, n) != 0)
+		return err_set(e, -FAULT_ROUTE_NOT_FOUND, "no route '%.64s'",
+			       path);
+	calls_dispatch(g, path + n, c);
+	return 0;
+}
+
+static void nothing_on_end(struct h2_stream *s, int r, void *arg)
+{
+	(void)s;
+	(void)r;
+	(void)arg;
+}
+
+/* Answer a stream that has no owner. */
+static void refuse(struct h2_stream *s, const struct err *e)
+{
+	static const struct h2_stream_events nothing = {.end = nothing_on_end};
+
+	h2_stream_set(s, &nothing, NULL);
+	stream_fail(s, e);
+}
+
+static void incoming_on_fin(struct h2_stream *s, void *arg)
+{
+	struct incoming *in = arg;
+	struct call *c = NULL;
+	struct err e = {0};
+
+	if (in->too_large) {
+		err_set(&e, -FAULT_MESSAGE_TOO_LARGE,
+			"the call has more than %u bytes", CALL_BODY_MAX);
+		refuse(s, &e);
+	} else if (call_new(s, take_ptr(in->body), in->len, &c, &e) < 0) {
+		refuse(s, &e);
+	} else if (dispatch(in->guest, in->path, c, &e) < 0) {
+		call_fail(c, &e);
+	}
+	incoming_free(in);
+}
+
+static const struct h2_stream_events incoming_events = {
+	.data = incoming_on_data,
+	.fin = incoming_on_fin,
+	.end = incoming_on_end,
+};
+
+static void serve_feed(struct guest *g, struct h2_stream *s)
+{
+	struct err e = {0};
+
+	if (g->state == GUEST_NEW) {
+		feed_serve(s, g->store, g->reader);
+		return;
+	}
+	err_set(&e, -FAULT_SESSION_CONFLICT,
+		"the guest writes its logs itself since it was started");
+	refuse(s, &e);
+}
+
+static void server_on_request(struct h2_stream *s, const char *method,
+			      const char *path, void *arg)
+{
+	struct server *server = arg;
+	struct incoming *in;
+	struct err e = {0};
+
+	if (strcmp(method, "POST") != 0) {
+		err_set(&e, -FAULT_ROUTE_NOT_FOUND, "no route %.16s '%.64s'",
+			method, path);
+		refuse(s, &e);
+		return;
+	}
+	if (strcmp(path, "/sync") == 0) {
+		outbox_sync(server->guest->outbox, s);
+		return;
+	}
+	if (strcmp(path, "/feed") == 0) {
+		serve_feed(server->guest, s);
+		return;
+	}
+	in = calloc(1, sizeof(*in));
+	if (in == NULL)
+		return; /* Refused, as no events are set. */
+	in->guest = server->guest;
+	strncpy(in->path, path, H2_PATH_MAX);
+	h2_stream_set(s, &incoming_events, in);
+}
+
+static void server_on_closed(struct h2 *c, int r, void *arg)
+{
+	struct server *s = arg;
+
+	if (r < 0)
+		log_info("the host has gone: %s", strerror(-r));
+	if (s->conn == c)
+		s->conn = NULL;
+	h2_close(c);
+}
+
+static const struct h2_events h2_events = {
+	.request = server_on_request,
+	.closed = server_on_closed,
+};
+
+static void free_handle(uv_handle_t *h)
+{
+	free(h);
+}
+
+static void server_on_connection(uv_stream_t *listener, int status)
+{
+	struct server *s = container_of(listener, struct server, pipe);
+	uv_pipe_t *io;
+	int r;
+
+	if (status < 0)
+		return;
+	io = malloc(sizeof(*io));
+	if (io == NULL)
+		return;
+	uv_pipe_init(listener->loop, io, 0);
+	if (uv_accept(listener, (uv_stream_t *)io) < 0) {
+		uv_close((uv_handle_t *)io, free_handle);
+		return;
+	}
+	h2_close(take_ptr(s->conn));
+	r = h2_new((uv_stream_t *)io, true, &h2_events, s, &s->conn);
+	if (r < 0)
+		log_warn("connection: %s", strerror(-r));
+}
+
+static void server_on_free(uv_handle_t *h)
+{
+	free(container_of(h, struct server, pipe));
+}
+
+void server_close(struct server *s)
+{
+	if (s == NULL)
+		return;
+	h2_close(take_ptr(s->conn));
+	uv_close((uv_handle_t *)&s->pipe, server_on_free);
+}
+
+int server_open(struct guest *g, const char *path, struct server **out,
+		struct err *e)
+{
+	struct server *s = calloc(1, sizeof(*s));
+	int fd, r;
+
+	if (s == NULL)
+		return err_set(e, -ENOMEM, "channel: out of memory");
+	s->guest = g;
+	uv_pipe_init(g->loop, &s->pipe, 0);
+	fd = unixsock_listen(path, e);
+	if (fd < 0) {
+		server_close(s);
+		return fd;
+	}
+	r = uv_pipe_open(&s->pipe, fd);
+	if (r < 0)
+		close(fd);
+	else
+		r = uv_listen((uv_stream_t *)&s->pipe, BACKLOG,
+			      server_on_connection);
+	if (r < 0) {
+		server_close(s);
+		return err_set(e, r, "%s: %s", path, uv_strerror(r));
+	}
+	*out = s;
+	return 0;
+}

@@ -1,0 +1,806 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * session.c - Sessions: the object, its states, recovery, small operations
+ *
+ * A session is in memory from its first use in a boot on.  It is loaded from
+ * the rows that follow from its log, and never written anywhere but as events.
+ *
+ * Recovery is one path for two cases: a boot that finds what the last one left,
+ * and a commit that failed.  Both read state, open turn and pending requests
+ * from the store and add what ends them: the turn ends (interrupted, or failed
+ * with the store's error), requests are cancelled, the session is suspended, or
+ * closed if it was closing.  When not even this can be stored the session is
+ * stuck: calls answer the store's error, and each later commit of another
+ * session, and each call, tries again.
+ *
+ * A session that is closed, failed or expired leaves the memory once nothing of
+ * it is on its way.
+ */
+#include "guest/session_impl.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/time.h"
+
+#define LOG_COMPONENT "session"
+
+const char *const session_state_names[SESSION_STATES] = {
+	[SESSION_STARTING] = "starting",   [SESSION_IDLE] = "idle",
+	[SESSION_RUNNING] = "running",	   [SESSION_WAITING] = "waiting",
+	[SESSION_SUSPENDED] = "suspended", [SESSION_CLOSING] = "closing",
+	[SESSION_CLOSED] = "closed",	   [SESSION_FAILED] = "failed",
+	[SESSION_EXPIRED] = "expired",
+};
+
+/* Besides those of the model, starting ends as suspended when the VM sleeps or
+ * was lost. */
+static const unsigned session_moves[SESSION_STATES] = {
+	[SESSION_STARTING] = BIT(SESSION_IDLE) | BIT(SESSION_FAILED) |
+			     BIT(SESSION_SUSPENDED) | BIT(SESSION_CLOSING) |
+			     BIT(SESSION_EXPIRED),
+	[SESSION_IDLE] = BIT(SESSION_RUNNING) | BIT(SESSION_SUSPENDED) |
+			 BIT(SESSION_FAILED) | BIT(SESSION_CLOSING) |
+			 BIT(SESSION_EXPIRED),
+	[SESSION_RUNNING] = BIT(SESSION_WAITING) | BIT(SESSION_IDLE) |
+			    BIT(SESSION_SUSPENDED) | BIT(SESSION_FAILED) |
+			    BIT(SESSION_CLOSING) | BIT(SESSION_EXPIRED),
+	[SESSION_WAITING] = BIT(SESSION_RUNNING) | BIT(SESSION_IDLE) |
+			    BIT(SESSION_SUSPENDED) | BIT(SESSION_FAILED) |
+			    BIT(SESSION_CLOSING) | BIT(SESSION_EXPIRED),
+	[SESSION_SUSPENDED] = BIT(SESSION_STARTING) | BIT(SESSION_CLOSED) |
+			      BIT(SESSION_EXPIRED),
+	[SESSION_CLOSING] = BIT(SESSION_CLOSED) | BIT(SESSION_EXPIRED),
+	[SESSION_CLOSED] = BIT(SESSION_STARTING),
+	[SESSION_FAILED] = BIT(SESSION_STARTING) | BIT(SESSION_CLOSED) |
+			   BIT(SESSION_EXPIRED),
+	[SESSION_EXPIRED] = 0,
+};
+
+/* Refusals, by operation and state; 0: allowed. */
+static const int refusals[SESSION_OPS][SESSION_STATES] = {
+	[OP_PROMPT] = {[SESSION_STARTING] = FAULT_NOT_READY,
+		       [SESSION_RUNNING] = FAULT_TURN_ACTIVE,
+		       [SESSION_WAITING] = FAULT_TURN_ACTIVE,
+		       [SESSION_CLOSING] = FAULT_SESSION_CLOSING,
+		       [SESSION_CLOSED] = FAULT_SESSION_CLOSED,
+		       [SESSION_FAILED] = FAULT_SESSION_FAILED,
+		       [SESSION_EXPIRED] = FAULT_SESSION_EXPIRED},
+	[OP_CANCEL] = {[SESSION_STARTING] = FAULT_NO_TURN,
+		       [SESSION_IDLE] = FAULT_NO_TURN,
+		       [SESSION_SUSPENDED] = FAULT_NO_TURN,
+		       [SESSION_CLOSING] = FAULT_NO_TURN,
+		       [SESSION_CLOSED] = FAULT_NO_TURN,
+		       [SESSION_FAILED] = FAULT_NO_TURN,
+		       [SESSION_EXPIRED] = FAULT_NO_TURN},
+	[OP_ANSWER] = {[SESSION_STARTING] = FAULT_NOT_WAITING,
+		       [SESSION_IDLE] = FAULT_NOT_WAITING,
+		       [SESSION_RUNNING] = FAULT_NOT_WAITING,
+		       [SESSION_SUSPENDED] = FAULT_NOT_WAITING,
+		       [SESSION_CLOSING] = FAULT_NOT_WAITING,
+		       [SESSION_CLOSED] = FAULT_NOT_WAITING,
+		       [SESSION_FAILED] = FAULT_NOT_WAITING,
+		       [SESSION_EXPIRED] = FAULT_SESSION_EXPIRED},
+	[OP_SUSPEND] = {[SESSION_STARTING] = FAULT_NOT_READY,
+			[SESSION_RUNNING] = FAULT_TURN_ACTIVE,
+			[SESSION_WAITING] = FAULT_TURN_ACTIVE,
+			[SESSION_CLOSING] = FAULT_SESSION_CLOSING,
+			[SESSION_CLOSED] = FAULT_SESSION_CLOSED,
+			[SESSION_FAILED] = FAULT_SESSION_FAILED,
+			[SESSION_EXPIRED] = FAULT_SESSION_EXPIRED},
+	[OP_RESUME] = {[SESSION_CLOSING] = FAULT_SESSION_CLOSING,
+		       [SESSION_EXPIRED] = FAULT_SESSION_EXPIRED},
+	[OP_UPDATE] = {[SESSION_STARTING] = FAULT_NOT_READY,
+		       [SESSION_CLOSING] = FAULT_SESSION_CLOSING,
+		       [SESSION_EXPIRED] = FAULT_SESSION_EXPIRED},
+};
+
+int session_allows(const struct session *s, enum session_op op, struct err *e)
+{
+	int fault = refusals[op][s->state];
+
+	if (fault == 0)
+		return 0;
+	err_set(e, -fault, "session %s is %s", s->id,
+		session_state_names[s->state]);
+	if (fault == FAULT_TURN_ACTIVE)
+		err_data(e, "\"turn\":\"%s\"", s->turn.id);
+	return -fault;
+}
+
+void session_move(struct session *s, enum session_state to, const char *reason)
+{
+	autojw struct jw w = {0};
+
+	assert(session_moves[s->state] & BIT(to));
+	log_debug("%s: %s -> %s", s->id, session_state_names[s->state],
+		  session_state_names[to]);
+	jw_obj(&w);
+	jw_kstr(&w, "from", session_state_names[s->state]);
+	jw_kstr(&w, "to", session_state_names[to]);
+	jw_kstr(&w, "reason", reason);
+	if (to == SESSION_WAITING)
+		jw_kstr(&w, "wait_kind", "permission");
+	if (to == SESSION_SUSPENDED)
+		jw_kstr(&w, "suspended_from", "idle");
+	jw_obj_end(&w);
+	journal_add_jw(&s->journal, "session.state", NULL, &w);
+	s->state = to;
+	s->retire = to == SESSION_CLOSED || to == SESSION_FAILED ||
+		    to == SESSION_EXPIRED;
+	if (s->retire)
+		guest_sweep_later(s->guest);
+}
+
+void session_copy(char *out, size_t cap, const char *text)
+{
+	snprintf(out, cap, "%s", text == NULL ? "" : text);
+}
+
+bool session_is_live(const struct session *s)
+{
+	return BIT(s->state) & (BIT(SESSION_STARTING) | BIT(SESSION_IDLE) |
+				BIT(SESSION_RUNNING) | BIT(SESSION_WAITING) |
+				BIT(SESSION_CLOSING));
+}
+
+bool session_is_settled(const struct session *s)
+{
+	return s->agent == NULL &&
+	       (journal_is_quiet(&s->journal) ||
+		(s->stuck && journal_is_landed(&s->journal)));
+}
+
+/*
+ * Errors.
+ */
+
+void session_write_error(const struct err *e, struct jw *w)
+{
+	jw_obj(w);
+	jw_kstr(w, "code", fault_name(err_fault(e->code)));
+	jw_kstr(w, "message", e->msg);
+	if (e->data[0] != '\0') {
+		jw_lit(w, ",", 1);
+		jw_lit(w, e->data, strlen(e->data));
+	}
+	jw_obj_end(w);
+}
+
+void session_record_error(struct session *s, const struct err *e)
+{
+	autojw struct jw w = {0};
+
+	session_write_error(e, &w);
+	journal_add_jw(&s->journal, "session.error", NULL, &w);
+}
+
+static void fail_call(struct session *s, struct call *c, const struct err *e,
+		      bool now)
+{
+	if (c == NULL)
+		return;
+	if (now)
+		call_fail(c, e);
+	else
+		call_fail_after(c, &s->journal, e);
+}
+
+static void fail_list(struct session *s, struct call_list *l,
+		      const struct err *e, bool now)
+{
+	struct call *c;
+
+	while ((c = TAILQ_FIRST(l)) != NULL) {
+		TAILQ_REMOVE(l, c, link);
+		fail_call(s, c, e, now);
+	}
+}
+
+void session_fail_waiting(struct session *s, const struct err *e, bool now)
+{
+	struct prompt *p;
+
+	fail_list(s, &s->starters, e, now);
+	fail_list(s, &s->cancellers, e, now);
+	if (s->next != NULL) {
+		fail_call(s, take_ptr(s->next->call), e, now);
+		prompt_free(take_ptr(s->next));
+	}
+	while ((p = TAILQ_FIRST(&s->queue)) != NULL) {
+		TAILQ_REMOVE(&s->queue, p, link);
+		prompt_free(p);
+	}
+	s->n_queued = 0;
+}
+
+void session_reply_state(struct session *s, struct call *c)
+{
+	jw_obj(&c->result);
+	jw_kstr(&c->result, "state", session_state_names[s->state]);
+	jw_obj_end(&c->result);
+	call_reply_after(c, &s->journal);
+}
+
+/*
+ * The object.
+ */
+
+static void session_on_closed(uv_handle_t *h)
+{
+	struct session *s = h->data;
+
+	if (--s->open == 0)
+		free(s);
+}
+
+static void session_free(struct session *s)
+{
+	struct err e = {0};
+	struct permission *p;
+
+	err_set(&e, -FAULT_VM_UNAVAILABLE, "the guest is ending");
+	session_fail_waiting(s, &e, true);
+	call_list_fail(&s->enders, &e);
+	fail_call(s, take_ptr(s->purge), &e, true);
+	journal_done(&s->journal);
+	while ((p = TAILQ_FIRST(&s->permissions)) != NULL) {
+		TAILQ_REMOVE(&s->permissions, p, link);
+		permission_free(p);
+	}
+	turn_done(&s->turn);
+	session_forget_agent(s);
+	launch_free(s->launch);
+	free(s->agent_name);
+	free(s->cwd);
+	free(s->instructions);
+	free(s->acp_id);
+	TAILQ_REMOVE(&s->guest->sessions, s, link);
+	uv_close((uv_handle_t *)&s->timer, session_on_closed);
+	uv_close((uv_handle_t *)&s->ttl, session_on_closed);
+}
+
+void session_abandon(struct session *s)
+{
+	agent_abandon(take_ptr(s->agent));
+	session_free(s);
+}
+
+static void session_on_lost(struct journal *j, const struct err *e);
+
+struct session *session_new(struct guest *g, const char *id)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->guest = g;
+	memcpy(s->id, id, ID_MAX);
+	journal_init(&s->journal, &g->hub, id, 0, 1);
+	s->journal.failed = session_on_lost;
+	turn_done(&s->turn);
+	TAILQ_INIT(&s->permissions);
+	TAILQ_INIT(&s->queue);
+	TAILQ_INIT(&s->starters);
+	TAILQ_INIT(&s->enders);
+	TAILQ_INIT(&s->cancellers);
+	uv_timer_init(g->loop, &s->timer);
+	uv_timer_init(g->loop, &s->ttl);
+	s->timer.data = s->ttl.data = s;
+	s->open = 2;
+	s->start_timeout_ms = START_TIMEOUT_MS;
+	TAILQ_INSERT_TAIL(&g->sessions, s, link);
+	return s;
+}
+
+const char *session_cwd(const struct session *s)
+{
+	return s->cwd;
+}
+
+struct session *session_first(const struct guest *g)
+{
+	return TAILQ_FIRST(&g->sessions);
+}
+
+struct session *session_next(struct session *s)
+{
+	return TAILQ_NEXT(s, link);
+}
+
+static struct session *in_memory(const struct guest *g, const char *id)
+{
+	struct session *s;
+
+	TAILQ_FOREACH (s, &g->sessions, link)
+		if (strcmp(s->id, id) == 0)
+			break;
+	return s;
+}
+
+bool session_id_is_live(const struct guest *g, const char *id)
+{
+	const struct session *s = in_memory(g, id);
+
+	return s != NULL && session_is_live(s);
+}
+
+unsigned guest_live_sessions(const struct guest *g)
+{
+	const struct session *s;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (s, &g->sessions, link)
+		n += session_is_live(s);
+	return n;
+}
+
+/*
+ * Loading.
+ */
+
+static const char load_sql[] =
+	"SELECT agent, cwd, config, lower(hex(create_hash)) AS create_hash, "
+	"acp_session_id, agent_info, agent_caps, coalesce((SELECT max(t.n) "
+	"FROM turn t WHERE t.session_id=session.id),0) AS n_turns "
+	"FROM session WHERE id=?1";
+
+static enum session_state state_from_name(const char *name)
+{
+	for (unsigned i = 0; i < SESSION_STATES; i++)
+		if (strcmp(session_state_names[i], name) == 0)
+			return i;
+	return SESSION_FAILED;
+}
+
+/* A JSON text kept apart; NULL for null. */
+static char *copy_json(struct jv v)
+{
+	size_t len;
+	const char *raw = jv_raw(v, &len);
+
+	return raw == NULL || jv_is(v, JV_NULL) ? NULL : strndup(raw, len);
+}
+
+static void take_row(struct session *s, struct jv row)
+{
+	struct jv config = jv_get(row, "config");
+	struct jv caps = jv_get(row, "agent_caps");
+
+	s->agent_name = jv_strdup(jv_get(row, "agent"), NULL);
+	s->cwd = jv_strdup(jv_get(row, "cwd"), NULL);
+	s->acp_id = jv_strdup(jv_get(row, "acp_session_id"), NULL);
+	s->instructions = jv_strdup(jv_get(config, "instructions"), NULL);
+	s->permission_timeout_ms =
+		jv_int(jv_get(config, "permission_timeout_ms"), 0);
+	s->agent_info = copy_json(jv_get(row, "agent_info"));
+	s->capabilities = copy_json(caps);
+	s->n_turns = jv_int(jv_get(row, "n_turns"), 0);
+	(void)jv_strcpy(jv_get(row, "create_hash"), s->create_hash,
+			sizeof(s->create_hash));
+}
+
+static int load_row(struct session *s, struct err *e)
+{
+	const char *const args[] = {s->id, NULL};
+	autojw struct jw w = {0};
+	autojson struct json j = {0};
+	int r = reader_rows(s->guest->reader, load_sql, args, &w, e);
+
+	if (r < 0)
+		return r;
+	if (r == 0 || w.failed || json_parse(&j, w.buf, w.len, e) < 0)
+		return err_set(e, -FAULT_STORE_CORRUPT,
+			       "session %s cannot be read", s->id);
+	take_row(s, json_root(&j));
+	if (s->cwd == NULL || s->agent_name == NULL)
+		return err_set(e, -ENOMEM, "session %s: out of memory", s->id);
+	return 0;
+}
+
+static int load(struct guest *g, const struct session_brief *b,
+		struct session **out, struct err *e)
+{
+	struct session *s = session_new(g, b->id);
+	int r;
+
+	if (s == NULL)
+		return err_set(e, -ENOMEM, "session %s: out of memory", b->id);
+	s->state = state_from_name(b->state);
+	s->journal.last_seq = s->journal.stored_seq = b->last_seq;
+	s->journal.epoch = b->epoch;
+	s->expires_ms = b->expires_ms;
+	r = load_row(s, e);
+	if (r < 0) {
+		session_free(s);
+		return r;
+	}
+	session_arm_ttl(s);
+	s->retire = s->state == SESSION_CLOSED || s->state == SESSION_FAILED ||
+		    s->state == SESSION_EXPIRED;
+	if (s->retire)
+		guest_sweep_later(g);
+	*out = s;
+	return 0;
+}
+
+int session_find(struct guest *g, const char *id, struct session **out,
+		 struct err *e)
+{
+	struct session_brief b;
+	struct session *s;
+	int r;
+
+	if (!id_is(id, "ses"))
+		return err_set(e, -FAULT_INVALID_ID,
+			       "'%.64s' is no id of a session", id);
+	s = in_memory(g, id);
+	if (s == NULL) {
+		r = reader_session(g->reader, id, &b, e);
+		return r < 0 ? r : load(g, &b, out, e);
+	}
+	if (s->lost || s->purging)
+		return err_set(e, -FAULT_SESSION_NOT_FOUND,
+			       "there is no session %s", id);
+	if (s->stuck) {
+		err_set(e, s->journal.err.code, "%s", s->journal.err.msg);
+		session_retry(s);
+		return e->code;
+	}
+	*out = s;
+	return 0;
+}
+
+/*
+ * Recovery.
+ */
+
+static const char pending_sql[] =
+	"SELECT id, tool_call_id FROM request "
+	"WHERE session_id=?1 AND state='pending' ORDER BY asked_seq";
+
+static void cancel_request(struct session *s, const char *input, struct jv row)
+{
+	autojw struct jw ctx = {0}, w = {0};
+	struct jv tool = jv_get(row, "tool_call_id");
+
+	jw_obj(&ctx);
+	if (input[0] != '\0')
+		jw_kstr(&ctx, "input", input);
+	jw_kvalue(&ctx, "req", jv_get(row, "id"));
+	if (jv_is(tool, JV_STRING))
+		jw_kvalue(&ctx, "tool", tool);
+	jw_obj_end(&ctx);
+	jw_lit(&w, "{\"outcome\":\"cancelled\",\"by\":\"cancel\"}", 37);
+	if (ctx.failed)
+		journal_break(&s->journal, -ENOMEM, "out of memory");
+	else
+		journal_add_jw(&s->journal, "permission.resolved", ctx.buf, &w);
+}
+
+static int cancel_requests(struct session *s, const char *input, struct err *e)
+{
+	const char *const args[] = {s->id, NULL};
+	autojw struct jw w = {0};
+	autojson struct json j = {0};
+	struct jv list;
+	int r;
+
+	jw_arr(&w);
+	r = reader_rows(s->guest->reader, pending_sql, args, &w, e);
+	jw_arr_end(&w);
+	if (r <= 0)
+		return r;
+	if (w.failed || json_parse(&j, w.buf, w.len, e) < 0)
+		return err_set(e, -ENOMEM, "session %s: out of memory", s->id);
+	list = json_root(&j);
+	for (struct jv it = jv_first(list); jv_has(it); it = jv_next(list, it))
+		cancel_request(s, input, it);
+	return 0;
+}
+
+static void end_open_turn(struct session *s, const struct session_brief *b,
+			  const struct err *why)
+{
+	autojw struct jw ctx = {0}, w = {0};
+
+	jw_obj(&ctx);
+	jw_kstr(&ctx, "input", b->open_turn_input);
+	jw_obj_end(&ctx);
+	jw_obj(&w);
+	if (why == NULL) {
+		jw_kstr(&w, "reason", "vm_lost");
+	} else {
+		jw_key(&w, "error");
+		session_write_error(why, &w);
+	}
+	jw_obj_end(&w);
+	journal_add_jw(&s->journal,
+		       why == NULL ? "turn.interrupted" : "turn.failed",
+		       ctx.failed ? NULL : ctx.buf, &w);
+	memcpy(s->journal.turn, "", 1);
+}
+
+static void end_live_state(struct session *s, const char *reason)
+{
+	autojw struct jw w = {0};
+
+	if (s->state == SESSION_CLOSING) {
+		jw_obj(&w);
+		jw_kstr(&w, "reason", reason);
+		jw_obj_end(&w);
+		session_move(s, SESSION_CLOSED, reason);
+		journal_add_jw(&s->journal, "session.closed", NULL, &w);
+	} else if (session_is_live(s)) {
+		session_move(s, SESSION_SUSPENDED, reason);
+	}
+}
+
+static void session_on_recovered(struct journal_effect *ef, const struct err *e)
+{
+	struct session *s = container_of(ef, struct session, recovered);
+	struct journal_effect *settled = take_ptr(s->settled);
+
+	if (e != NULL) {
+		s->stuck = true;
+		s->guest->stuck++;
+		log_error("%s: recovery cannot be stored, trying later: %s",
+			  s->id, e->msg);
+	}
+	if (settled != NULL)
+		settled->run(settled, e);
+}
+
+/* Add what ends all that the store holds open.  @why: NULL after a boot. */
+static int recover(struct session *s, const struct err *why, struct err *e)
+{
+	struct session_brief b;
+	int r = reader_session(s->guest->reader, s->id, &b, e);
+
+	if (r < 0)
+		return r;
+	journal_reset(&s->journal, b.last_seq, b.epoch);
+	s->state = state_from_name(b.state);
+	memcpy(s->journal.turn, b.open_turn, ID_MAX);
+	r = b.pending > 0 ? cancel_requests(s, b.open_turn_input, e) : 0;
+	if (r < 0)
+		return r;
+	if (b.open_turn[0] != '\0')
+		end_open_turn(s, &b, why);
+	end_live_state(s, why == NULL ? "vm_lost"
+				      : fault_name(err_fault(why->code)));
+	s->recovered.run = session_on_recovered;
+	journal_then(&s->journal, &s->recovered);
+	return 0;
+}
+
+int session_reconcile(struct session *s, struct journal_effect *ef,
+		      struct err *e)
+{
+	int r;
+
+	s->settled = ef;
+	r = recover(s, NULL, e);
+	if (r < 0)
+		s->settled = NULL;
+	return r;
+}
+
+/* Forget what memory holds ahead of the log. */
+static void drop_memory(struct session *s, const struct err *e)
+{
+	struct permission *p;
+
+	session_fail_waiting(s, e, true);
+	call_list_fail(&s->enders, e);
+	while ((p = TAILQ_FIRST(&s->permissions)) != NULL) {
+		TAILQ_REMOVE(&s->permissions, p, link);
+		permission_free(p);
+	}
+	s->n_permissions = 0;
+	turn_done(&s->turn);
+	s->spawn_due = false;
+	uv_timer_stop(&s->timer);
+	session_end_agent(s, AGENT_END_KILL);
+}
+
+static void set_stuck(struct session *s)
+{
+	s->stuck = true;
+	s->guest->stuck++;
+}
+
+/* A commit has failed, and nothing is in flight any more. */
+static void session_on_lost(struct journal *j, const struct err *e)
+{
+	struct session *s = container_of(j, struct session, journal);
+	struct err why = *e, again = {0};
+	int r;
+
+	if (s->stuck)
+		return;
+	if (why.code == -ENOSPC || why.code == -EDQUOT)
+		why.code = -FAULT_DISK_FULL;
+	else
+		why.code = -FAULT_STORE_ERROR;
+	log_error("%s: %s", s->id, why.msg);
+	drop_memory(s, &why);
+	r = recover(s, &why, &again);
+	if (r == -FAULT_SESSION_NOT_FOUND) {
+		s->lost = s->retire = true; /* Its creation failed. */
+		guest_sweep_later(s->guest);
+	} else if (r < 0) {
+		journal_break(j, r, again.msg);
+		set_stuck(s);
+	}
+}
+
+void session_retry(struct session *s)
+{
+	struct err why = s->journal.err;
+
+	if (!s->stuck || !journal_is_landed(&s->journal))
+		return;
+	s->stuck = false;
+	s->guest->stuck--;
+	session_on_lost(&s->journal, &why);
+}
+
+/*
+ * Small operations.
+ */
+
+int session_get(struct session *s, struct call *c, struct err *e)
+{
+	struct jw *w = &c->result;
+	const struct permission *p;
+
+	(void)e;
+	jw_obj(w);
+	jw_kstr(w, "state", session_state_names[s->state]);
+	jw_key(w, "pid");
+	if (s->agent != NULL && agent_pid(s->agent) > 0)
+		jw_int(w, agent_pid(s->agent));
+	else
+		jw_null(w);
+	jw_kstr(w, "turn", turn_is_open(&s->turn) ? s->turn.id : NULL);
+	jw_key(w, "pending");
+	jw_arr(w);
+	TAILQ_FOREACH (p, &s->permissions, link)
+		jw_str(w, p->id);
+	jw_arr_end(w);
+	jw_kint(w, "queued", s->n_queued);
+	jw_obj_end(w);
+	call_reply_after(c, &s->journal);
+	return 0;
+}
+
+static void session_on_mode_set(const struct rpc_answer *a, void *arg)
+{
+	(void)a; /* Its answer is in the log. */
+	(void)arg;
+}
+
+/* Options that a live agent can be told at once. */
+static void tell_agent(struct session *s, struct jv config)
+{
+	struct jv mode = jv_get(config, "mode");
+	autojw struct jw w = {0};
+
+	if (s->agent == NULL || agent_is_ending(s->agent) ||
+	    s->acp_id == NULL || !jv_is(mode, JV_STRING))
+		return;
+	jw_obj(&w);
+	jw_kstr(&w, "sessionId", s->acp_id);
+	jw_kvalue(&w, "modeId", mode);
+	jw_obj_end(&w);
+	if (w.failed)
+		return;
+	(void)agent_call(s->agent, "session/set_mode", w.buf, 0,
+			 session_on_mode_set, NULL);
+}
+
+int session_update(struct session *s, struct jv params, struct call *c,
+		   struct err *e)
+{
+	struct jv config = jv_get(params, "config");
+	autojw struct jw w = {0};
+
+	if (session_allows(s, OP_UPDATE, e) < 0)
+		return e->code;
+	jw_obj(&w);
+	for (struct jv k = jv_first(config); jv_has(k);
+	     k = jv_next(config, k)) {
+		jw_value(&w, k);
+		jw_lit(&w, ":", 1);
+		jw_value(&w, jv_value(k));
+	}
+	if (jv_has(jv_get(params, "title")))
+		jw_kvalue(&w, "title", jv_get(params, "title"));
+	if (jv_has(jv_get(params, "tags")))
+		jw_kvalue(&w, "tags", jv_get(params, "tags"));
+	jw_obj_end(&w);
+	journal_add_jw(&s->journal, "session.config", NULL, &w);
+	tell_agent(s, config);
+	call_reply_after(c, &s->journal);
+	return 0;
+}
+
+/*
+ * Leaving.
+ */
+
+static void session_on_purged(const struct err *e, void *arg)
+{
+	struct session *s = arg;
+	struct call *c = take_ptr(s->purge);
+
+	s->purging = false;
+	if (e != NULL && e->code < 0) {
+		log_error("%s: cannot be purged: %s", s->id, e->msg);
+		if (c != NULL)
+			call_fail(c, e);
+		return;
+	}
+	s->lost = s->retire = true;
+	if (s->stuck)
+		s->guest->stuck--;
+	s->stuck = false;
+	outbox_forget(s->guest->outbox, s->id);
+	guest_sweep_later(s->guest);
+	if (c != NULL)
+		call_reply(c);
+}
+
+int session_purge(struct session *s, struct call *c, struct err *e)
+{
+	if (s->purge != NULL)
+		return err_set(e, -FAULT_SESSION_NOT_FOUND,
+			       "session %s is being destroyed", s->id);
+	if (session_is_live(s) && s->state != SESSION_CLOSING) {
+		int r = session_close(s, true, "destroyed", NULL, e);
+
+		if (r < 0)
+			return r;
+	}
+	session_end_agent(s, AGENT_END_KILL);
+	s->purge = c;
+	guest_sweep_later(s->guest);
+	return 0;
+}
+
+static void begin_purge(struct session *s)
+{
+	struct call *c = s->purge;
+	struct err e = {0};
+
+	s->purging = true;
+	if (store_purge(s->guest->store, s->id, session_on_purged, s) >= 0)
+		return;
+	s->purging = false;
+	s->purge = NULL;
+	err_set(&e, -ENOMEM, "session %s cannot be purged: out of memory",
+		s->id);
+	call_fail(c, &e);
+}
+
+bool session_sweep(struct session *s)
+{
+	bool waits = s->purge != NULL || s->retire;
+
+	if (!waits || s->purging || !session_is_settled(s))
+		return waits && !s->purging;
+	if (s->purge != NULL && !s->lost)
+		begin_purge(s);
+	else if (!s->stuck && TAILQ_EMPTY(&s->enders))
+		session_free(s);
+	return false;
+}
+
+void session_hold(struct session *s, bool on)
+{
+	if (s->agent != NULL)
+		agent_pause(s->agent, on);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.h - A session: one conversation, one log, at most one agent
+ *
+ *	          create                     resume, prompt
+ *	             |                    .-----------------.
+ *	             v                    v                 |
+ *	         starting -- ready --> idle <-> running   suspended
+ *	             |                   \     ^   |  ^      ^
+ *	             v                    \    |   v  |      | suspend, sleep,
+ *	          failed <-- agent died -- \  waiting-'------' full disk
+ *	             |                      v
+ *	             '-- close --> closed <- closing         (any) -> expired
+ *
+ * Each function below that takes a call answers it, sooner or later.  A refused
+ * operation writes nothing.  See journal.h for what is done when.
+ */
+#ifndef GUEST_SESSION_H
+#define GUEST_SESSION_H
+
+#include "guest/call.h"
+#include "guest/launch.h"
+
+struct guest;
+struct session; /* Opaque. */
+
+/* The session of that id, from memory or from the store.
+ * Return: 0; -FAULT_INVALID_ID; -FAULT_SESSION_NOT_FOUND... */
+int session_find(struct guest *g, const char *id, struct session **out,
+		 struct err *e);
+
+/* Walk those in memory; NULL at the end. */
+struct session *session_first(const struct guest *g);
+struct session *session_next(struct session *s);
+/* Is it in memory, with an agent or getting one? */
+bool session_id_is_live(const struct guest *g, const char *id);
+
+/* What session.create says, checked; borrowed for the call. */
+struct session_spec {
+	char id[ID_MAX];
+	struct jv agent, config, mcp, tags;
+	const char *agent_name, *cwd, *create_hash, *title;
+	const char *instructions; /* NULL: none. */
+	const char *parent, *root;
+	int64_t expires_ms, start_timeout_ms, permission_timeout_ms;
+	struct launch *launch; /* Taken over on success, else left. */
+};
+/* Return: 0, and the call is answered later; or a failure, and it is not. */
+int session_create(struct guest *g, struct session_spec *spec, struct call *c,
+		   struct err *e);
+
+/* @launch: taken over on success; NULL: as at the last start. */
+struct session_wake {
+	struct launch *launch;
+	bool want_none;
+	int64_t start_timeout_ms;
+};
+int session_resume(struct session *s, struct session_wake *w, struct call *c,
+		   struct err *e);
+/* Folder of the session's agents. */
+const char *session_cwd(const struct session *s);
+
+enum on_busy { BUSY_REJECT, BUSY_QUEUE, BUSY_STEER, BUSY_INTERRUPT };
+struct prompt_spec {
+	struct jv content;
+	enum on_busy on_busy;
+	const char *idem_key, *idem_hash, *actor; /* NULL: none. */
+	struct launch *launch; /* As in session_wake: when it must wake. */
+};
+int session_prompt(struct session *s, struct prompt_spec *p, struct call *c,
+		   struct err *e);
+
+/* @turn: NULL for whichever runs. */
+int session_cancel(struct session *s, const char *turn, const char *by,
+		   const char *reason, struct call *c, struct err *e);
+/* @option: NULL for the outcome cancelled. */
+int session_answer(struct session *s, const char *request, const char *option,
+		   const char *by, struct call *c, struct err *e);
+int session_suspend(struct session *s, bool force, const char *reason,
+		    struct call *c, struct err *e);
+int session_close(struct session *s, bool force, const char *reason,
+		  struct call *c, struct err *e);
+/* Hide it and, if it lives, close it; or show it again. */
+int session_archive(struct session *s, bool on, struct call *c, struct err *e);
+int session_update(struct session *s, struct jv params, struct call *c,
+		   struct err *e);
+int session_purge(struct session *s, struct call *c, struct err *e);
+int session_get(struct session *s, struct call *c, struct err *e);
+
+/* The host cannot store more: end every open turn as failed, and its agent,
+ * whose view is ahead of what can be stored. */
+void sessions_fail_turns(struct guest *g, const struct err *e);
+/* The VM is going to sleep: end the turn and the agent. */
+void session_freeze(struct session *s, const char *reason);
+/* Take up what an earlier boot left; @ef runs once it is settled. */
+int session_reconcile(struct session *s, struct journal_effect *ef,
+		      struct err *e);
+/* The store takes events again: make up for what could not be stored. */
+void session_retry(struct session *s);
+
+/* Back-pressure: let the agent wait, or go on. */
+void session_hold(struct session *s, bool on);
+/* No agent, nothing on its way to the store. */
+bool session_is_settled(const struct session *s);
+bool session_is_live(const struct session *s); /* Has or gets an agent. */
+/* Do what had to wait until it is settled: purge, forget; it may be freed.
+ * Return: whether it has to wait longer. */
+bool session_sweep(struct session *s);
+/* The daemon ends: kill the agent, free all. */
+void session_abandon(struct session *s);
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session_impl.h - Private to session*.c: the session object and its moves
+ *
+ *	session.c        the object, its states, recovery, small operations
+ *	session_start.c  create, resume, the handshake with an agent
+ *	session_turn.c   prompts, updates, permissions, the end of a turn
+ *	session_end.c    suspend, close, expiry, and agents that end by themselves
+ */
+#ifndef GUEST_SESSION_IMPL_H
+#define GUEST_SESSION_IMPL_H
+
+#include "guest/acp.h"
+#include "guest/agent.h"
+#include "guest/guest.h"
+#include "guest/permission.h"
+#include "guest/restore.h"
+#include "guest/session.h"
+#include "guest/turn.h"
+
+enum session_state {
+	SESSION_STARTING,
+	SESSION_IDLE,
+	SESSION_RUNNING,
+	SESSION_WAITING,
+	SESSION_SUSPENDED,
+	SESSION_CLOSING,
+	SESSION_CLOSED,
+	SESSION_FAILED,
+	SESSION_EXPIRED,
+	SESSION_STATES, /* Their number. */
+};
+
+enum session_op {
+	OP_PROMPT,
+	OP_CANCEL,
+	OP_ANSWER,
+	OP_SUSPEND,
+	OP_RESUME,
+	OP_UPDATE,
+	SESSION_OPS,
+};
+
+/* A prompt that waits: for the agent to wake or stop, or in the queue. */
+struct prompt {
+	TAILQ_ENTRY(prompt) link;
+	struct call *call; /* To be answered when its turn starts, or NULL. */
+	char *content;	   /* Array of blocks, JSON text. */
+	struct acp_content needs;
+	char input[ID_MAX];
+	char actor[ACTOR_MAX + 1];
+	char idem_key[IDEM_KEY_MAX + 1];
+	char idem_hash[IDEM_HASH_MAX + 1];
+};
+TAILQ_HEAD(prompt_list, prompt);
+
+struct session {
+	TAILQ_ENTRY(session) link; /* In guest.sessions. */
+	struct guest *guest;
+	char id[ID_MAX];
+	enum session_state state;
+	struct journal journal;
+	char create_hash[IDEM_HASH_MAX + 1];
+	char *agent_name, *cwd;
+	char *instructions; /* NULL: none. */
+	int64_t expires_ms; /* 0: never. */
+	int64_t permission_timeout_ms;
+
+	/* The agent, and what it said of itself (JSON texts, may be NULL). */
+	struct launch *launch; /* NULL: none in this boot yet. */
+	struct agent *agent;   /* NULL: none; it may be ending. */
+	bool agent_dead;       /* It has ended: nothing is said to it. */
+	char *acp_id;
+	struct acp_caps caps;
+	char *capabilities, *agent_info, *modes, *config_options;
+
+	/* A start, while SESSION_STARTING. */
+	struct restore_facts facts;
+	enum restore rung;
+	int64_t start_timeout_ms;
+	unsigned n_replayed;
+	bool spawn_due; /* As soon as the ending agent is gone. */
+	bool instructions_due, preamble_due; /* Before the next prompt. */
+
+	/* Turns. */
+	struct turn turn;
+	int64_t n_turns;
+	struct permission_list permissions;
+	unsigned n_permissions;
+	struct prompt *next;	  /* Begins at the next idle. */
+	struct prompt_list queue; /* Behind it. */
+	unsigned n_queued;
+
+	/* Calls to be answered when the session has started; when its agent
+	 * is gone; when the turn has ended; when it is purged. */
+	struct call_list starters, enders, cancellers;
+	struct call *purge;
+	char close_reason[REASON_MAX + 1];
+
+	struct journal_effect recovered;
+	struct journal_effect *settled; /* Runs after a reconcile; or NULL. */
+	bool stuck;	  /* Recovery could not be stored either. */
+	bool lost;	  /* The store does not know it (any more). */
+	bool purging;	  /* With the store. */
+	bool retire;	  /* May leave the memory once settled. */
+	uv_timer_t timer; /* Of the start, or of a cancel's grace. */
+	uv_timer_t ttl;
+	unsigned open; /* Handles. */
+};
+
+/* session.c */
+extern const char *const session_state_names[SESSION_STATES];
+/* Make the object; it is in guest.sessions.  NULL: out of memory. */
+struct session *session_new(struct guest *g, const char *id);
+/* Move, and record it.  @reason: a word for the log. */
+void session_move(struct session *s, enum session_state to, const char *reason);
+/* Does the table of the model allow @op now?  Return: 0 or the refusal. */
+int session_allows(const struct session *s, enum session_op op, struct err *e);
+void session_arm_ttl(struct session *s);
+/* Record session.error of @e, with err->data's members. */
+void session_record_error(struct session *s, const struct err *e);
+/* Write an error as {"code":name,"message":..,...}. */
+void session_write_error(const struct err *e, struct jw *w);
+/* Fail the calls and prompts that wait for anything: now, or after the events
+ * that say why. */
+void session_fail_waiting(struct session *s, const struct err *e, bool now);
+/* Write {"state":..} and answer after what was added. */
+void session_reply_state(struct session *s, struct call *c);
+/* Copy into a fixed buffer, cut. */
+void session_copy(char *out, size_t cap, const char *text);
+
+/* session_start.c */
+/* Start an agent: SESSION_STARTING, or the move to it.  @launch as in
+ * session_wake. */
+void session_begin_start(struct session *s, bool first, bool want_none,
+			 int64_t timeout_ms);
+/* Start the process, if the last one is gone. */
+void session_spawn(struct session *s);
+/* The start has failed: failed, and the agent ends. */
+void session_start_failed(struct session *s, const struct err *e);
+void session_write_live(struct session *s, struct jw *w);
+/* Free what the last agent said of itself. */
+void session_forget_agent(struct session *s);
+
+/* session_turn.c */
+/* Idle: begin the prompt that waits, if any. */
+void session_settle(struct session *s);
+void session_on_update(const struct rpc_msg *m, void *arg);
+void session_on_request(const struct rpc_msg *m, void *arg);
+/* End the open turn by an event of @type; @data has its members in an open
+ * object.  The state is the caller's to move. */
+void session_end_turn(struct session *s, const char *type, struct jw *data);
+/* The same for events whose only member is a reason. */
+void session_interrupt_turn(struct session *s, const char *reason);
+/* Tell the agent to stop, and resolve what it asked. */
+void session_send_cancel(struct session *s);
+void prompt_free(struct prompt *p);
+
+/* session_end.c */
+void session_on_broken(const struct err *e, void *arg);
+void session_on_gone(const struct proc_end *end, void *arg);
+/* End the agent, if there is one. */
+void session_end_agent(struct session *s, enum agent_end how);
+
+#endif

@@ -1,0 +1,717 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * session_turn.c - Sessions: prompts, updates, permissions, the end of a turn
+ *
+ * A prompt is checked, then one batch holds input.message, turn.started, the
+ * move to running and the agent's session/prompt; once it is stored the line
+ * goes to the agent and the call is answered.  When the agent's answer has been
+ * decoded, its event, the turn's terminal event and the move to idle share a
+ * batch, too: no reader sees one without the others.
+ *
+ * on_busy: a queued prompt is answered at once and waits for a completed turn.
+ * Any other end empties the queue; the terminal event names the inputs that it
+ * has dropped ("dropped":[..]).  interrupt cancels, and begins when the
+ * cancelled turn has ended.  ACP has no way to steer.
+ *
+ * Cancel: the agent is told, its open questions are answered "cancelled", and
+ * it has CANCEL_GRACE_MS to answer the prompt, by whatever stop reason.  An
+ * agent that does not is ended, and the session suspended: the next prompt
+ * starts another one.  What comes from the agent after its turn names that turn
+ * as ctx.late, until the next one begins.
+ */
+#include <string.h>
+
+#include "core/log.h"
+#include "core/messages.h"
+#include "guest/limits.h"
+#include "guest/session_impl.h"
+
+#define LOG_COMPONENT "session"
+
+static uint64_t clock_ms(void)
+{
+	return uv_hrtime() / 1000000;
+}
+
+/*
+ * Permissions.
+ */
+
+/* Record the outcome, and answer the agent. */
+static void resolve(struct session *s, struct permission *p, const char *option,
+		    const char *by)
+{
+	autojw struct jw ctx = {0}, w = {0}, answer = {0};
+
+	TAILQ_REMOVE(&s->permissions, p, link);
+	s->n_permissions--;
+	permission_write_ctx(p, s->turn.input, &ctx);
+	jw_obj(&w);
+	jw_kstr(&w, "outcome", option == NULL ? "cancelled" : "selected");
+	if (option != NULL)
+		jw_kstr(&w, "option", option);
+	jw_kstr(&w, "by", by);
+	jw_obj_end(&w);
+	acp_write_outcome(&answer, option);
+	if (ctx.failed || answer.failed) {
+		journal_break(&s->journal, -ENOMEM, "out of memory");
+	} else {
+		journal_add_jw(&s->journal, "permission.resolved", ctx.buf, &w);
+		if (!s->agent_dead)
+			agent_reply(s->agent, p->rpc_id, strlen(p->rpc_id),
+				    answer.buf);
+	}
+	permission_free(p);
+}
+
+static void resolve_and_run(struct session *s, struct permission *p,
+			    const char *option, const char *by)
+{
+	resolve(s, p, option, by);
+	if (s->state == SESSION_WAITING && s->n_permissions == 0)
+		session_move(s, SESSION_RUNNING, "answered");
+}
+
+static void cancel_permissions(struct session *s)
+{
+	while (!TAILQ_EMPTY(&s->permissions))
+		resolve(s, TAILQ_FIRST(&s->permissions), NULL, "cancel");
+}
+
+static void permission_on_expired(struct permission *p, void *arg)
+{
+	resolve_and_run(arg, p, NULL, "timeout");
+}
+
+static void record_request(struct session *s, const struct permission *p,
+			   const struct rpc_msg *m)
+{
+	autojw struct jw ctx = {0}, w = {0};
+
+	permission_write_ctx(p, s->turn.input, &ctx);
+	jw_obj(&w);
+	jw_kvalue(&w, "options", jv_get(m->params, "options"));
+	jw_kvalue(&w, "tool", jv_get(m->params, "toolCall"));
+	jw_kvalue(&w, "rpc_id", m->id);
+	if (p->deadline_ms > 0)
+		jw_kint(&w, "deadline_ms", p->deadline_ms);
+	jw_obj_end(&w);
+	if (ctx.failed)
+		journal_break(&s->journal, -ENOMEM, "out of memory");
+	else
+		journal_add_jw(&s->journal, "permission.requested", ctx.buf,
+			       &w);
+}
+
+static void reply_to(struct session *s, const struct rpc_msg *m,
+		     const char *result)
+{
+	size_t len;
+	const char *id = jv_raw(m->id, &len);
+
+	agent_reply(s->agent, id, len, result);
+}
+
+static void refuse(struct session *s, const struct rpc_msg *m, int code,
+		   const char *why)
+{
+	size_t len;
+	const char *id = jv_raw(m->id, &len);
+
+	agent_reply_error(s->agent, id, len, code, why);
+}
+
+static void ask(struct session *s, const struct rpc_msg *m)
+{
+	struct permission *p;
+	struct err e = {0};
+	int r;
+
+	/* Nobody can be asked between turns, or while the turn is cancelled. */
+	if (!turn_is_open(&s->turn) || s->turn.cancelling ||
+	    s->n_permissions == REQUESTS_MAX) {
+		reply_to(s, m, "{\"outcome\":{\"outcome\":\"cancelled\"}}");
+		return;
+	}
+	r = permission_new(s->guest->loop, m, s->permission_timeout_ms, &p, &e);
+	if (r < 0) {
+		refuse(s, m, r == -EINVAL ? RPC_INVALID_PARAMS : RPC_INTERNAL,
+		       e.msg);
+		return;
+	}
+	p->expired = permission_on_expired;
+	p->arg = s;
+	TAILQ_INSERT_TAIL(&s->permissions, p, link);
+	s->n_permissions++;
+	record_request(s, p, m);
+	if (s->state == SESSION_RUNNING)
+		session_move(s, SESSION_WAITING, "permission");
+}
+
+void session_on_request(const struct rpc_msg *m, void *arg)
+{
+	struct session *s = arg;
+
+	if (jv_eq(m->method, "session/request_permission"))
+		ask(s, m);
+	else
+		refuse(s, m, RPC_METHOD_NOT_FOUND, "method not found");
+}
+
+/* Not pending: because it was answered, or because it never was. */
+static int refuse_answer(const struct session *s, const char *request,
+			 struct err *e)
+{
+	const char *args[] = {s->id, request, NULL};
+	autofree char *state = NULL;
+
+	if (reader_value(s->guest->reader,
+			 "SELECT state FROM request WHERE session_id=?1 AND "
+			 "id=?2",
+			 args, &state, NULL) == 1)
+		return err_set(e, -FAULT_NOT_WAITING, "request %s is %s",
+			       request, state);
+	return err_set(e, -FAULT_REQUEST_NOT_FOUND, "session %s never asked %s",
+		       s->id, request);
+}
+
+int session_answer(struct session *s, const char *request, const char *option,
+		   const char *by, struct call *c, struct err *e)
+{
+	struct permission *p;
+
+	if (session_allows(s, OP_ANSWER, e) < 0)
+		return e->code;
+	TAILQ_FOREACH (p, &s->permissions, link)
+		if (strcmp(p->id, request) == 0)
+			break;
+	if (p == NULL)
+		return refuse_answer(s, request, e);
+	if (option != NULL && !permission_offers(p, option))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "request %s does not offer '%.64s'", request,
+			       option);
+	resolve_and_run(s, p, option, by == NULL ? "client" : by);
+	jw_obj(&c->result);
+	jw_kstr(&c->result, "request", request);
+	jw_obj_end(&c->result);
+	call_reply_after(c, &s->journal);
+	return 0;
+}
+
+/*
+ * The end of a turn.
+ */
+
+static void answer_cancellers(struct session *s)
+{
+	struct call *c;
+
+	while ((c = TAILQ_FIRST(&s->cancellers)) != NULL) {
+		TAILQ_REMOVE(&s->cancellers, c, link);
+		jw_obj(&c->result);
+		jw_kstr(&c->result, "turn", s->turn.id);
+		jw_obj_end(&c->result);
+		call_reply_after(c, &s->journal);
+	}
+}
+
+/* Only a completed turn drains the queue. */
+static void drop_queue(struct session *s, struct jw *data)
+{
+	struct prompt *p;
+
+	if (TAILQ_EMPTY(&s->queue))
+		return;
+	jw_key(data, "dropped");
+	jw_arr(data);
+	while ((p = TAILQ_FIRST(&s->queue)) != NULL) {
+		TAILQ_REMOVE(&s->queue, p, link);
+		jw_str(data, p->input);
+		prompt_free(p);
+	}
+	jw_arr_end(data);
+	s->n_queued = 0;
+}
+
+void session_end_turn(struct session *s, const char *type, struct jw *data)
+{
+	autojw struct jw ctx = {0};
+
+	uv_timer_stop(&s->timer);
+	cancel_permissions(s);
+	if (strcmp(type, "turn.completed") != 0)
+		drop_queue(s, data);
+	jw_obj_end(data);
+	turn_write_ctx(&s->turn, &ctx);
+	journal_add_jw(&s->journal, type, ctx.failed ? NULL : ctx.buf, data);
+	memcpy(s->journal.late, s->turn.id, ID_MAX);
+	s->journal.turn[0] = '\0';
+	answer_cancellers(s);
+	turn_done(&s->turn);
+}
+
+void session_interrupt_turn(struct session *s, const char *reason)
+{
+	autojw struct jw w = {0};
+
+	jw_obj(&w);
+	jw_kstr(&w, "reason", reason);
+	session_end_turn(s, "turn.interrupted", &w);
+}
+
+static void end_to_idle(struct session *s, const char *type, struct jw *data)
+{
+	session_end_turn(s, type, data);
+	session_move(s, SESSION_IDLE, type);
+	session_settle(s);
+}
+
+static void write_cancelled(struct session *s, const struct rpc_answer *a,
+			    struct jw *w)
+{
+	jw_kstr(w, "by", s->turn.cancel_by);
+	jw_kstr(w, "reason",
+		s->turn.cancel_reason[0] ? s->turn.cancel_reason : NULL);
+	if (a == NULL)
+		jw_kbool(w, "forced", true);
+	else if (jv_has(a->error))
+		jw_kvalue(w, "agent_error", a->error);
+	else
+		jw_kvalue(w, "stop_reason", jv_get(a->result, "stopReason"));
+}
+
+static void write_agent_error(struct jv error, struct jw *w)
+{
+	jw_key(w, "error");
+	jw_obj(w);
+	jw_kstr(w, "code", "agent_error");
+	jw_kvalue(w, "message", jv_get(error, "message"));
+	jw_kvalue(w, "agent_code", jv_get(error, "code"));
+	if (jv_has(jv_get(error, "data")))
+		jw_kvalue(w, "data", jv_get(error, "data"));
+	jw_obj_end(w);
+}
+
+static void session_on_prompt_done(const struct rpc_answer *a, void *arg)
+{
+	struct session *s = arg;
+	autojw struct jw w = {0};
+
+	if (a->status == -ECANCELED || !turn_is_open(&s->turn))
+		return;
+	jw_obj(&w);
+	if (s->turn.cancelling ||
+	    jv_eq(jv_get(a->result, "stopReason"), "cancelled")) {
+		write_cancelled(s, a, &w);
+		end_to_idle(s, "turn.cancelled", &w);
+	} else if (jv_has(a->error)) {
+		write_agent_error(a->error, &w);
+		end_to_idle(s, "turn.failed", &w);
+	} else {
+		turn_write_result(&s->turn, a->result, clock_ms(), &w);
+		end_to_idle(s, "turn.completed", &w);
+	}
+}
+
+void session_on_update(const struct rpc_msg *m, void *arg)
+{
+	struct session *s = arg;
+
+	if (turn_is_open(&s->turn))
+		turn_note(&s->turn, m->params, clock_ms());
+}
+
+/*
+ * The beginning of a turn.
+ */
+
+void prompt_free(struct prompt *p)
+{
+	if (p == NULL)
+		return;
+	free(p->content);
+	free(p);
+}
+
+/* What an agent must hear before the user: instructions, the past. */
+static void write_before(struct session *s, struct jw *w)
+{
+	autofree char *preamble = NULL;
+	struct err e = {0};
+
+	if (s->instructions_due)
+		acp_write_text(w, s->instructions);
+	s->instructions_due = false;
+	if (s->preamble_due &&
+	    messages_preamble(s->guest->reader, s->id, PREAMBLE_MAX, &preamble,
+			      &e) < 0)
+		log_error("%s: no transcript: %s, continuing without it", s->id,
+			  e.msg);
+	if (preamble != NULL)
+		acp_write_text(w, preamble);
+	s->preamble_due = false;
+}
+
+static void write_prompt(struct session *s, const struct prompt *p,
+			 struct jw *w)
+{
+	jw_obj(w);
+	jw_kstr(w, "sessionId", s->acp_id);
+	jw_key(w, "prompt");
+	jw_arr(w);
+	write_before(s, w);
+	/* The elements, without the brackets. */
+	jw_raw(w, p->content + 1, strlen(p->content) - 2);
+	jw_arr_end(w);
+	jw_obj_end(w);
+}
+
+static void record_input(struct session *s, const struct prompt *p,
+			 const char *ctx)
+{
+	autojw struct jw w = {0};
+
+	jw_obj(&w);
+	jw_kstr(&w, "id", p->input);
+	jw_kraw(&w, "content", p->content);
+	jw_kstr(&w, "via", "prompt");
+	jw_obj_end(&w);
+	s->turn.first_seq =
+		journal_add_jw(&s->journal, "input.message", ctx, &w);
+	jw_obj(&w);
+	jw_kint(&w, "n", s->turn.n);
+	jw_kint(&w, "first_seq", s->turn.first_seq);
+	if (p->idem_key[0] != '\0') {
+		jw_kstr(&w, "idem_key", p->idem_key);
+		jw_kstr(&w, "idem_hash", p->idem_hash);
+	}
+	jw_obj_end(&w);
+	journal_add_jw(&s->journal, "turn.started", ctx, &w);
+}
+
+static void write_turn(const struct turn *t, struct jw *w)
+{
+	jw_obj(w);
+	jw_kstr(w, "turn", t->id);
+	jw_kint(w, "n", t->n);
+	jw_kint(w, "seq", t->first_seq);
+	jw_kstr(w, "input", t->input);
+	jw_obj_end(w);
+}
+
+/* Idle, and the prompt is checked: run it. */
+static void begin_turn(struct session *s, struct prompt *p)
+{
+	autojw struct jw ctx = {0}, params = {0};
+	struct call *c = take_ptr(p->call);
+
+	write_prompt(s, p, &params);
+	turn_begin(&s->turn, ++s->n_turns, clock_ms());
+	memcpy(s->turn.input, p->input, ID_MAX);
+	memcpy(s->turn.actor, p->actor, sizeof(p->actor));
+	memcpy(s->turn.idem_key, p->idem_key, sizeof(p->idem_key));
+	memcpy(s->turn.idem_hash, p->idem_hash, sizeof(p->idem_hash));
+	turn_write_ctx(&s->turn, &ctx);
+	memcpy(s->journal.turn, s->turn.id, ID_MAX);
+	record_input(s, p, ctx.failed ? NULL : ctx.buf);
+	session_move(s, SESSION_RUNNING, "prompt");
+	if (params.failed || agent_call(s->agent, "session/prompt", params.buf,
+					0, session_on_prompt_done, s) < 0)
+		journal_break(&s->journal, -ENOMEM, "out of memory");
+	if (c != NULL) {
+		write_turn(&s->turn, &c->result);
+		call_reply_after(c, &s->journal);
+	}
+	prompt_free(p);
+}
+
+void session_settle(struct session *s)
+{
+	struct prompt *p = take_ptr(s->next);
+	struct err e = {0};
+
+	while (s->state == SESSION_IDLE) {
+		if (p == NULL && (p = TAILQ_FIRST(&s->queue)) != NULL) {
+			TAILQ_REMOVE(&s->queue, p, link);
+			s->n_queued--;
+		}
+		if (p == NULL)
+			return;
+		if (acp_check_caps(&p->needs, &s->caps, &e) == 0) {
+			begin_turn(s, take_ptr(p));
+			return;
+		}
+		/* The agent that woke cannot take it. */
+		if (p->call != NULL)
+			call_fail_after(take_ptr(p->call), &s->journal, &e);
+		prompt_free(take_ptr(p));
+	}
+	s->next = p;
+}
+
+/*
+ * Prompts from the host.
+ */
+
+static const char idem_sql[] =
+	"SELECT id, n, input_id, first_seq, lower(hex(idem_hash)) AS hash "
+	"FROM turn WHERE session_id=?1 AND idem_key=?2";
+
+static int same_hash(bool same, const char *key, struct err *e)
+{
+	if (same)
+		return 1;
+	return err_set(e, -FAULT_IDEMPOTENCY_MISMATCH,
+		       "key '%.64s' was used for another prompt", key);
+}
+
+static void write_queued(const struct prompt *p, int64_t position, struct jw *w)
+{
+	jw_obj(w);
+	jw_kbool(w, "queued", true);
+	jw_kstr(w, "input", p->input);
+	jw_kint(w, "position", position);
+	jw_obj_end(w);
+}
+
+/* The same among turns that ended. */
+static int find_stored(struct session *s, const struct prompt_spec *spec,
+		       struct call *c, struct err *e)
+{
+	const char *const args[] = {s->id, spec->idem_key, NULL};
+	autojw struct jw w = {0};
+	autojson struct json j = {0};
+	struct jv row;
+	int r = reader_rows(s->guest->reader, idem_sql, args, &w, e);
+
+	if (r <= 0)
+		return r;
+	if (w.failed || json_parse(&j, w.buf, w.len, e) < 0)
+		return err_set(e, -ENOMEM, "session %s: out of memory", s->id);
+	row = json_root(&j);
+	r = same_hash(jv_eq(jv_get(row, "hash"), spec->idem_hash),
+		      spec->idem_key, e);
+	if (r < 0)
+		return r;
+	jw_obj(&c->result);
+	jw_kvalue(&c->result, "turn", jv_get(row, "id"));
+	jw_kvalue(&c->result, "n", jv_get(row, "n"));
+	jw_kvalue(&c->result, "seq", jv_get(row, "first_seq"));
+	jw_kvalue(&c->result, "input", jv_get(row, "input_id"));
+	jw_obj_end(&c->result);
+	return 1;
+}
+
+/* Was this very prompt accepted before?  Return: 1, and the earlier answer is
+ * in the call; 0; or the mismatch. */
+static int find_earlier(struct session *s, const struct prompt_spec *spec,
+			struct call *c, struct err *e)
+{
+	const struct prompt *p;
+	int64_t position = 0;
+	int r;
+
+	if (spec->idem_key == NULL)
+		return 0;
+	if (turn_is_open(&s->turn) &&
+	    strcmp(s->turn.idem_key, spec->idem_key) == 0) {
+		r = same_hash(strcmp(s->turn.idem_hash, spec->idem_hash) == 0,
+			      spec->idem_key, e);
+		if (r > 0)
+			write_turn(&s->turn, &c->result);
+		return r;
+	}
+	TAILQ_FOREACH (p, &s->queue, link) {
+		position++;
+		if (strcmp(p->idem_key, spec->idem_key) != 0)
+			continue;
+		r = same_hash(strcmp(p->idem_hash, spec->idem_hash) == 0,
+			      spec->idem_key, e);
+		if (r > 0)
+			write_queued(p, position, &c->result);
+		return r;
+	}
+	return find_stored(s, spec, c, e);
+}
+
+static int prompt_new(const struct prompt_spec *spec, struct prompt **out,
+		      struct err *e)
+{
+	struct acp_content needs;
+	struct prompt *p;
+	const char *raw;
+	size_t len;
+
+	if (acp_check_content(spec->content, &needs, e) < 0)
+		return e->code;
+	p = calloc(1, sizeof(*p));
+	raw = jv_raw(spec->content, &len);
+	if (p != NULL)
+		p->content = strndup(raw, len);
+	if (p == NULL || p->content == NULL) {
+		prompt_free(p);
+		return err_set(e, -ENOMEM, "prompt: out of memory");
+	}
+	p->needs = needs;
+	id_new(p->input, "msg");
+	session_copy(p->actor, sizeof(p->actor), spec->actor);
+	session_copy(p->idem_key, sizeof(p->idem_key), spec->idem_key);
+	session_copy(p->idem_hash, sizeof(p->idem_hash), spec->idem_hash);
+	*out = p;
+	return 0;
+}
+
+/* Run when the session has come to idle. */
+static int begin_later(struct session *s, struct prompt *p, struct call *c)
+{
+	p->call = c;
+	s->next = p;
+	return 0;
+}
+
+static int enqueue(struct session *s, struct prompt *p, struct call *c,
+		   struct err *e)
+{
+	if (s->n_queued == PROMPT_QUEUE_MAX) {
+		prompt_free(p);
+		return err_set(e, -FAULT_OVERLOADED,
+			       "session %s: %d prompts are queued", s->id,
+			       PROMPT_QUEUE_MAX);
+	}
+	TAILQ_INSERT_TAIL(&s->queue, p, link);
+	s->n_queued++;
+	write_queued(p, s->n_queued, &c->result);
+	call_reply_after(c, &s->journal);
+	return 0;
+}
+
+static void begin_cancel(struct session *s, const char *by, const char *reason);
+
+static int prompt_busy(struct session *s, const struct prompt_spec *spec,
+		       struct prompt *p, struct call *c, struct err *e)
+{
+	if (spec->on_busy == BUSY_QUEUE)
+		return enqueue(s, p, c, e);
+	if (spec->on_busy == BUSY_INTERRUPT && s->next == NULL) {
+		begin_cancel(s, p->actor[0] ? p->actor : "client", "interrupt");
+		return begin_later(s, p, c);
+	}
+	prompt_free(p);
+	if (spec->on_busy == BUSY_STEER)
+		return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
+			       "the agent cannot be steered");
+	return session_allows(s, OP_PROMPT, e);
+}
+
+/* Suspended: wake first. */
+static int prompt_asleep(struct session *s, struct prompt_spec *spec,
+			 struct prompt *p, struct call *c, struct err *e)
+{
+	struct session_wake wake = {.launch = spec->launch};
+	int r;
+
+	begin_later(s, p, c);
+	r = session_resume(s, &wake, NULL, e);
+	spec->launch = wake.launch;
+	/* A start that failed at once has answered the call. */
+	if (r < 0)
+		prompt_free(take_ptr(s->next));
+	return r;
+}
+
+static bool is_in_turn(const struct session *s)
+{
+	return s->state == SESSION_RUNNING || s->state == SESSION_WAITING;
+}
+
+int session_prompt(struct session *s, struct prompt_spec *spec, struct call *c,
+		   struct err *e)
+{
+	struct prompt *p = NULL;
+	int r = find_earlier(s, spec, c, e);
+
+	if (r < 0)
+		return r;
+	if (r > 0) {
+		call_reply_after(c, &s->journal);
+		return 0;
+	}
+	if (!(is_in_turn(s) && spec->on_busy != BUSY_REJECT) &&
+	    session_allows(s, OP_PROMPT, e) < 0)
+		return e->code;
+	if (prompt_new(spec, &p, e) < 0)
+		return e->code;
+	if (s->state == SESSION_SUSPENDED)
+		return prompt_asleep(s, spec, p, c, e);
+	if (acp_check_caps(&p->needs, &s->caps, e) < 0) {
+		prompt_free(p);
+		return e->code;
+	}
+	if (is_in_turn(s))
+		return prompt_busy(s, spec, p, c, e);
+	p->call = c;
+	begin_turn(s, p);
+	return 0;
+}
+
+/*
+ * Cancel.
+ */
+
+void session_send_cancel(struct session *s)
+{
+	autojw struct jw w = {0};
+
+	acp_write_session(&w, s->acp_id);
+	if (w.failed)
+		journal_break(&s->journal, -ENOMEM, "out of memory");
+	else
+		agent_notify(s->agent, "session/cancel", w.buf);
+	cancel_permissions(s);
+}
+
+static void session_on_grace_over(uv_timer_t *t)
+{
+	struct session *s = t->data;
+	autojw struct jw w = {0};
+	struct session_wake wake = {0};
+	struct err e = {0};
+
+	log_info("%s: agent did not stop, ending it", s->id);
+	jw_obj(&w);
+	write_cancelled(s, NULL, &w);
+	session_end_turn(s, "turn.cancelled", &w);
+	session_move(s, SESSION_SUSPENDED, "cancel_timeout");
+	session_end_agent(s, AGENT_END_TERM);
+	/* A prompt that interrupts goes on with another agent. */
+	if (s->next != NULL && session_resume(s, &wake, NULL, &e) < 0)
+		session_fail_waiting(s, &e, false);
+}
+
+static void begin_cancel(struct session *s, const char *by, const char *reason)
+{
+	if (s->turn.cancelling)
+		return;
+	s->turn.cancelling = true;
+	session_copy(s->turn.cancel_by, sizeof(s->turn.cancel_by), by);
+	session_copy(s->turn.cancel_reason, sizeof(s->turn.cancel_reason),
+		     reason);
+	session_send_cancel(s);
+	if (s->state == SESSION_WAITING)
+		session_move(s, SESSION_RUNNING, "cancel");
+	uv_timer_start(&s->timer, session_on_grace_over, CANCEL_GRACE_MS, 0);
+}
+
+int session_cancel(struct session *s, const char *turn, const char *by,
+		   const char *reason, struct call *c, struct err *e)
+{
+	if (session_allows(s, OP_CANCEL, e) < 0)
+		return e->code;
+	if (turn != NULL && strcmp(turn, s->turn.id) != 0)
+		return err_set(e, -FAULT_NO_TURN, "turn %.64s is not running",
+			       turn);
+	begin_cancel(s, by == NULL ? "client" : by, reason);
+	TAILQ_INSERT_TAIL(&s->cancellers, c, link);
+	return 0;
+}

@@ -1,0 +1,1774 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * test_guest.c - The guest daemon, driven over its channel without any VM
+ *
+ * Each case starts a real hib-guest (--no-isolate) in a folder of its own and
+ * plays the host; the agents are echo-agent, scripted by their prompts.  What
+ * the daemon sends by /sync is kept in the order of its arrival.
+ */
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "core/event.h"
+#include "core/h2.h"
+#include "core/lines.h"
+#include "core/unixsock.h"
+#include "tests/tap.h"
+
+#define VM     "vm_00000000000000000000000000000001"
+#define SES    "ses_00000000000000000000000000000001"
+#define EVENTS 60000
+
+struct host {
+	uv_loop_t *loop;
+	struct h2 *h2;
+	struct h2_stream *sync;
+	struct lines lines;
+	pid_t pid;
+	char dir[64];
+	char bin[2048], agent[2048];
+	struct event *events[EVENTS];
+	size_t n;     /* Events that came. */
+	size_t seen;  /* Before which await() does not look. */
+	size_t bytes; /* Of all events. */
+	bool silent;  /* Acknowledge nothing. */
+};
+
+struct reply {
+	struct host *h;
+	bool done;
+	int status;
+	struct jw text;
+	struct json json;
+	struct jv v;
+};
+
+static struct host host;
+
+/* --- the host's side ------------------------------------------------------ */
+
+static void tick(struct host *h)
+{
+	uv_run(h->loop, UV_RUN_ONCE);
+}
+
+static void reply_on_head(struct h2_stream *s, int status, void *arg)
+{
+	struct reply *r = arg;
+
+	(void)s;
+	r->status = status;
+}
+
+static void reply_on_data(struct h2_stream *s, char *data, size_t n, void *arg)
+{
+	struct reply *r = arg;
+
+	jw_lit(&r->text, data, n);
+	h2_consume(s, n);
+}
+
+static void reply_on_end(struct h2_stream *s, int rc, void *arg)
+{
+	struct reply *r = arg;
+
+	(void)s;
+	if (rc < 0)
+		r->status = rc;
+	r->done = true;
+}
+
+static const struct h2_stream_events reply_events = {
+	.head = reply_on_head, .data = reply_on_data, .end = reply_on_end};
+
+static struct reply *begin_text(struct host *h, const char *path,
+				const char *body)
+{
+	struct reply *r = calloc(1, sizeof(*r));
+
+	OK(r != NULL);
+	r->h = h;
+	OK(h2_request(h->h2, "POST", path, body, strlen(body), false,
+		      &reply_events, r) != NULL);
+	return r;
+}
+
+static struct reply *begin(struct host *h, const char *method, const char *fmt,
+			   ...)
+{
+	char path[128], *body;
+	struct reply *r;
+	va_list ap;
+
+	va_start(ap, fmt);
+	OK(vasprintf(&body, fmt, ap) >= 0);
+	va_end(ap);
+	snprintf(path, sizeof(path), "/call/%s", method);
+	r = begin_text(h, path, body);
+	free(body);
+	return r;
+}
+
+static struct reply *finish(struct reply *r)
+{
+	struct err e = {0};
+
+	while (!r->done)
+		tick(r->h);
+	if (r->text.len > 0 &&
+	    json_parse(&r->json, r->text.buf, r->text.len, &e) < 0)
+		FAIL("answer is no JSON: %s: %s", e.msg, r->text.buf);
+	r->v = json_root(&r->json);
+	return r;
+}
+
+static void drop(struct reply *r)
+{
+	json_done(&r->json);
+	jw_done(&r->text);
+	free(r);
+}
+
+static void expect_ok(struct reply *r)
+{
+	finish(r);
+	if (r->status != 200)
+		FAIL("status %d: %s", r->status, r->text.buf);
+}
+
+/* Finish it; it must fail by that name. */
+static void refused(struct reply *r, const char *name)
+{
+	char got[64] = "(none)";
+
+	finish(r);
+	(void)jv_strcpy(jv_path(r->v, "data.code"), got, sizeof(got));
+	if (strcmp(got, name) != 0)
+		FAIL("want %s, got %d %s", name, r->status, r->text.buf);
+	drop(r);
+}
+
+static void done(struct reply *r)
+{
+	expect_ok(r);
+	drop(r);
+}
+
+static bool str_is(struct jv v, const char *s)
+{
+	return jv_eq(v, s);
+}
+
+static int sync_on_line(char *line, size_t len, void *arg)
+{
+	struct host *h = arg;
+	struct err e = {0};
+	char ack[128];
+	struct event *ev;
+
+	if (event_parse(line, len, &ev, &e) < 0)
+		FAIL("event: %s", e.msg);
+	OK(h->n < EVENTS);
+	h->events[h->n++] = ev;
+	h->bytes += ev->len;
+	if (h->silent || h->sync == NULL)
+		return 0;
+	snprintf(ack, sizeof(ack), "{\"ack\":{\"%s\":%lld}}\n", ev->session,
+		 (long long)ev->seq);
+	h2_write(h->sync, ack, strlen(ack));
+	return 0;
+}
+
+static void sync_on_data(struct h2_stream *s, char *data, size_t n, void *arg)
+{
+	struct host *h = arg;
+
+	h2_consume(s, n);
+	EQ(lines_feed(&h->lines, data, n, sync_on_line, h), 0);
+}
+
+static void sync_on_end(struct h2_stream *s, int r, void *arg)
+{
+	struct host *h = arg;
+
+	(void)r;
+	if (h->sync == s)
+		h->sync = NULL;
+}
+
+static void sync_begin(struct host *h, const char *have)
+{
+	static const struct h2_stream_events ev = {.data = sync_on_data,
+						   .end = sync_on_end};
+
+	lines_init(&h->lines, EVENT_LINE_MAX);
+	h->sync = h2_request(h->h2, "POST", "/sync", have, strlen(have), true,
+			     &ev, h);
+	OK(h->sync != NULL);
+}
+
+static void host_on_closed(struct h2 *c, int r, void *arg)
+{
+	struct host *h = arg;
+
+	(void)r;
+	if (h->h2 == c)
+		h->h2 = NULL;
+	h2_close(c);
+}
+
+static const struct h2_events h2_events = {.closed = host_on_closed};
+
+static void host_connect(struct host *h)
+{
+	uv_pipe_t *io = malloc(sizeof(*io));
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/run/api.sock", h->dir);
+	while ((fd = unixsock_connect(path)) < 0)
+		usleep(1000);
+	uv_pipe_init(h->loop, io, 0);
+	EQ(uv_pipe_open(io, fd), 0);
+	EQ(h2_new((uv_stream_t *)io, false, &h2_events, h, &h->h2), 0);
+}
+
+/* Its program is beside ours, as make builds it. */
+static void find_programs(struct host *h)
+{
+	char self[1024], *slash;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	OK(n > 0);
+	self[n] = '\0';
+	for (int i = 0; i < 2 && (slash = strrchr(self, '/')) != NULL; i++)
+		*slash = '\0';
+	snprintf(h->bin, sizeof(h->bin), "%s/libexec/hib-guest", self);
+	snprintf(h->agent, sizeof(h->agent), "%s/libexec/echo-agent", self);
+}
+
+static void host_spawn(struct host *h)
+{
+	char state[96], run[96];
+
+	snprintf(state, sizeof(state), "%s/state", h->dir);
+	snprintf(run, sizeof(run), "%s/run", h->dir);
+	h->pid = fork();
+	if (h->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		execl(h->bin, h->bin, "--state", state, "--run", run,
+		      "--no-isolate", "--log-level", "error", NULL);
+		_exit(127);
+	}
+	host_connect(h);
+}
+
+static struct reply *hello(struct host *h)
+{
+	struct reply *r =
+		begin_text(h, "/hello", "{\"version\":1,\"vm\":\"" VM "\"}");
+
+	expect_ok(r);
+	return r;
+}
+
+static void host_serve(struct host *h)
+{
+	drop(hello(h));
+	done(begin_text(h, "/start", "{\"generation\":1}"));
+}
+
+static void make_dirs(struct host *h)
+{
+	char path[96];
+
+	strcpy(h->dir, "/tmp/hib-guest-XXXXXX");
+	OK(mkdtemp(h->dir) != NULL);
+	for (const char *const *p =
+		     (const char *const[]){"state", "run", "work", NULL};
+	     *p != NULL; p++) {
+		snprintf(path, sizeof(path), "%s/%s", h->dir, *p);
+		EQ(mkdir(path, 0755), 0);
+	}
+}
+
+static void host_cleanup(void)
+{
+	char cmd[128];
+
+	if (host.pid > 0)
+		kill(host.pid, SIGKILL);
+	snprintf(cmd, sizeof(cmd), "%s/state", host.dir);
+	(void)umount2(cmd, MNT_DETACH); /* Where a case has mounted it. */
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", host.dir);
+	if (host.dir[0] != '\0' && system(cmd) != 0)
+		return;
+}
+
+static struct host *host_new(void)
+{
+	struct host *h = &host;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	h->loop = uv_default_loop();
+	find_programs(h);
+	make_dirs(h);
+	atexit(host_cleanup);
+	return h;
+}
+
+static struct host *up(void)
+{
+	struct host *h = host_new();
+
+	host_spawn(h);
+	host_serve(h);
+	sync_begin(h, "{\"have\":{}}\n");
+	return h;
+}
+
+static void drop_events(struct host *h)
+{
+	for (size_t i = 0; i < h->n; i++)
+		free(h->events[i]);
+	h->n = h->seen = h->bytes = 0;
+}
+
+static void disconnect(struct host *h)
+{
+	struct h2 *c = h->h2;
+
+	h->h2 = NULL;
+	h->sync = NULL;
+	h2_close(c);
+	lines_done(&h->lines);
+}
+
+/* The daemon must end by itself, cleanly (also for the leak checker). */
+static void down(struct host *h)
+{
+	int status;
+
+	if (h->h2 != NULL)
+		disconnect(h);
+	kill(h->pid, SIGTERM);
+	EQ(waitpid(h->pid, &status, 0), h->pid);
+	h->pid = 0;
+	EQ(status, 0);
+	drop_events(h);
+	uv_run(h->loop, UV_RUN_DEFAULT);
+	uv_loop_close(h->loop);
+}
+
+/* As a VM that is lost: nothing of it goes on. */
+static void power_cut(struct host *h)
+{
+	if (h->h2 != NULL)
+		disconnect(h);
+	kill(h->pid, SIGKILL);
+	EQ(waitpid(h->pid, NULL, 0), h->pid);
+	drop_events(h);
+}
+
+/* --- events --------------------------------------------------------------- */
+
+/* Wait for the next event of that type, from where the last wait ended. */
+static const struct event *await(struct host *h, const char *type)
+{
+	for (;;) {
+		while (h->seen < h->n) {
+			const struct event *ev = h->events[h->seen++];
+
+			if (strcmp(ev->type, type) == 0)
+				return ev;
+		}
+		tick(h);
+	}
+}
+
+static size_t count(const struct host *h, const char *session, const char *type)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->n; i++)
+		n += strcmp(h->events[i]->session, session) == 0 &&
+		     (type == NULL || strcmp(h->events[i]->type, type) == 0);
+	return n;
+}
+
+/* Is the text in the event's data? */
+static bool has(const struct event *ev, const char *text)
+{
+	return memmem(ev->data, ev->data_len, text, strlen(text)) != NULL;
+}
+
+static void expect(const struct event *ev, const char *text)
+{
+	if (!has(ev, text))
+		FAIL("%s has no %s: %s", ev->type, text, ev->line);
+}
+
+/* The agent's text of everything that came since event @from. */
+static char *said(const struct host *h, size_t from)
+{
+	struct jw w = {0};
+
+	for (size_t i = from; i < h->n; i++) {
+		const struct event *ev = h->events[i];
+		autojson struct json j = {0};
+		struct jv up;
+		char *text;
+
+		if (strcmp(ev->type, "acp.update") != 0)
+			continue;
+		EQ(json_parse(&j, ev->data, ev->data_len, NULL), 0);
+		up = jv_path(json_root(&j), "msg.params.update");
+		text = jv_strdup(jv_path(up, "content.text"), NULL);
+		if (str_is(jv_get(up, "sessionUpdate"),
+			   "agent_message_chunk") &&
+		    text != NULL)
+			jw_lit(&w, text, strlen(text));
+		free(text);
+	}
+	jw_lit(&w, "", 0);
+	return w.buf != NULL ? w.buf : strdup("");
+}
+
+/* Every session's events are 1, 2, 3... and turns are properly nested. */
+static void check_log(const struct host *h, const char *session)
+{
+	int64_t seq = 0;
+	char turn[ID_MAX] = "";
+	bool over = true;
+
+	for (size_t i = 0; i < h->n; i++) {
+		const struct event *ev = h->events[i];
+
+		if (strcmp(ev->session, session) != 0)
+			continue;
+		EQ(ev->seq, ++seq);
+		if (strcmp(ev->type, "input.message") == 0) {
+			OK(over);
+			over = false;
+			memcpy(turn, ev->turn, ID_MAX);
+		}
+		STR_EQ(ev->turn, over ? "" : turn);
+		over |= strncmp(ev->type, "turn.", 5) == 0 &&
+			strcmp(ev->type, "turn.started") != 0;
+	}
+}
+
+/* --- calls ---------------------------------------------------------------- */
+
+static struct reply *create_as(struct host *h, const char *session,
+			       const char *args, const char *more)
+{
+	return begin(h, "session.create",
+		     "{\"session\":\"%s\",\"create_hash\":\"aa\",\"cwd\":\"%s/"
+		     "work\",\"agent\":{\"name\":\"echo\",\"command\":\"%s\","
+		     "\"args\":[%s]}%s}",
+		     session, h->dir, h->agent, args, more);
+}
+
+static void create(struct host *h)
+{
+	done(create_as(h, SES, "", ""));
+	await(h, "session.ready");
+}
+
+static struct reply *prompt_more(struct host *h, const char *text,
+				 const char *more)
+{
+	struct jw w = {0};
+	struct reply *r;
+
+	jw_str(&w, text);
+	r = begin(h, "session.prompt",
+		  "{\"session\":\"" SES "\",\"content\":[{\"type\":\"text\","
+		  "\"text\":%s}]%s}",
+		  w.buf, more);
+	jw_done(&w);
+	return r;
+}
+
+static struct reply *prompt(struct host *h, const char *text)
+{
+	return prompt_more(h, text, "");
+}
+
+/* A whole turn; what the agent said. */
+static char *turn(struct host *h, const char *text)
+{
+	size_t from = h->n;
+
+	done(prompt(h, text));
+	await(h, "turn.completed");
+	await(h, "session.state");
+	return said(h, from);
+}
+
+static void says(struct host *h, const char *text, const char *want)
+{
+	char *got = turn(h, text);
+
+	STR_EQ(got, want);
+	free(got);
+}
+
+static struct reply *simple(struct host *h, const char *method,
+			    const char *more)
+{
+	return begin(h, method, "{\"session\":\"" SES "\"%s}", more);
+}
+
+static void state_is(struct host *h, const char *state)
+{
+	struct reply *r = simple(h, "session.get", "");
+	char got[32] = "";
+
+	expect_ok(r);
+	(void)jv_strcpy(jv_get(r->v, "state"), got, sizeof(got));
+	STR_EQ(got, state);
+	drop(r);
+}
+
+static int64_t pid_of(struct host *h)
+{
+	struct reply *r = simple(h, "session.get", "");
+	int64_t pid;
+
+	expect_ok(r);
+	pid = jv_int(jv_get(r->v, "pid"), 0);
+	drop(r);
+	return pid;
+}
+
+static struct reply *resume(struct host *h, const char *args, const char *more)
+{
+	return begin(h, "session.resume",
+		     "{\"session\":\"" SES "\",\"agent\":{\"name\":\"echo\","
+		     "\"command\":\"%s\",\"args\":[%s]}%s}",
+		     h->agent, args, more);
+}
+
+static const char *ctx_of(const struct event *ev, const char *key,
+			  char out[ID_MAX])
+{
+	autojson struct json j = {0};
+
+	EQ(json_parse(&j, ev->ctx, ev->ctx_len, NULL), 0);
+	OK(jv_strcpy(jv_get(json_root(&j), key), out, ID_MAX) >= 0);
+	return out;
+}
+
+static struct reply *answer(struct host *h, const char *request,
+			    const char *option)
+{
+	return begin(h, "session.answer",
+		     "{\"session\":\"" SES "\",\"request\":\"%s\","
+		     "\"option\":\"%s\"}",
+		     request, option);
+}
+
+/* --- cases ---------------------------------------------------------------- */
+
+TEST(hello_tells_who_we_are_and_refuses_another_vm)
+{
+	struct host *h = host_new();
+	struct reply *r;
+
+	host_spawn(h);
+	refused(create_as(h, SES, "", ""), "not_ready");
+	r = hello(h);
+	OK(str_is(jv_get(r->v, "vm"), VM));
+	OK(!jv_bool(jv_get(r->v, "started"), true));
+	drop(r);
+	refused(begin_text(h, "/hello",
+			   "{\"vm\":\"vm_0000000000000000000000000"
+			   "0000002\"}"),
+		"session_conflict");
+	done(begin_text(h, "/start", "{\"generation\":3}"));
+	r = hello(h);
+	OK(jv_bool(jv_get(r->v, "started"), false));
+	drop(r);
+	refused(begin_text(h, "/call/nonsense", "{}"), "method_unknown");
+	refused(begin_text(h, "/elsewhere", "{}"), "route_not_found");
+	refused(begin_text(h, "/call/session.get", "{"), "invalid_argument");
+	down(h);
+}
+
+TEST(F045_create_starts_an_agent_and_logs_it_in_order)
+{
+	static const char *const order[] = {"session.created", "agent.started",
+					    "acp.request",     "acp.response",
+					    "acp.request",     "acp.response",
+					    "session.ready",   "session.state"};
+	struct host *h = up();
+	struct reply *r = create_as(h, SES, "", ",\"title\":\"T\"");
+
+	expect_ok(r);
+	OK(str_is(jv_get(r->v, "state"), "idle"));
+	OK(str_is(jv_path(r->v, "agent_info.name"), "echo"));
+	drop(r);
+	await(h, "session.state");
+	EQ(h->n, ARRAY_LEN(order));
+	for (size_t i = 0; i < h->n; i++)
+		STR_EQ(h->events[i]->type, order[i]);
+	expect(h->events[0], "\"title\":\"T\"");
+	expect(h->events[6], "\"restore\":\"new\"");
+	check_log(h, SES);
+	/* The same again is the same; another is a conflict. */
+	done(create_as(h, SES, "", ""));
+	refused(begin(h, "session.create",
+		      "{\"session\":\"" SES
+		      "\",\"create_hash\":\"bb\",\"cwd\":\"/\","
+		      "\"agent\":{\"name\":\"e\",\"command\":\"x\"}}"),
+		"session_conflict");
+	EQ(count(h, SES, NULL), ARRAY_LEN(order));
+	down(h);
+}
+
+TEST(F048_environment_is_the_base_then_the_agents_then_the_sessions)
+{
+	struct host *h = up();
+
+	done(begin(h, "session.create",
+		   "{\"session\":\"" SES "\",\"cwd\":\"/\",\"agent\":{"
+		   "\"name\":\"echo\",\"command\":\"%s\",\"env\":{\"A\":\"1\","
+		   "\"TERM\":\"vt\"}},\"env\":{\"B\":\"x=y\",\"A\":\"2\"}}",
+		   h->agent));
+	await(h, "session.ready");
+	says(h, "!env",
+	     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	     "\nHOME=/home/user\nLANG=C.UTF-8\nTERM=vt\nUSER=user\nA=2\nB=x=y");
+	expect(h->events[0], "\"env_names\":[\"TERM\",\"A\",\"B\"]");
+	down(h);
+}
+
+TEST(F049_cwd_must_exist_and_is_where_the_agent_runs)
+{
+	struct host *h = up();
+	char want[96];
+
+	refused(begin(h, "session.create",
+		      "{\"session\":\"" SES "\",\"cwd\":\"/no/such\",\"agent\":"
+		      "{\"name\":\"echo\",\"command\":\"%s\"}}",
+		      h->agent),
+		"cwd_not_found");
+	refused(simple(h, "session.get", ""), "session_not_found");
+	create(h);
+	snprintf(want, sizeof(want), "%s/work", h->dir);
+	says(h, "!cwd", want);
+	down(h);
+}
+
+TEST(F046_bad_arguments_are_refused_and_leave_nothing)
+{
+	struct host *h = up();
+	struct jw env = {0};
+	char name[16];
+
+	jw_lit(&env, ",\"env\":{", 8);
+	for (int i = 0; i < 257; i++) {
+		snprintf(name, sizeof(name), "V%d", i);
+		jw_kstr(&env, name, "");
+	}
+	jw_lit(&env, "}", 1);
+	refused(create_as(h, SES, "", env.buf), "invalid_argument");
+	jw_done(&env);
+	refused(create_as(h, "ses_1", "", ""), "invalid_id");
+	refused(create_as(h, SES, "3", ""), "invalid_argument");
+	refused(create_as(h, SES, "", ",\"env\":{\"A=B\":\"\"}"),
+		"invalid_argument");
+	refused(create_as(h, SES, "", ",\"env\":{\"A\":\"x\\u0000\"}"),
+		"invalid_argument");
+	refused(create_as(h, SES, "", ",\"tags\":[1]"), "invalid_argument");
+	refused(simple(h, "session.get", ""), "session_not_found");
+	EQ(h->n, 0);
+	down(h);
+}
+
+TEST(F028_a_missing_program_fails_the_session_with_errno_words)
+{
+	struct host *h = up();
+
+	refused(begin(h, "session.create",
+		      "{\"session\":\"" SES "\",\"cwd\":\"/\",\"agent\":{"
+		      "\"name\":\"x\",\"command\":\"/no/such/agent\"}}"),
+		"agent_spawn_failed");
+	expect(await(h, "session.error"), "No such file");
+	expect(await(h, "session.state"), "\"to\":\"failed\"");
+	state_is(h, "failed");
+	down(h);
+}
+
+TEST(F037_a_start_without_an_answer_ends_with_start_timeout)
+{
+	struct host *h = up();
+
+	refused(create_as(h, SES, "\"--no-answer\"",
+			  ",\"start_timeout_ms\":200"),
+		"start_timeout");
+	state_is(h, "failed");
+	down(h);
+}
+
+TEST(failed_handshakes_name_their_reason)
+{
+	struct host *h = up();
+	struct reply *r = create_as(h, "ses_00000000000000000000000000000002",
+				    "\"--exit-on-start\",\"3\"", "");
+
+	finish(r);
+	OK(str_is(jv_path(r->v, "data.code"), "agent_exited"));
+	EQ(jv_int(jv_path(r->v, "data.exit"), -1), 3);
+	drop(r);
+	refused(create_as(h, "ses_00000000000000000000000000000003",
+			  "\"--fail-new\",\"-32000\"", ""),
+		"agent_auth_required");
+	refused(create_as(h, "ses_00000000000000000000000000000004",
+			  "\"--protocol\",\"2\"", ""),
+		"agent_protocol_error");
+	done(create_as(h, SES, "\"--banner\"", ""));
+	down(h);
+}
+
+TEST(F052_a_prompt_is_a_turn_logged_in_order)
+{
+	static const char *const order[] = {"input.message", "turn.started",
+					    "session.state", "acp.request"};
+	struct host *h = up();
+	size_t from;
+	const struct event *ev;
+
+	create(h);
+	await(h, "session.state");
+	from = h->n;
+	says(h, "hi", "hi");
+	for (size_t i = 0; i < ARRAY_LEN(order); i++)
+		STR_EQ(h->events[from + i]->type, order[i]);
+	expect(h->events[from], "\"content\":[{\"type\":\"text\",\"text\":\"hi"
+				"\"}]");
+	STR_EQ(h->events[h->n - 3]->type, "acp.response");
+	ev = h->events[h->n - 2];
+	STR_EQ(ev->type, "turn.completed");
+	expect(ev, "\"stop_reason\":\"end_turn\"");
+	expect(ev, "\"text_preview\":\"hi\"");
+	expect(h->events[h->n - 1], "\"to\":\"idle\"");
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(F030_a_second_prompt_is_refused_and_writes_nothing)
+{
+	struct host *h = up();
+	struct reply *r;
+	size_t n;
+
+	create(h);
+	done(prompt(h, "!sleep 60000"));
+	await(h, "acp.request");
+	n = h->n;
+	r = prompt(h, "again");
+	finish(r);
+	EQ(r->status, 409);
+	OK(str_is(jv_path(r->v, "data.turn"), h->events[n - 1]->turn));
+	drop(r);
+	state_is(h, "running");
+	EQ(h->n, n);
+	down(h);
+}
+
+TEST(F086_one_of_100_prompts_is_accepted)
+{
+	struct host *h = up();
+	struct reply *r[100];
+	int ok = 0, busy = 0;
+
+	create(h);
+	for (int i = 0; i < 100; i++)
+		r[i] = prompt(h, "!sleep 300");
+	for (int i = 0; i < 100; i++) {
+		finish(r[i]);
+		ok += r[i]->status == 200;
+		busy += r[i]->status == 409;
+		drop(r[i]);
+	}
+	EQ(ok, 1);
+	EQ(busy, 99);
+	await(h, "turn.completed");
+	EQ(count(h, SES, "turn.started"), 1);
+	down(h);
+}
+
+TEST(F087_a_prompt_on_each_turn_completed_is_never_refused)
+{
+	struct host *h = up();
+
+	create(h);
+	for (int i = 0; i < 100; i++) {
+		done(prompt(h, "x"));
+		await(h, "turn.completed");
+	}
+	EQ(count(h, SES, "turn.completed"), 100);
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(F055_cancel_ends_the_turn_and_keeps_the_process)
+{
+	struct host *h = up();
+	struct reply *r;
+	int64_t pid;
+
+	create(h);
+	pid = pid_of(h);
+	done(prompt(h, "!sleep 60000"));
+	r = simple(h, "session.cancel", ",\"by\":\"me\"");
+	expect_ok(r);
+	OK(str_is(jv_get(r->v, "turn"), await(h, "turn.cancelled")->turn));
+	drop(r);
+	expect(h->events[h->seen - 1], "\"by\":\"me\"");
+	says(h, "next", "next");
+	EQ(pid_of(h), pid);
+	refused(simple(h, "session.cancel", ""), "no_turn"); /* F056 */
+	down(h);
+}
+
+TEST(an_agent_that_ignores_cancel_is_ended_and_replaced)
+{
+	struct host *h = up();
+
+	create(h);
+	done(prompt(h, "!ignorecancel;;!sleep 60000"));
+	await(h, "acp.request");
+	done(simple(h, "session.cancel", ""));
+	expect(await(h, "turn.cancelled"), "\"forced\":true");
+	expect(await(h, "session.state"), "\"to\":\"suspended\"");
+	free(turn(h, "back"));
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(F035_F038_a_permission_waits_for_its_answer)
+{
+	static const char *const edges[] = {
+		"\"to\":\"running\"", "\"to\":\"waiting\"",
+		"\"to\":\"running\"", "\"to\":\"idle\""};
+	struct host *h = up();
+	char req[ID_MAX], input[ID_MAX];
+	const struct event *ev;
+	size_t from, edge = 0;
+	char *text;
+
+	create(h);
+	await(h, "session.state");
+	from = h->n;
+	done(prompt(h, "!ask t1 Delete"));
+	ev = await(h, "permission.requested");
+	ctx_of(ev, "req", req);
+	ctx_of(ev, "input", input);
+	state_is(h, "waiting");
+	refused(answer(h, req, "no-such-option"), "invalid_argument");
+	refused(answer(h, "req_0", "allow_once"), "not_waiting");
+	done(begin(h, "session.answer",
+		   "{\"session\":\"" SES "\",\"request\":\"%s\","
+		   "\"outcome\":\"cancelled\"}",
+		   req));
+	refused(answer(h, req, "allow_once"), "not_waiting");
+	ev = await(h, "permission.resolved");
+	expect(ev, "\"outcome\":\"cancelled\"");
+	await(h, "turn.completed");
+	await(h, "session.state");
+	text = said(h, from);
+	STR_EQ(text, "outcome: cancelled");
+	free(text);
+	for (size_t i = from; i < h->n; i++)
+		if (strcmp(h->events[i]->type, "session.state") == 0)
+			expect(h->events[i], edges[edge++]);
+	EQ(edge, ARRAY_LEN(edges));
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(several_permissions_are_open_at_once)
+{
+	struct host *h = up();
+	char req[3][ID_MAX];
+
+	create(h);
+	await(h, "session.state");
+	done(prompt(h, "!ask3"));
+	for (int i = 0; i < 3; i++)
+		ctx_of(await(h, "permission.requested"), "req", req[i]);
+	done(answer(h, req[1], "allow_once"));
+	done(answer(h, req[0], "reject_once"));
+	state_is(h, "waiting");
+	done(answer(h, req[2], "allow_always"));
+	await(h, "turn.completed");
+	down(h);
+}
+
+TEST(a_permission_without_an_answer_expires)
+{
+	struct host *h = up();
+
+	done(create_as(h, SES, "", ",\"permission_timeout_ms\":100"));
+	done(prompt(h, "!ask t1 Delete"));
+	expect(await(h, "permission.requested"), "\"deadline_ms\":");
+	expect(await(h, "permission.resolved"), "\"by\":\"timeout\"");
+	await(h, "turn.completed");
+	down(h);
+}
+
+TEST(cancel_resolves_open_permissions)
+{
+	struct host *h = up();
+
+	create(h);
+	done(prompt(h, "!ask t1 Delete"));
+	await(h, "permission.requested");
+	done(simple(h, "session.cancel", ""));
+	expect(await(h, "permission.resolved"), "\"by\":\"cancel\"");
+	await(h, "turn.cancelled");
+	down(h);
+}
+
+/* One row of the table of the model. */
+struct row {
+	const char *op, *more;
+	const char *answers[9]; /* By state; NULL: not tried, it is allowed. */
+};
+
+enum {
+	STARTING,
+	IDLE,
+	RUNNING,
+	WAITING,
+	SUSPENDED,
+	CLOSING,
+	CLOSED,
+	FAILED,
+	EXPIRED
+};
+
+static const struct row table[] = {
+	{"session.prompt",
+	 ",\"content\":[{\"type\":\"text\",\"text\":\"x\"}]",
+	 {"not_ready", NULL, "turn_active", "turn_active", NULL,
+	  "session_closing", "session_closed", "session_failed",
+	  "session_expired"}},
+	{"session.cancel",
+	 "",
+	 {"no_turn", "no_turn", NULL, NULL, "no_turn", "no_turn", "no_turn",
+	  "no_turn", "no_turn"}},
+	{"session.answer",
+	 ",\"request\":\"req_1\",\"outcome\":\"cancelled\"",
+	 {"not_waiting", "not_waiting", "not_waiting", "not_waiting",
+	  "not_waiting", "not_waiting", "not_waiting", "not_waiting",
+	  "session_expired"}},
+	{"session.suspend",
+	 "",
+	 {"not_ready", NULL, "turn_active", "turn_active", NULL,
+	  "session_closing", "session_closed", "session_failed",
+	  "session_expired"}},
+	{"session.resume",
+	 "",
+	 {NULL, NULL, NULL, NULL, NULL, "session_closing", NULL, NULL,
+	  "session_expired"}},
+};
+
+static void try_table(struct host *h, int state)
+{
+	size_t n = count(h, SES, NULL);
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (table[i].answers[state] != NULL)
+			refused(simple(h, table[i].op, table[i].more),
+				table[i].answers[state]);
+	EQ(count(h, SES, NULL), n);
+}
+
+TEST(F042_every_state_and_operation_answers_as_the_table)
+{
+	struct host *h = up();
+	struct reply *r;
+
+	r = create_as(h, SES, "\"--slow-start\",\"300\"", "");
+	await(h, "agent.started");
+	try_table(h, STARTING);
+	done(r);
+	await(h, "session.ready");
+	await(h, "session.state");
+	try_table(h, IDLE);
+	done(prompt(h, "!sleep 60000"));
+	await(h, "acp.request");
+	try_table(h, RUNNING);
+	done(simple(h, "session.cancel", ""));
+	done(prompt(h, "!ask t T"));
+	await(h, "permission.requested");
+	await(h, "session.state");
+	try_table(h, WAITING);
+	done(simple(h, "session.suspend", ",\"force\":true"));
+	await(h, "agent.exited");
+	try_table(h, SUSPENDED);
+	done(simple(h, "session.suspend", ""));
+	done(simple(h, "session.resume", ""));
+	done(prompt(h, "!ignoreterm;;!stdinstop;;!sleep 60000"));
+	r = simple(h, "session.close", "");
+	while (count(h, SES, "turn.cancelled") < 2)
+		tick(h);
+	await(h, "turn.cancelled");
+	state_is(h, "closing");
+	try_table(h, CLOSING);
+	done(simple(h, "session.close", ",\"force\":true"));
+	done(r);
+	await(h, "session.closed");
+	try_table(h, CLOSED);
+	done(simple(h, "session.close", ""));
+	done(resume(h, "", ""));
+	done(prompt(h, "!crash"));
+	await(h, "session.error");
+	await(h, "session.state");
+	while (count(h, SES, "agent.exited") < 3)
+		tick(h);
+	try_table(h, FAILED);
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(F027_a_session_expires_at_its_time)
+{
+	struct host *h = up();
+	char more[64];
+
+	snprintf(more, sizeof(more), ",\"expires_ms\":%lld",
+		 (long long)(time(NULL) + 2) * 1000);
+	done(create_as(h, SES, "", more));
+	done(prompt(h, "!sleep 60000"));
+	expect(await(h, "turn.interrupted"), "\"reason\":\"ttl\"");
+	await(h, "session.expired");
+	await(h, "agent.exited");
+	try_table(h, EXPIRED);
+	done(simple(h, "session.close", ""));
+	check_log(h, SES);
+	down(h);
+}
+
+/* A zombie has ended; who buries it is not our matter here. */
+static bool is_running(pid_t pid)
+{
+	char cmd[96];
+
+	snprintf(cmd, sizeof(cmd),
+		 "grep -q 'State:.[RSD]' /proc/%d/status "
+		 "2>/dev/null",
+		 pid);
+	return system(cmd) == 0;
+}
+
+TEST(F059_close_ends_the_agent_and_keeps_the_log)
+{
+	struct host *h = up();
+	pid_t pid;
+
+	create(h);
+	pid = (pid_t)pid_of(h);
+	says(h, "hi", "hi");
+	done(simple(h, "session.close", ",\"reason\":\"done\""));
+	expect(await(h, "session.closed"), "\"reason\":\"done\"");
+	OK(!is_running(pid));
+	state_is(h, "closed");
+	EQ(count(h, SES, "agent.exited"), 1);
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(F062_close_by_force_ends_an_agent_that_ignores_sigterm)
+{
+	struct host *h = up();
+
+	create(h);
+	done(prompt(h, "!ignoreterm;;!stdinstop;;!sleep 60000"));
+	await(h, "acp.request");
+	done(simple(h, "session.close", ",\"force\":true"));
+	state_is(h, "closed");
+	down(h);
+}
+
+/* Is the text in any file of the state folder? */
+static bool on_disk(struct host *h, const char *text)
+{
+	char cmd[256];
+
+	snprintf(cmd, sizeof(cmd), "grep -qar %s %s/state", text, h->dir);
+	return system(cmd) == 0;
+}
+
+TEST(F060_purge_leaves_nothing_on_the_disk)
+{
+	struct host *h = up();
+
+	create(h);
+	says(h, "marker-4711-xyzzy", "marker-4711-xyzzy");
+	OK(on_disk(h, "marker-4711-xyzzy"));
+	done(simple(h, "session.purge", ""));
+	refused(simple(h, "session.get", ""), "session_not_found");
+	OK(!on_disk(h, "marker-4711-xyzzy"));
+	down(h);
+}
+
+TEST(F061_a_prompt_wakes_a_suspended_session)
+{
+	struct host *h = up();
+	size_t from;
+	char *text;
+
+	create(h);
+	says(h, "blue", "blue");
+	done(simple(h, "session.suspend", ""));
+	state_is(h, "suspended");
+	from = h->n;
+	done(prompt(h, "what did I say"));
+	expect(await(h, "session.resumed"), "\"restore\":\"transcript\"");
+	await(h, "turn.started");
+	await(h, "turn.completed");
+	text = said(h, from);
+	OK(strstr(text, "blue") != NULL);
+	free(text);
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(F058_resume_of_a_live_session_starts_nothing)
+{
+	struct host *h = up();
+	struct reply *r;
+	int64_t pid;
+	size_t n;
+
+	create(h);
+	await(h, "session.state");
+	pid = pid_of(h);
+	n = h->n;
+	r = simple(h, "session.resume", "");
+	expect_ok(r);
+	OK(str_is(jv_get(r->v, "restore"), "live"));
+	drop(r);
+	EQ(pid_of(h), pid);
+	EQ(h->n, n);
+	down(h);
+}
+
+TEST(F057_after_a_lost_vm_the_transcript_is_told_again)
+{
+	struct host *h = up();
+	struct reply *r;
+	char *text;
+
+	create(h);
+	says(h, "the word is plum", "the word is plum");
+	power_cut(h);
+	host_spawn(h);
+	host_serve(h);
+	sync_begin(h, "{\"have\":{}}\n");
+	state_is(h, "suspended");
+	refused(prompt(h, "x"), "not_ready");
+	r = resume(h, "", "");
+	expect_ok(r);
+	OK(str_is(jv_get(r->v, "restore"), "transcript"));
+	EQ(jv_int(jv_get(r->v, "epoch"), 0), 2);
+	drop(r);
+	await(h, "session.resumed");
+	text = turn(h, "what did I say");
+	OK(strstr(text, "plum") != NULL);
+	free(text);
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(F057_a_native_resume_replays_nothing_into_the_log)
+{
+	struct host *h = up();
+	char args[160];
+	struct reply *r;
+	char *text;
+
+	snprintf(args, sizeof(args), "\"--load\",\"--store\",\"%s/work\"",
+		 h->dir);
+	done(create_as(h, SES, args, ""));
+	await(h, "session.ready");
+	says(h, "pear", "pear");
+	done(simple(h, "session.suspend", ""));
+	r = simple(h, "session.resume", "");
+	expect_ok(r);
+	OK(str_is(jv_get(r->v, "restore"), "native"));
+	drop(r);
+	text = turn(h, "what did I say");
+	OK(strstr(text, "pear") != NULL);
+	free(text);
+	done(simple(h, "session.suspend", ""));
+	r = simple(h, "session.resume", ",\"restore\":\"none\"");
+	expect_ok(r);
+	OK(str_is(jv_get(r->v, "restore"), "none"));
+	drop(r);
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(F039_F043_a_killed_daemon_leaves_no_turn_open)
+{
+	struct host *h = up();
+	size_t n;
+
+	create(h);
+	done(prompt(h, "!ask t T"));
+	await(h, "permission.requested");
+	power_cut(h);
+	host_spawn(h);
+	host_serve(h);
+	sync_begin(h, "{\"have\":{}}\n");
+	state_is(h, "suspended");
+	expect(await(h, "permission.resolved"), "\"by\":\"cancel\"");
+	expect(await(h, "turn.interrupted"), "\"reason\":\"vm_lost\"");
+	expect(await(h, "session.state"), "\"suspended_from\":\"idle\"");
+	n = h->n;
+	done(begin_text(h, "/start", "{}"));
+	EQ(h->n, n);
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(T12_an_agent_that_dies_fails_the_turn_and_the_session)
+{
+	struct host *h = up();
+	const struct event *ev;
+
+	create(h);
+	done(prompt(h, "!stderr last words;;!sleep 50;;!exit 7"));
+	ev = await(h, "turn.failed");
+	expect(ev, "\"code\":\"agent_exited\"");
+	expect(ev, "\"exit\":7");
+	expect(ev, "last words");
+	expect(await(h, "agent.exited"), "\"code\":7");
+	await(h, "session.error");
+	expect(await(h, "session.state"), "\"to\":\"failed\"");
+	EQ(count(h, SES, "agent.stderr"), 1);
+	refused(prompt(h, "x"), "session_failed");
+	done(resume(h, "", ""));
+	free(turn(h, "again"));
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(lines_that_are_no_acp_are_kept_and_bounded)
+{
+	struct host *h = up();
+
+	create(h);
+	free(turn(h, "!garbage;;!badutf8;;!say ok"));
+	OK(count(h, SES, "agent.stderr") > 0);
+	free(turn(h, "!bigline 9000000"));
+	free(turn(h, "!wrongid"));
+	free(turn(h, "!unknownupdate"));
+	done(prompt(h, "!toolong 17000000"));
+	expect(await(h, "turn.failed"), "agent_protocol_error");
+	state_is(h, "failed");
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(stderr_is_recorded_up_to_a_rate)
+{
+	struct host *h = up();
+	struct jw w = {0};
+
+	create(h);
+	for (int i = 0; i < 1000; i++)
+		jw_lit(&w, "!stderr x;;", 11);
+	jw_lit(&w, "!say ok", 7);
+	free(turn(h, w.buf));
+	jw_done(&w);
+	free(turn(h, "!sleep 1100;;!stderr tail"));
+	h->seen = 0;
+	while (!has(await(h, "agent.stderr"), "\"dropped\":"))
+		continue;
+	OK(count(h, SES, "agent.stderr") < 500);
+	down(h);
+}
+
+TEST(F089_stop_reasons_are_recorded_as_they_are)
+{
+	static const char *const stops[] = {"end_turn", "max_tokens",
+					    "max_turn_requests", "refusal",
+					    "something_new"};
+	struct host *h = up();
+	char text[64];
+
+	create(h);
+	for (size_t i = 0; i < ARRAY_LEN(stops); i++) {
+		snprintf(text, sizeof(text), "!stop %s", stops[i]);
+		done(prompt(h, text));
+		snprintf(text, sizeof(text), "\"stop_reason\":\"%s\"",
+			 stops[i]);
+		expect(await(h, "turn.completed"), text);
+	}
+	done(prompt(h, "!stop cancelled"));
+	await(h, "turn.cancelled");
+	down(h);
+}
+
+TEST(F034_an_agents_error_fails_the_turn_not_the_session)
+{
+	struct host *h = up();
+	const struct event *ev;
+
+	create(h);
+	done(prompt(h, "!error 400 no model"));
+	ev = await(h, "turn.failed");
+	expect(ev, "\"code\":\"agent_error\"");
+	expect(ev, "no model");
+	state_is(h, "idle");
+	says(h, "fine", "fine");
+	down(h);
+}
+
+TEST(F094_F095_a_completed_turn_is_summed_up)
+{
+	struct host *h = up();
+	const struct event *ev;
+
+	create(h);
+	done(prompt(h, "!tool a Read;;!tool b Edit;;!usage 10 20;;!say gr\u00fc"
+		       "n"));
+	ev = await(h, "turn.completed");
+	expect(ev, "\"tool_calls\":2");
+	expect(ev, "\"text_preview\":\"gr\u00fcn\"");
+	expect(ev, "\"inputTokens\":10");
+	down(h);
+}
+
+static void same_turn(struct reply *a, struct reply *b)
+{
+	char one[ID_MAX], two[ID_MAX];
+
+	OK(jv_strcpy(jv_get(a->v, "turn"), one, sizeof(one)) > 0);
+	OK(jv_strcpy(jv_get(b->v, "turn"), two, sizeof(two)) > 0);
+	STR_EQ(one, two);
+	EQ(jv_int(jv_get(a->v, "seq"), 1), jv_int(jv_get(b->v, "seq"), 2));
+}
+
+TEST(a_repeated_prompt_is_answered_as_before)
+{
+	struct host *h = up();
+	struct reply *a, *b;
+
+	create(h);
+	a = prompt_more(h, "hi", ",\"idem_key\":\"k\",\"idem_hash\":\"ab\"");
+	expect_ok(a);
+	b = prompt_more(h, "hi", ",\"idem_key\":\"k\",\"idem_hash\":\"ab\"");
+	expect_ok(b);
+	same_turn(a, b);
+	drop(b);
+	await(h, "turn.completed");
+	b = prompt_more(h, "hi", ",\"idem_key\":\"k\",\"idem_hash\":\"ab\"");
+	expect_ok(b);
+	same_turn(a, b);
+	drop(a);
+	drop(b);
+	refused(prompt_more(h, "ho",
+			    ",\"idem_key\":\"k\",\"idem_hash\":\"cd\""),
+		"idempotency_mismatch");
+	EQ(count(h, SES, "turn.started"), 1);
+	down(h);
+}
+
+TEST(F088_queue_runs_after_and_steer_is_refused)
+{
+	struct host *h = up();
+	struct reply *r;
+	size_t from;
+	char *text;
+
+	create(h);
+	from = h->n;
+	done(prompt(h, "!sleep 100;;!say one "));
+	r = prompt_more(h, "two ", ",\"on_busy\":\"queue\"");
+	expect_ok(r);
+	EQ(jv_int(jv_get(r->v, "position"), 0), 1);
+	drop(r);
+	done(prompt_more(h, "three", ",\"on_busy\":\"queue\""));
+	refused(prompt_more(h, "x", ",\"on_busy\":\"steer\""),
+		"capability_unsupported");
+	for (int i = 0; i < 3; i++)
+		await(h, "turn.completed");
+	text = said(h, from);
+	STR_EQ(text, "one two three");
+	free(text);
+	/* A turn that does not complete empties it. */
+	done(prompt(h, "!sleep 60000"));
+	done(prompt_more(h, "never", ",\"on_busy\":\"queue\""));
+	done(simple(h, "session.cancel", ""));
+	expect(await(h, "turn.cancelled"), "\"dropped\":[\"msg_");
+	state_is(h, "idle");
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(interrupt_cancels_and_goes_on)
+{
+	struct host *h = up();
+
+	create(h);
+	done(prompt(h, "!sleep 60000"));
+	done(prompt_more(h, "now", ",\"on_busy\":\"interrupt\""));
+	expect(await(h, "turn.cancelled"), "\"reason\":\"interrupt\"");
+	expect(await(h, "turn.completed"), "\"text_preview\":\"now\"");
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(F097_late_updates_name_the_old_turn)
+{
+	struct host *h = up();
+	char late[ID_MAX], turn_id[ID_MAX];
+
+	create(h);
+	done(prompt(h, "!lateupdates 3;;!sleep 60000"));
+	await(h, "acp.request");
+	done(simple(h, "session.cancel", ""));
+	memcpy(turn_id, await(h, "turn.cancelled")->turn, ID_MAX);
+	for (int i = 0; i < 3; i++) {
+		const struct event *ev = await(h, "acp.update");
+
+		STR_EQ(ev->turn, "");
+		STR_EQ(ctx_of(ev, "late", late), turn_id);
+	}
+	state_is(h, "idle");
+	down(h);
+}
+
+TEST(F040_freeze_ends_everything_and_refuses_the_rest)
+{
+	struct host *h = up();
+	struct reply *r;
+	pid_t pid;
+
+	create(h);
+	pid = (pid_t)pid_of(h);
+	done(prompt(h, "!ask t T"));
+	await(h, "permission.requested");
+	r = begin(h, "freeze", "{\"reason\":\"sleep\"}");
+	expect_ok(r);
+	expect(await(h, "turn.interrupted"), "\"reason\":\"sleep\"");
+	await(h, "agent.exited");
+	EQ(jv_int(jv_path(r->v, "last_seq." SES), 0), h->events[h->n - 1]->seq);
+	drop(r);
+	OK(!is_running(pid));
+	refused(prompt(h, "x"), "draining");
+	drop(hello(h));
+	check_log(h, SES);
+	done(begin(h, "poweroff", "{}"));
+	EQ(waitpid(h->pid, NULL, 0), h->pid);
+	host_spawn(h);
+	host_serve(h);
+	state_is(h, "suspended");
+	down(h);
+}
+
+TEST(F118_F105_5000_updates_arrive_in_order_and_none_is_missing)
+{
+	struct host *h = up();
+	size_t i, k = 0;
+	char want[32];
+
+	create(h);
+	done(prompt(h, "!flood 5000 50"));
+	await(h, "turn.completed");
+	for (i = 0; i < h->n; i++) {
+		if (strcmp(h->events[i]->type, "acp.update") != 0)
+			continue;
+		snprintf(want, sizeof(want), "\"i=%zu ", ++k);
+		expect(h->events[i], want);
+	}
+	EQ(k, 5000);
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(F098_a_turn_goes_on_without_the_host)
+{
+	struct host *h = up();
+
+	create(h);
+	done(prompt(h, "!flood 3000 100"));
+	disconnect(h);
+	drop_events(h);
+	host_connect(h);
+	sync_begin(h, "{\"have\":{}}\n");
+	await(h, "turn.completed");
+	EQ(count(h, SES, "acp.update"), 3000);
+	check_log(h, SES);
+	/* From the middle. */
+	disconnect(h);
+	drop_events(h);
+	host_connect(h);
+	sync_begin(h, "{\"have\":{\"" SES "\":3000}}\n");
+	EQ(await(h, "acp.update")->seq, 3001);
+	down(h);
+}
+
+TEST(an_unconfirmed_flood_stops_and_goes_on)
+{
+	struct host *h = up();
+	size_t n;
+
+	create(h);
+	h->silent = true;
+	done(prompt(h, "!flood 20000 1000"));
+	/* It stops by itself: nothing more comes in half a second. */
+	do {
+		n = h->n;
+		for (int i = 0; i < 50; i++) {
+			uv_run(h->loop, UV_RUN_NOWAIT);
+			usleep(10000);
+		}
+	} while (n != h->n);
+	OK(h->bytes < (12u << 20));
+	EQ(count(h, SES, "turn.completed"), 0);
+	h->silent = false;
+	disconnect(h);
+	drop_events(h);
+	host_connect(h);
+	sync_begin(h, "{\"have\":{}}\n");
+	await(h, "turn.completed");
+	EQ(count(h, SES, "acp.update"), 20000);
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(instructions_are_told_once_before_the_first_prompt)
+{
+	struct host *h = up();
+
+	done(create_as(h, SES, "", ",\"instructions\":\"Be brief.\""));
+	await(h, "session.ready");
+	says(h, "!preamble", "Be brief.");
+	says(h, "!preamble", "");
+	expect(h->events[0], "\"instructions\":\"Be brief.\"");
+	down(h);
+}
+
+TEST(F053_an_image_needs_an_agent_that_takes_it)
+{
+	struct host *h = up();
+	size_t n;
+
+	create(h);
+	await(h, "session.state");
+	n = h->n;
+	refused(simple(h, "session.prompt",
+		       ",\"content\":[{\"type\":\"image\",\"data\":\"AA==\","
+		       "\"mimeType\":\"image/png\"}]"),
+		"capability_unsupported");
+	refused(simple(h, "session.prompt", ",\"content\":[]"),
+		"invalid_argument");
+	state_is(h, "idle");
+	EQ(h->n, n);
+	down(h);
+}
+
+TEST(at_most_32_sessions_are_live)
+{
+	struct host *h = up();
+	struct reply *r[32];
+	char id[ID_MAX];
+
+	for (int i = 0; i < 32; i++) {
+		snprintf(id, sizeof(id), "ses_%032x", i + 16);
+		r[i] = create_as(h, id, "", "");
+	}
+	for (int i = 0; i < 32; i++)
+		done(r[i]);
+	refused(create_as(h, SES, "", ""), "limit_sessions");
+	down(h);
+}
+
+TEST(feed_takes_what_the_host_wrote)
+{
+	static const char body[] =
+		"{\"v\":1,\"session\":\"" SES
+		"\",\"seq\":1,\"epoch\":1,\"ts\":1,\"type\":\"session.created\""
+		",\"data\":{\"vm\":\"" VM "\",\"agent\":\"echo\",\"cwd\":\"/\","
+		"\"env_names\":[],\"config\":{},\"create_hash\":\"aa\"}}\n"
+		"{\"v\":1,\"session\":\"" SES
+		"\",\"seq\":2,\"epoch\":1,\"ts\":1,\"type\":\"session.state\","
+		"\"data\":{\"from\":\"starting\",\"to\":\"suspended\","
+		"\"suspended_from\":\"idle\",\"reason\":\"x\"}}\n";
+	struct host *h = host_new();
+	struct reply *r;
+
+	host_spawn(h);
+	drop(hello(h));
+	r = begin_text(h, "/feed", body);
+	expect_ok(r);
+	EQ(jv_int(jv_path(r->v, "last_seq." SES), 0), 2);
+	drop(r);
+	refused(begin_text(h, "/feed", "nonsense\n"), "bad_frame");
+	done(begin_text(h, "/start", "{}"));
+	refused(begin_text(h, "/feed", body), "session_conflict");
+	sync_begin(h, "{\"have\":{}}\n");
+	state_is(h, "suspended");
+	done(resume(h, "", ""));
+	says(h, "hi", "hi");
+	check_log(h, SES);
+	down(h);
+}
+
+static bool small_disk(struct host *h)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/state", h->dir);
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", path, "tmpfs", 0, "size=6m") < 0) {
+		fprintf(stderr, "# skipped: no small disk: %s\n",
+			strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+TEST(F119_a_full_disk_fails_the_turn_and_loses_nothing_shown)
+{
+	struct host *h = host_new();
+	size_t n;
+
+	if (!small_disk(h))
+		return;
+	host_spawn(h);
+	host_serve(h);
+	sync_begin(h, "{\"have\":{}}\n");
+	create(h);
+	done(prompt(h, "!flood 20000 1000"));
+	expect(await(h, "turn.failed"), "\"code\":\"disk_full\"");
+	expect(await(h, "session.state"), "\"to\":\"suspended\"");
+	check_log(h, SES);
+	n = h->n;
+	/* What was shown is there after a restart. */
+	power_cut(h);
+	host_spawn(h);
+	drop(hello(h));
+	sync_begin(h, "{\"have\":{}}\n");
+	while (h->n < n)
+		tick(h);
+	check_log(h, SES);
+	down(h);
+}
+
+/* Context switches of all threads until now. */
+static long switches(pid_t pid)
+{
+	char cmd[128], line[64] = "";
+	FILE *f;
+
+	snprintf(cmd, sizeof(cmd),
+		 "cat /proc/%d/task/*/status | awk '/ctxt/{n+=$2} END{print n}"
+		 "'",
+		 pid);
+	f = popen(cmd, "r");
+	OK(f != NULL && fgets(line, sizeof(line), f) != NULL);
+	pclose(f);
+	return atol(line);
+}
+
+TEST(an_idle_daemon_does_not_wake)
+{
+	struct host *h = up();
+	long before;
+
+	create(h);
+	says(h, "hi", "hi");
+	sleep(1);
+	before = switches(h->pid);
+	sleep(1);
+	OK(switches(h->pid) - before <= 2);
+	down(h);
+}
+
+TEST(F102_a_resolution_leads_to_request_tool_turn_and_input)
+{
+	struct host *h = up();
+	char req[ID_MAX], got[ID_MAX], input[ID_MAX];
+	const struct event *ev;
+
+	create(h);
+	done(prompt(h, "!ask call_9 Delete"));
+	ev = await(h, "input.message");
+	ctx_of(ev, "input", input);
+	ctx_of(await(h, "permission.requested"), "req", req);
+	done(answer(h, req, "allow_once"));
+	ev = await(h, "permission.resolved");
+	STR_EQ(ctx_of(ev, "req", got), req);
+	STR_EQ(ctx_of(ev, "input", got), input);
+	STR_EQ(ctx_of(ev, "tool", got), "call_9");
+	OK(ev->turn[0] != '\0');
+	await(h, "turn.completed");
+	down(h);
+}
+
+TESTS(CASE(hello_tells_who_we_are_and_refuses_another_vm),
+      CASE(F045_create_starts_an_agent_and_logs_it_in_order),
+      CASE(F048_environment_is_the_base_then_the_agents_then_the_sessions),
+      CASE(F049_cwd_must_exist_and_is_where_the_agent_runs),
+      CASE(F046_bad_arguments_are_refused_and_leave_nothing),
+      CASE(F028_a_missing_program_fails_the_session_with_errno_words),
+      CASE(F037_a_start_without_an_answer_ends_with_start_timeout),
+      CASE(failed_handshakes_name_their_reason),
+      CASE(F052_a_prompt_is_a_turn_logged_in_order),
+      CASE(F030_a_second_prompt_is_refused_and_writes_nothing),
+      CASE(F086_one_of_100_prompts_is_accepted),
+      CASE(F087_a_prompt_on_each_turn_completed_is_never_refused),
+      CASE(F055_cancel_ends_the_turn_and_keeps_the_process),
+      CASE(an_agent_that_ignores_cancel_is_ended_and_replaced),
+      CASE(F035_F038_a_permission_waits_for_its_answer),
+      CASE(several_permissions_are_open_at_once),
+      CASE(a_permission_without_an_answer_expires),
+      CASE(cancel_resolves_open_permissions),
+      CASE(F042_every_state_and_operation_answers_as_the_table),
+      CASE(F027_a_session_expires_at_its_time),
+      CASE(F059_close_ends_the_agent_and_keeps_the_log),
+      CASE(F062_close_by_force_ends_an_agent_that_ignores_sigterm),
+      CASE(F060_purge_leaves_nothing_on_the_disk),
+      CASE(F061_a_prompt_wakes_a_suspended_session),
+      CASE(F058_resume_of_a_live_session_starts_nothing),
+      CASE(F057_after_a_lost_vm_the_transcript_is_told_again),
+      CASE(F057_a_native_resume_replays_nothing_into_the_log),
+      CASE(F039_F043_a_killed_daemon_leaves_no_turn_open),
+      CASE(T12_an_agent_that_dies_fails_the_turn_and_the_session),
+      CASE(lines_that_are_no_acp_are_kept_and_bounded),
+      CASE(stderr_is_recorded_up_to_a_rate),
+      CASE(F089_stop_reasons_are_recorded_as_they_are),
+      CASE(F034_an_agents_error_fails_the_turn_not_the_session),
+      CASE(F094_F095_a_completed_turn_is_summed_up),
+      CASE(a_repeated_prompt_is_answered_as_before),
+      CASE(F088_queue_runs_after_and_steer_is_refused),
+      CASE(interrupt_cancels_and_goes_on),
+      CASE(F097_late_updates_name_the_old_turn),
+      CASE(F040_freeze_ends_everything_and_refuses_the_rest),
+      CASE(F118_F105_5000_updates_arrive_in_order_and_none_is_missing),
+      CASE(F098_a_turn_goes_on_without_the_host),
+      CASE(an_unconfirmed_flood_stops_and_goes_on),
+      CASE(instructions_are_told_once_before_the_first_prompt),
+      CASE(F053_an_image_needs_an_agent_that_takes_it),
+      CASE(at_most_32_sessions_are_live), CASE(feed_takes_what_the_host_wrote),
+      CASE(F119_a_full_disk_fails_the_turn_and_loses_nothing_shown),
+      CASE(an_idle_daemon_does_not_wake),
+      CASE(F102_a_resolution_leads_to_request_tool_turn_and_input))
