@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * backend.h - What kind of machine a VM is: the only door between the VM code
+ *
+ * and sandboxes, QEMU and whatever comes later.  hibd's VM code knows nothing
+ * else of a backend.  A VM is a folder (see ARCHITECTURE.md, "On disk"), so it
+ * outlives hibd; a running machine does too: a new hibd finds it by adopt().
+ *
+ * Operations are asynchronous: the callback comes once, from the loop, never
+ * before the operation returned.  A backend without memory snapshots leaves
+ * suspend, resume, snapshot and restore NULL, and its VMs sleep cold.
+ */
+#ifndef HOST_BACKEND_H
+#define HOST_BACKEND_H
+
+#include <uv.h>
+
+#include "core/err.h"
+#include "core/id.h"
+
+enum vm_net { VM_NET_NONE, VM_NET_HOST };
+
+/* What a VM is made of.  Strings are borrowed for the call. */
+struct vm_spec {
+	const char *id;	     /* vm_... */
+	const char *dir;     /* HIB_HOME/vms/<id>, exists, mode 0700. */
+	const char *image;   /* "host", or a rootfs directory. */
+	const char *libexec; /* Folder of hib-guest, mounted at /opt/hib. */
+	const char *agents;  /* Installed agents, mounted at /opt/agents. */
+	enum vm_net net;
+};
+
+struct machine; /* One running machine, as its backend sees it; opaque. */
+
+struct backend_events {
+	/* The machine is gone, killed or by itself; @detail is for people.
+	 * The machine object is freed after this returns. */
+	void (*exited)(struct machine *m, const char *detail, void *arg);
+};
+
+typedef void (*backend_boot_cb)(struct machine *m, const struct err *e,
+				void *arg);
+typedef void (*backend_done_cb)(const struct err *e, void *arg);
+
+struct backend_ops {
+	const char *name; /* "sandbox", "qemu" */
+
+	/* Make the disk of a new VM in spec->dir.  Synchronous: a few mkdirs. */
+	int (*create)(const struct vm_spec *spec, struct err *e);
+	/* Power on.  @cb: @m, or NULL and why. */
+	void (*boot)(uv_loop_t *loop, const struct vm_spec *spec,
+		     const struct backend_events *ev, void *arg,
+		     backend_boot_cb cb);
+	/* Find a machine that an earlier hibd booted.
+	 * Return: 0 and *out; -ESRCH when there is none. */
+	int (*adopt)(uv_loop_t *loop, const struct vm_spec *spec,
+		     const struct backend_events *ev, void *arg,
+		     struct machine **out, struct err *e);
+	/* Open one of the two byte streams to the guest, "api" or "host".
+	 * Return: a connected, non-blocking descriptor; -EAGAIN when the guest
+	 * does not listen yet; another negative code. */
+	int (*channel)(struct machine *m, const char *name, struct err *e);
+	/* Power off at once; ends with events.exited. */
+	void (*kill)(struct machine *m);
+	/* Let go without killing: hibd stops, the machine goes on. */
+	void (*release)(struct machine *m);
+	/* Host pid of the machine's first process. */
+	pid_t (*pid)(const struct machine *m);
+
+	/* Memory.  @path is a folder to fill or to read. */
+	void (*suspend)(struct machine *m, const char *path, backend_done_cb cb,
+			void *arg);
+	void (*snapshot)(struct machine *m, const char *path,
+			 backend_done_cb cb, void *arg);
+	void (*resume)(uv_loop_t *loop, const struct vm_spec *spec,
+		       const char *path, bool shared,
+		       const struct backend_events *ev, void *arg,
+		       backend_boot_cb cb);
+};
+
+extern const struct backend_ops backend_sandbox;
+
+/* The backend of that name, or NULL. */
+const struct backend_ops *backend_find(const char *name);
+
+#endif

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * doctor.c - What this machine offers, and what follows when it does not
+ *
+ * A table of probes.  Those that enter namespaces do so in a child, which says
+ * by its exit status the errno that stopped it.
+ */
+#include "host/doctor.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <linux/kvm.h>
+#include <linux/magic.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+
+#include "host/sandbox/range.h"
+
+#define KERNEL_MAJOR  5 /* mount_setattr(2) came with 5.12. */
+#define KERNEL_MINOR  12
+#define NOFILE_WANTED 4096	   /* Open files for one hibd. */
+#define FREE_WANTED   (1ull << 30) /* Bytes for the state folder. */
+#define CIFS_MAGIC    0xff534d42
+#define SMB2_MAGIC    0xfe534d42
+
+/* Fill row->ok and row->detail. */
+typedef void (*probe)(const struct home *h, struct doctor_row *row);
+
+static void found(struct doctor_row *row, bool ok, const char *fmt, ...)
+	printf_like(3, 4);
+
+static void found(struct doctor_row *row, bool ok, const char *fmt, ...)
+{
+	va_list ap;
+
+	row->ok = ok;
+	va_start(ap, fmt);
+	vsnprintf(row->detail, sizeof(row->detail), fmt, ap);
+	va_end(ap);
+}
+
+/* Run @try in a child.  Return: what it returned, an errno or 0. */
+static int in_child(int (*try)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(try());
+	if (pid < 0)
+		return errno;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+}
+
+static void found_errno(struct doctor_row *row, int code)
+{
+	found(row, code == 0, "%s", code == 0 ? "works" : strerror(code));
+}
+
+static void probe_kernel(const struct home *h, struct doctor_row *row)
+{
+	struct utsname u;
+	int major = 0, minor = 0;
+
+	(void)h;
+	if (uname(&u) < 0 || sscanf(u.release, "%d.%d", &major, &minor) != 2) {
+		found(row, false, "unknown");
+		return;
+	}
+	found(row,
+	      major > KERNEL_MAJOR ||
+		      (major == KERNEL_MAJOR && minor >= KERNEL_MINOR),
+	      "Linux %s", u.release);
+}
+
+static bool is_program(const char *folder, const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	return access(path, X_OK) == 0;
+}
+
+/* The guest's root is somebody else when we are root: others must be let in. */
+static bool is_for_all(const char *folder, const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	return stat(path, &st) == 0 && (st.st_mode & 0005) == 0005;
+}
+
+static void probe_programs(const struct home *h, struct doctor_row *row)
+{
+	static const char *const names[] = {"hib-sandbox", "hib-guest"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (!is_program(h->libexec, names[i])) {
+			found(row, false, "no %s in %.100s", names[i],
+			      h->libexec);
+			return;
+		}
+	if (geteuid() == 0 && !(is_for_all(h->libexec, "hib-guest") &&
+				is_for_all(h->libexec, "."))) {
+		found(row, false, "%.100s is not open to all users",
+		      h->libexec);
+		return;
+	}
+	found(row, true, "in %.100s", h->libexec);
+}
+
+static int try_namespaces(void)
+{
+	const int all = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
+			CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
+			CLONE_NEWNET;
+
+	return unshare(all) < 0 ? errno : 0;
+}
+
+static void probe_namespaces(const struct home *h, struct doctor_row *row)
+{
+	(void)h;
+	found_errno(row, in_child(try_namespaces));
+}
+
+static int mount_proc(void)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return errno;
+	return mount("proc", "/proc", "proc", 0, NULL) < 0 ? errno : 0;
+}
+
+/* Root's sandboxes get by with a /proc that is covered in parts, a user's do
+ * not.  The first child of unshare(CLONE_NEWPID) is the one that is inside. */
+static int try_proc(void)
+{
+	const int user = geteuid() == 0 ? 0 : CLONE_NEWUSER;
+
+	if (unshare(user | CLONE_NEWNS | CLONE_NEWPID) < 0)
+		return errno;
+	return in_child(mount_proc);
+}
+
+static void probe_proc(const struct home *h, struct doctor_row *row)
+{
+	(void)h;
+	found_errno(row, in_child(try_proc));
+}
+
+/* A line of uid_map: first id inside, first id outside, how many. */
+static bool maps_ranges(FILE *f)
+{
+	const uint64_t end = RANGE_FIRST + (uint64_t)RANGE_COUNT * RANGE_IDS;
+	uint64_t inside, outside, n;
+
+	while (fscanf(f, "%" SCNu64 " %" SCNu64 " %" SCNu64, &inside, &outside,
+		      &n) == 3)
+		if (inside <= RANGE_FIRST && inside + n >= end)
+			return true;
+	return false;
+}
+
+static void probe_ids(const struct home *h, struct doctor_row *row)
+{
+	FILE *f;
+
+	(void)h;
+	if (geteuid() != 0) {
+		found(row, true, "one id, that of user %u", geteuid());
+		return;
+	}
+	f = fopen("/proc/self/uid_map", "re");
+	if (f == NULL || !maps_ranges(f))
+		found(row, false, "this namespace has no ids from %u on",
+		      RANGE_FIRST);
+	else
+		found(row, true, "%u ranges from %u on", RANGE_COUNT,
+		      RANGE_FIRST);
+	if (f != NULL)
+		fclose(f);
+}
+
+static void probe_seccomp(const struct home *h, struct doctor_row *row)
+{
+	uint32_t action = SECCOMP_RET_ERRNO;
+
+	(void)h;
+	found_errno(row, syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0,
+				 &action) < 0
+				 ? errno
+				 : 0);
+}
+
+static void probe_fuse(const struct home *h, struct doctor_row *row)
+{
+	struct stat st;
+
+	(void)h;
+	if (stat("/dev/fuse", &st) < 0)
+		found(row, false, "/dev/fuse: %s", strerror(errno));
+	else
+		found(row, (st.st_mode & 0006) == 0006, "/dev/fuse, mode %03o",
+		      st.st_mode & 0777);
+}
+
+static void probe_kvm(const struct home *h, struct doctor_row *row)
+{
+	autoclose int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int version;
+
+	(void)h;
+	if (fd < 0) {
+		found(row, false, "/dev/kvm: %s", strerror(errno));
+		return;
+	}
+	version = ioctl(fd, KVM_GET_API_VERSION, 0);
+	found(row, version == KVM_API_VERSION,
+	      "/dev/kvm opens, API version %d; not yet proof that it runs a "
+	      "kernel",
+	      version);
+}
+
+static void probe_cgroup(const struct home *h, struct doctor_row *row)
+{
+	static const char *const roots[] = {"/sys/fs/cgroup",
+					    "/sys/fs/cgroup/unified"};
+	struct statfs fs;
+
+	(void)h;
+	for (size_t i = 0; i < ARRAY_LEN(roots); i++)
+		if (statfs(roots[i], &fs) == 0 &&
+		    fs.f_type == CGROUP2_SUPER_MAGIC) {
+			found(row, access(roots[i], W_OK) == 0, "%s%s",
+			      roots[i],
+			      access(roots[i], W_OK) == 0 ? ""
+							  : ", not writable");
+			return;
+		}
+	found(row, false, "no cgroup2 file system");
+}
+
+static void probe_files(const struct home *h, struct doctor_row *row)
+{
+	struct rlimit files = {0, 0};
+
+	(void)h;
+	(void)getrlimit(RLIMIT_NOFILE, &files);
+	found(row, files.rlim_max >= NOFILE_WANTED, "hard limit %ju",
+	      (uintmax_t)files.rlim_max);
+}
+
+static bool is_remote(const struct statfs *fs)
+{
+	switch ((unsigned)fs->f_type) {
+	case NFS_SUPER_MAGIC:
+	case CIFS_MAGIC:
+	case SMB2_MAGIC:
+	case CEPH_SUPER_MAGIC:
+	case V9FS_MAGIC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The folder itself may not be made yet: the nearest one above it tells. */
+static int statfs_above(const char *path, struct statfs *fs)
+{
+	char dir[HOME_PATH_MAX];
+	char *slash;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	while (statfs(dir, fs) < 0) {
+		slash = strrchr(dir, '/');
+		if (errno != ENOENT || slash == NULL || slash == dir)
+			return -errno;
+		*slash = '\0';
+	}
+	return 0;
+}
+
+static void probe_state(const struct home *h, struct doctor_row *row)
+{
+	struct statfs fs;
+	uint64_t free_bytes;
+	int r = statfs_above(h->root, &fs);
+
+	if (r < 0) {
+		found(row, false, "%.100s: %s", h->root, strerror(-r));
+		return;
+	}
+	free_bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+	found(row, !is_remote(&fs) && free_bytes >= FREE_WANTED,
+	      "%.100s: %s, %" PRIu64 " MiB free", h->root,
+	      is_remote(&fs) ? "remote" : "local", free_bytes >> 20);
+}
+
+static const struct {
+	const char *name;
+	probe run;
+	bool needed;
+	const char *consequence;
+} probes[DOCTOR_ROWS] = {
+	{"kernel", probe_kernel, true,
+	 "sandboxes need mount_setattr(2), Linux 5.12"},
+	{"programs", probe_programs, true,
+	 "sandboxes have nothing to run: install again, or set HIB_LIBEXEC"},
+	{"namespaces", probe_namespaces, true,
+	 "no sandbox starts: allow user namespaces (user.max_user_namespaces, "
+	 "kernel.unprivileged_userns_clone, AppArmor), or run as root"},
+	{"new /proc", probe_proc, true,
+	 "no sandbox starts: this is a container whose /proc is masked"},
+	{"user ids", probe_ids, true,
+	 "no sandbox starts as root here: run as an ordinary user"},
+	{"system call filter", probe_seccomp, true,
+	 "no sandbox starts: the kernel lacks seccomp filters"},
+	{"FUSE", probe_fuse, false,
+	 "workspaces are plain folders of the VM's disk"},
+	{"KVM", probe_kvm, false, "VMs of QEMU are emulated, 5 to 10 x slower"},
+	{"cgroup2", probe_cgroup, false,
+	 "VMs cannot be frozen or limited as a whole"},
+	{"open files", probe_files, false, "few VMs can be awake at a time"},
+	{"state folder", probe_state, false,
+	 "the store needs a local disk with some space left"},
+};
+
+bool doctor_run(const struct home *h, struct doctor_row rows[DOCTOR_ROWS])
+{
+	bool all = true;
+
+	for (size_t i = 0; i < DOCTOR_ROWS; i++) {
+		rows[i] = (struct doctor_row){
+			.name = probes[i].name,
+			.needed = probes[i].needed,
+			.consequence = probes[i].consequence,
+		};
+		probes[i].run(h, &rows[i]);
+		all = all && (rows[i].ok || !rows[i].needed);
+	}
+	return all;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * doctor.h - What this machine offers, and what follows when it does not
+ *
+ * Each probe tries the thing itself, in a child where it would leave traces,
+ * rather than guess from versions and settings.  Nothing is changed.
+ */
+#ifndef HOST_DOCTOR_H
+#define HOST_DOCTOR_H
+
+#include "host/home.h"
+
+#define DOCTOR_ROWS	  11
+#define DOCTOR_DETAIL_MAX 160
+
+struct doctor_row {
+	const char *name; /* "user namespaces" */
+	bool ok;
+	bool needed;			/* No sandbox starts without it. */
+	char detail[DOCTOR_DETAIL_MAX]; /* What was found. */
+	const char *consequence; /* What does not work when it is not ok. */
+};
+
+/* Probe all; needs a process with a single thread.
+ * Return: whether all that is needed is there. */
+bool doctor_run(const struct home *h, struct doctor_row rows[DOCTOR_ROWS]);
+
+#endif

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * home.c - Where everything is: the state folder and our own programs
+ */
+#include "host/home.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Join two parts.  False when the result is too long. */
+static bool join(char out[HOME_PATH_MAX], const char *dir, const char *name)
+{
+	return snprintf(out, HOME_PATH_MAX, "%s%s", dir, name) < HOME_PATH_MAX;
+}
+
+static bool find_root(const char *root, char out[HOME_PATH_MAX])
+{
+	const char *env;
+
+	if (root != NULL)
+		return join(out, root, "");
+	env = getenv("HIB_HOME");
+	if (env != NULL && env[0] != '\0')
+		return join(out, env, "");
+	env = getenv("XDG_STATE_HOME");
+	if (env != NULL && env[0] == '/')
+		return join(out, env, "/hibernacle");
+	env = getenv("HOME");
+	if (env != NULL && env[0] == '/')
+		return join(out, env, "/.local/state/hibernacle");
+	out[0] = '\0';
+	return true;
+}
+
+/* A relative HIB_HOME means from here on the same folder, wherever we go. */
+static bool make_absolute(char path[HOME_PATH_MAX])
+{
+	char given[HOME_PATH_MAX], cwd[HOME_PATH_MAX];
+
+	if (path[0] == '/' || path[0] == '\0')
+		return true;
+	memcpy(given, path, HOME_PATH_MAX);
+	return getcwd(cwd, sizeof(cwd) - 1) != NULL && strcat(cwd, "/") &&
+	       join(path, cwd, given);
+}
+
+static bool is_dir(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* From the folder of the running program to its neighbours. */
+static bool find_programs(struct home *h)
+{
+	const char *libexec = getenv("HIB_LIBEXEC");
+	char self[HOME_PATH_MAX], *slash;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n <= 0)
+		return false;
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	*slash = '\0';
+	if (!join(h->bin, self, ""))
+		return false;
+	slash = strrchr(self, '/');
+	if (slash != NULL)
+		*slash = '\0';
+	if (!join(h->libexec, self, "/libexec/hibernacle") ||
+	    !join(h->manifests, self, "/share/hibernacle/agents"))
+		return false;
+	if (!is_dir(h->libexec) && !join(h->libexec, self, "/libexec"))
+		return false;
+	if (!is_dir(h->manifests) &&
+	    !join(h->manifests, self, "/../../images/agents"))
+		return false;
+	return libexec == NULL || libexec[0] != '/' ||
+	       join(h->libexec, libexec, "");
+}
+
+int home_find(const char *root, struct home *out, struct err *e)
+{
+	struct home *h = out;
+
+	if (!find_root(root, h->root) || !make_absolute(h->root) ||
+	    !find_programs(h) || !join(h->db, h->root, "/hib.db") ||
+	    !join(h->sock, h->root, "/hibd.sock") ||
+	    !join(h->pid, h->root, "/hibd.pid") ||
+	    !join(h->key, h->root, "/key") ||
+	    !join(h->log, h->root, "/hibd.log") ||
+	    !join(h->agents, h->root, "/agents") ||
+	    !join(h->vms, h->root, "/vms"))
+		return err_set(e, -ENAMETOOLONG, "HIB_HOME: path too long");
+	if (h->root[0] == '\0')
+		return err_set(e, -EINVAL,
+			       "set HIB_HOME: neither it, XDG_STATE_HOME nor "
+			       "HOME names a folder");
+	return 0;
+}
+
+static int make_dir(const char *path, struct err *e)
+{
+	if (mkdir(path, 0700) == 0 || errno == EEXIST)
+		return 0;
+	return err_set(e, -errno, "%s: %s", path, strerror(errno));
+}
+
+/* mkdir -p; the parents get the usual mode, the folder itself 0700. */
+static int make_parents(const char *path, struct err *e)
+{
+	char part[HOME_PATH_MAX];
+
+	for (const char *p = strchr(path + 1, '/'); p != NULL;
+	     p = strchr(p + 1, '/')) {
+		memcpy(part, path, (size_t)(p - path));
+		part[p - path] = '\0';
+		if (make_dir(part, e) < 0)
+			return e ? e->code : -EIO;
+	}
+	return 0;
+}
+
+int home_make(const struct home *h, struct err *e)
+{
+	const char *const dirs[] = {h->root, h->agents, h->vms};
+	int r = make_parents(h->root, e);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(dirs); i++)
+		r = make_dir(dirs[i], e);
+	if (r == 0 && chmod(h->root, 0700) < 0)
+		r = err_set(e, -errno, "%s: %s", h->root, strerror(errno));
+	return r;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * box.h - What the launcher was asked to build, and what it has so far
+ */
+#ifndef HOST_SANDBOX_BOX_H
+#define HOST_SANDBOX_BOX_H
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/err.h"
+#include "host/sandbox/trees.h"
+
+#define RESOLV_MAX 4096 /* Bytes of a resolv.conf that are taken over. */
+
+struct box {
+	/* As asked.  Strings are the launcher's argv. */
+	const char *id;
+	const char *dir;
+	const char *image; /* "host", or the folder of a root file system. */
+	const char *libexec;
+	const char *agents;
+	bool host_net;
+
+	bool as_root;	/* Else everything happens in a user namespace. */
+	uint32_t owner; /* The guest's uid 0, as the launcher sees it. */
+	int proc;	/* The host's /proc, O_PATH. */
+
+	char resolv_conf[RESOLV_MAX]; /* Empty without the host's network. */
+
+	struct trees image_trees; /* Locked and read-only in the guest. */
+	struct trees vm_trees;	  /* The VM's own; the guest may unmount. */
+};
+
+static inline bool box_is_host_image(const struct box *b)
+{
+	return strcmp(b->image, "host") == 0;
+}
+
+/* The usual failure: "mount /proc: Permission denied", with errno. */
+static inline int fail(struct err *e, const char *verb, const char *object)
+{
+	int code = -errno;
+
+	return err_set(e, code, "%s %s: %s", verb, object, strerror(-code));
+}
+
+#endif

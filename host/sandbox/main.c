@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * main.c - hib-sandbox: build one sandbox, start the guest in it, exit
+ *
+ *	hib-sandbox --vm ID --dir VMDIR --image host|FOLDER
+ *		    --libexec FOLDER --agents FOLDER --net none|host
+ *
+ * A program of its own since hibd has threads, and namespaces and ids are
+ * entered by one thread at a time.  hibd gives it /dev/null as stdin, a pipe as
+ * stdout and the VM's console log as stderr, which the guest keeps.
+ *
+ * One line on stdout says how it went, and the exit status agrees with it:
+ *
+ *	{"pid":N}			hib-guest runs; a child of our parent
+ *	{"error":{..},"pid":N}		why not; "pid" if there is one to reap
+ *
+ * The order of things: leave the host's mount namespace, make the guest's first
+ * process, and while it makes its network take the trees that will be seen, leave
+ * the host's root and fill the new one; then let the guest in.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "core/id.h"
+#include "core/json.h"
+#include "host/sandbox/box.h"
+#include "host/sandbox/etc.h"
+#include "host/sandbox/guest.h"
+#include "host/sandbox/ids.h"
+#include "host/sandbox/image.h"
+#include "host/sandbox/root.h"
+
+#define EXIT_USAGE 2
+
+static int set_net(struct box *b, const char *net, struct err *e)
+{
+	if (net == NULL || strcmp(net, "none") == 0)
+		return 0;
+	if (strcmp(net, "host") != 0)
+		return err_set(e, -EINVAL, "--net %s: neither none nor host",
+			       net);
+	b->host_net = true;
+	return 0;
+}
+
+static int parse(struct box *b, int argc, char **argv, struct err *e)
+{
+	static const struct option options[] = {
+		{"vm", required_argument, NULL, 'v'},
+		{"dir", required_argument, NULL, 'd'},
+		{"image", required_argument, NULL, 'i'},
+		{"libexec", required_argument, NULL, 'l'},
+		{"agents", required_argument, NULL, 'a'},
+		{"net", required_argument, NULL, 'n'},
+		{NULL, 0, NULL, 0},
+	};
+	const char *value['z'] = {NULL};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == '?')
+			return err_set(e, -EINVAL, "unknown option");
+		value[c] = optarg;
+	}
+	for (const struct option *o = options; o->name != NULL; o++)
+		if (value[o->val] == NULL && o->val != 'n')
+			return err_set(e, -EINVAL, "--%s is missing", o->name);
+
+	b->id = value['v'];
+	b->dir = value['d'];
+	b->image = value['i'];
+	b->libexec = value['l'];
+	b->agents = value['a'];
+	if (!id_is(b->id, "vm"))
+		return err_set(e, -EINVAL, "--vm %s: not an id", b->id);
+	return set_net(b, value['n'], e);
+}
+
+static int build(struct box *b, struct err *e)
+{
+	int r = etc_take(b, e);
+
+	if (r == 0)
+		r = image_take(b, e);
+	if (r == 0)
+		r = root_enter(b, e);
+	return r < 0 ? r : root_fill(b, e);
+}
+
+static int start(struct box *b, struct guest *g, struct err *e)
+{
+	int r = ids_leave_host(b, e);
+
+	if (r == 0)
+		r = image_take_vm(b, e);
+	if (r == 0)
+		r = guest_make(b, g, e);
+	if (r == 0)
+		r = build(b, e);
+	if (r == 0)
+		r = guest_go(b, g, e);
+	if (r < 0)
+		guest_end(g);
+	return r;
+}
+
+/* Return: 0, or -errno when nobody listens. */
+static int report(pid_t pid, const struct err *e)
+{
+	autojw struct jw w = {0};
+
+	jw_obj(&w);
+	if (e->code != 0) {
+		jw_key(&w, "error");
+		err_write(e, &w);
+	}
+	if (pid > 0)
+		jw_kint(&w, "pid", pid);
+	jw_obj_end(&w);
+	jw_lit(&w, "\n", 1);
+	if (w.failed)
+		return -ENOMEM;
+	return write(STDOUT_FILENO, w.buf, w.len) < 0 ? -errno : 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct box b;
+	struct guest g = {.pid = 0};
+	struct err e = {0};
+	int r = parse(&b, argc, argv, &e);
+
+	if (r < 0) {
+		(void)report(0, &e);
+		return EXIT_USAGE;
+	}
+	umask(0);
+	r = start(&b, &g, &e);
+
+	/* A guest that hibd never hears of must not run. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (report(g.pid, &e) < 0)
+		guest_end(&g);
+	/* No need to tidy up what the kernel frees anyway. */
+	_exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+}
