@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * api_vm.c - VMs: make, look, wake, put to sleep, remove
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "host/daemon/hostlog.h"
+#include "host/daemon/routes.h"
+#include "host/views.h"
+
+/* Path parameter to VM; answers when there is none. */
+static struct vm *op_vm(struct op *op)
+{
+	struct vm *vm = vm_find(op->d, op->vm);
+
+	if (vm == NULL)
+		op_refuse(op, -FAULT_VM_NOT_FOUND, "VM %s is not here", op->vm);
+	else
+		memmove(op->vm, vm_id(vm), strlen(vm_id(vm)) + 1);
+	return vm;
+}
+
+static void reply_vm(struct op *op)
+{
+	struct err e = {0};
+
+	jw_reset(&op->out);
+	if (views_vm(op->d->reader, op->vm, &op->out, &e) < 0)
+		op_fail(op, &e);
+	else
+		op_reply_out(op);
+}
+
+/* Everything about the VM that was decided before is in the catalog once this
+ * runs: changes are stored in order. */
+static void vm_on_settled(const struct err *e, void *arg)
+{
+	(void)e;
+	reply_vm(arg);
+}
+
+static void vm_reply_stored(struct op *op)
+{
+	struct change *c = change_new();
+
+	change_add(c, "SELECT 1", 0);
+	change_submit(op->d->store, c, vm_on_settled, op);
+}
+
+static void vm_on_changed(struct vm *vm, const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	(void)vm;
+	if (e->code < 0)
+		op_fail(op, e);
+	else
+		vm_reply_stored(op);
+}
+
+void vm_list_route(struct op *op)
+{
+	struct err e = {0};
+
+	jw_arr(&op->out);
+	if (views_vms(op->d->reader, &op->out, &e) < 0) {
+		op_fail(op, &e);
+		return;
+	}
+	jw_arr_end(&op->out);
+	op_reply_out(op);
+}
+
+static void create_on_stored(struct vm *vm, const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	if (e->code < 0) {
+		op_fail(op, e);
+		return;
+	}
+	snprintf(op->vm, sizeof(op->vm), "%s", vm_id(vm));
+	if (jv_bool(jv_get(op->in, "boot"), true))
+		vm_need(vm, vm_on_changed, op);
+	else
+		vm_reply_stored(op);
+}
+
+void vm_create_route(struct op *op)
+{
+	autofree char *id = NULL, *name = NULL, *backend = NULL, *image = NULL,
+		      *net = NULL;
+	struct vm_config cfg = {.idle_ms = VM_IDLE_MS};
+
+	if (!op_string(op, "id", 64, &id) ||
+	    !op_string(op, "name", 256, &name) ||
+	    !op_string(op, "backend", 32, &backend) ||
+	    !op_string(op, "image", 4096, &image) ||
+	    !op_string(op, "net", 8, &net) ||
+	    !op_integer(op, "idle_ms", 0, INT64_MAX / 2, &cfg.idle_ms))
+		return;
+	if (net != NULL && strcmp(net, "none") != 0 &&
+	    strcmp(net, "host") != 0) {
+		op_refuse(op, -FAULT_INVALID_ARGUMENT, "net '%s': none or host",
+			  net);
+		return;
+	}
+	cfg.id = id;
+	cfg.name = name;
+	cfg.backend = backend ? backend : "sandbox";
+	cfg.image = image ? image : "host";
+	cfg.net = net && strcmp(net, "host") == 0 ? VM_NET_HOST : VM_NET_NONE;
+	vm_create(op->d, &cfg, create_on_stored, op);
+}
+
+void vm_get_route(struct op *op)
+{
+	if (op_vm(op) != NULL)
+		reply_vm(op);
+}
+
+void vm_events_route(struct op *op)
+{
+	struct err e = {0};
+
+	if (op_vm(op) == NULL)
+		return;
+	jw_arr(&op->out);
+	if (views_vm_events(op->d->reader, op->vm, &op->out, &e) < 0) {
+		op_fail(op, &e);
+		return;
+	}
+	jw_arr_end(&op->out);
+	op_reply_out(op);
+}
+
+void vm_wake_route(struct op *op)
+{
+	struct vm *vm = op_vm(op);
+
+	if (vm != NULL)
+		vm_need(vm, vm_on_changed, op);
+}
+
+/* The turns that a cold sleep cuts off: the caller is told which. */
+static int note_open_turn(const struct session_brief *b, void *arg)
+{
+	struct op *op = arg;
+
+	if (b->open_turn[0] != '\0')
+		jw_str(&op->params, b->open_turn);
+	return 0;
+}
+
+static void sleep_on_settled(const struct err *e, void *arg)
+{
+	struct op *op = arg;
+	struct err bad = {0};
+	struct jw *w = &op->out;
+
+	(void)e;
+	jw_arr_end(&op->params);
+	if (views_vm(op->d->reader, op->vm, w, &bad) < 0) {
+		op_fail(op, &bad);
+		return;
+	}
+	w->buf[--w->len] = '\0'; /* Open the object again. */
+	w->comma = true;
+	jw_kstr(w, "kind", "cold");
+	jw_kraw(w, "interrupted", op->params.buf);
+	jw_obj_end(w);
+	op_reply_out(op);
+}
+
+static void sleep_on_off(struct vm *vm, const struct err *e, void *arg)
+{
+	struct op *op = arg;
+	struct change *c;
+
+	(void)vm;
+	if (e->code < 0) {
+		op_fail(op, e);
+		return;
+	}
+	c = change_new();
+	change_add(c, "SELECT 1", 0);
+	change_submit(op->d->store, c, sleep_on_settled, op);
+}
+
+static void op_vm_off(struct op *op, enum vm_off how)
+{
+	struct vm *vm = op_vm(op);
+
+	if (vm == NULL)
+		return;
+	jw_arr(&op->params);
+	(void)reader_sessions(op->d->reader, op->vm, note_open_turn, op, NULL);
+	vm_off(vm, how, sleep_on_off, op);
+}
+
+void vm_sleep_route(struct op *op)
+{
+	op_vm_off(op, VM_OFF_SLEEP);
+}
+
+void vm_stop_route(struct op *op)
+{
+	op_vm_off(op, VM_OFF_STOP);
+}
+
+/* --- destroy: stop, close the logs, remove ------------------------------ */
+
+static void destroy_on_gone(struct vm *vm, const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	(void)vm;
+	if (e->code < 0)
+		op_fail(op, e);
+	else
+		op_reply_empty(op);
+}
+
+static void destroy_on_closed(const struct err *e, void *arg)
+{
+	struct op *op = arg;
+	struct vm *vm = vm_find(op->d, op->vm);
+
+	if (e->code < 0)
+		op_fail(op, e);
+	else if (vm == NULL)
+		op_reply_empty(op);
+	else
+		vm_off(vm, VM_OFF_DESTROY, destroy_on_gone, op);
+}
+
+static void destroy_on_stopped(struct vm *vm, const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	(void)vm;
+	if (e->code < 0)
+		op_fail(op, e);
+	else
+		hostlog_close_all(op->d, op->vm, "vm_destroyed",
+				  destroy_on_closed, op);
+}
+
+void vm_destroy_route(struct op *op)
+{
+	struct vm *vm = op_vm(op);
+
+	if (vm != NULL)
+		vm_off(vm, VM_OFF_STOP, destroy_on_stopped, op);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * daemon.h - What the parts of hibd share: one of each
+ */
+#ifndef HOST_DAEMON_DAEMON_H
+#define HOST_DAEMON_DAEMON_H
+
+#include "core/http.h"
+#include "host/daemon/hub.h"
+#include "host/daemon/mirror.h"
+#include "host/daemon/vault.h"
+#include "host/daemon/vm.h"
+#include "host/home.h"
+
+struct hibd {
+	uv_loop_t loop;
+	struct home home; /* Paths. */
+	struct store *store;
+	struct reader *reader; /* Of the loop's thread. */
+	struct vault *vault;
+	struct mirror *mirror;
+	struct hub *hub;
+	struct http_server *http;
+	TAILQ_HEAD(vm_list, vm) vms;
+	struct session_list *sessions; /* Operations on their way. */
+	bool stopping;
+	uv_signal_t sigterm, sigint;
+};
+
+/* Begin to stop: end the streams, let go of the machines, leave the loop. */
+void hibd_stop(struct hibd *d);
+
+#endif

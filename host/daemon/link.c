@@ -1,0 +1,720 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * link.c - hibd's end of the guest channel of one machine
+ *
+ * The path from connect to UP is a chain of exchanges, each begun by the end of
+ * the one before:
+ *
+ *	hello   what the guest has of each session
+ *	feed    what it lacks: events that the host wrote while the VM was off,
+ *		or that a lost disk took with it (skipped when nothing is
+ *		missing or the guest was started already)
+ *	start   the guest reconciles and begins to serve
+ *	sync    events up, acknowledgements down, for ever
+ *
+ * The guest makes its socket late in its boot.  A watch on the folder tells
+ * when; a timer with growing pauses covers what a watch can miss.  Neither runs
+ * while the link is up.
+ *
+ * A guest that hibd cannot follow is not helped by trying for ever: resyncs
+ * without progress are counted, and past a bound the link fails.
+ */
+#include "host/daemon/link.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/h2.h"
+#include "core/log.h"
+#include "core/time.h"
+
+#define LOG_COMPONENT	 "link"
+#define RESYNCS_MAX	 5 /* In RESYNC_WINDOW_MS. */
+#define RESYNC_WINDOW_MS 10000
+
+enum link_state { LINK_DOWN, LINK_HELLO, LINK_FEED, LINK_START, LINK_UP };
+
+/* An acknowledgement not yet sent. */
+struct ack {
+	char session[ID_MAX];
+	int64_t seq;
+};
+
+struct call {
+	TAILQ_ENTRY(call) link;
+	struct link *owner;
+	struct h2_stream *stream;
+	int status;
+	struct jw body;
+	link_done_cb cb;
+	void *arg;
+};
+
+struct link {
+	struct link_spec spec;
+	char vm[ID_MAX];
+	char boot_id[64];
+	const struct link_events *ev;
+	void *arg;
+
+	enum link_state state;
+	bool closed, was_up;
+	struct h2 *h2;
+	struct h2_stream *sync;
+	struct mirror_feed *feed;
+	TAILQ_HEAD(call_list, call) calls;
+	struct jw have; /* {"ses_..":seq,..} as sent with the next sync. */
+
+	struct ack *acks;
+	size_t n_acks, cap_acks;
+	uv_idle_t ack_idle;
+
+	uv_timer_t retry;
+	uv_fs_event_t watch;
+	uint64_t retry_ms, opened_at, resynced_at;
+	unsigned resyncs; /* Since resynced_at. */
+	struct err full;  /* Why the host could not store; code 0: it can. */
+	unsigned handles; /* Not yet closed. */
+};
+
+static void link_on_retry(uv_timer_t *t);
+
+/* --- ends --------------------------------------------------------------- */
+
+static void link_fail(struct link *l, const struct err *e)
+{
+	if (!l->closed)
+		l->ev->failed(l, e, l->arg);
+}
+
+/* Drop the connection, if any; calls on their way end. */
+static void link_drop(struct link *l)
+{
+	struct h2 *h2 = take_ptr(l->h2);
+
+	l->state = LINK_DOWN;
+	l->n_acks = 0;
+	l->sync = NULL;
+	mirror_feed_close(take_ptr(l->feed));
+	h2_close(h2);
+}
+
+static void link_schedule(struct link *l)
+{
+	struct err e = {0};
+
+	if (l->closed)
+		return;
+	if (!l->was_up && uv_now(l->spec.loop) - l->opened_at > LINK_BOOT_MS) {
+		err_set(&e, -FAULT_VM_UNAVAILABLE,
+			"%s: the guest did not answer within %d ms", l->vm,
+			LINK_BOOT_MS);
+		link_fail(l, &e);
+		return;
+	}
+	uv_timer_start(&l->retry, link_on_retry, l->retry_ms, 0);
+	l->retry_ms *= 2;
+	if (l->retry_ms > LINK_RETRY_MAX_MS)
+		l->retry_ms = LINK_RETRY_MAX_MS;
+}
+
+static void link_lost(struct link *l, const char *why)
+{
+	if (l->closed)
+		return;
+	log_debug("%s: channel lost: %s", l->vm, why);
+	link_drop(l);
+	link_schedule(l);
+}
+
+void link_resync(struct link *l, const struct err *why)
+{
+	if (l->closed || l->state == LINK_DOWN)
+		return;
+	if (uv_now(l->spec.loop) - l->resynced_at > RESYNC_WINDOW_MS) {
+		l->resynced_at = uv_now(l->spec.loop);
+		l->resyncs = 0;
+	}
+	if (++l->resyncs > RESYNCS_MAX)
+		link_fail(l, why);
+	else
+		link_lost(l, why->msg);
+}
+
+void link_later(struct link *l, const struct err *why)
+{
+	if (l->closed || l->state == LINK_DOWN)
+		return;
+	l->full = *why;
+	l->retry_ms = LINK_RETRY_MAX_MS;
+	link_lost(l, why->msg);
+}
+
+/* --- exchanges ---------------------------------------------------------- */
+
+static void call_on_head(struct h2_stream *s, int status, void *arg)
+{
+	struct call *c = arg;
+
+	(void)s;
+	c->status = status;
+}
+
+static void call_on_data(struct h2_stream *s, char *data, size_t n, void *arg)
+{
+	struct call *c = arg;
+
+	if (c->body.len + n > LINK_REPLY_MAX) {
+		h2_reset(s);
+		return;
+	}
+	jw_lit(&c->body, data, n);
+	h2_consume(s, n);
+}
+
+/* Read the guest's error object; its words are hostile but bounded. */
+static void call_read_error(const struct call *c, struct err *e)
+{
+	autojson struct json j = {0};
+
+	if (c->body.buf != NULL &&
+	    json_parse(&j, c->body.buf, c->body.len, NULL) == 0)
+		err_read(e, json_root(&j));
+	else
+		err_set(e, -FAULT_BAD_FRAME, "the guest answered %d",
+			c->status);
+}
+
+static void call_on_end(struct h2_stream *s, int r, void *arg)
+{
+	struct call *c = arg;
+	struct err e = {0};
+
+	(void)s;
+	TAILQ_REMOVE(&c->owner->calls, c, link);
+	if (c->body.failed)
+		err_set(&e, -ENOMEM, "answer of the guest: out of memory");
+	else if (c->body.len + 1 > LINK_REPLY_MAX)
+		err_set(&e, -FAULT_BAD_FRAME, "the guest's answer is too long");
+	else if (r < 0)
+		err_set(&e, -FAULT_GUEST_UNREACHABLE,
+			"the channel to the guest broke: %s", strerror(-r));
+	else if (c->status != 200)
+		call_read_error(c, &e);
+	c->cb(c->body.buf ? c->body.buf : "", c->body.len, &e, c->arg);
+	jw_done(&c->body);
+	free(c);
+}
+
+static const struct h2_stream_events call_events = {
+	.head = call_on_head,
+	.data = call_on_data,
+	.end = call_on_end,
+};
+
+/* POST a whole body, get a whole answer. */
+static int link_post(struct link *l, const char *path, const char *body,
+		     size_t len, link_done_cb cb, void *arg)
+{
+	struct call *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return -ENOMEM;
+	*c = (struct call){.owner = l, .cb = cb, .arg = arg};
+	c->stream = h2_request(l->h2, "POST", path, body, len, false,
+			       &call_events, c);
+	if (c->stream == NULL) {
+		free(c);
+		return -ENOMEM;
+	}
+	TAILQ_INSERT_TAIL(&l->calls, c, link);
+	return 0;
+}
+
+void link_call(struct link *l, const char *method, const char *params,
+	       link_done_cb cb, void *arg)
+{
+	char path[H2_PATH_MAX];
+	struct err e = {0};
+
+	if (l == NULL || l->state != LINK_UP) {
+		err_set(&e, -FAULT_GUEST_UNREACHABLE,
+			"the channel to the guest is down");
+		cb("", 0, &e, arg);
+		return;
+	}
+	snprintf(path, sizeof(path), "/call/%s", method);
+	if (link_post(l, path, params, strlen(params), cb, arg) < 0) {
+		err_set(&e, -ENOMEM, "%s: out of memory", method);
+		cb("", 0, &e, arg);
+	}
+}
+
+/* --- sync --------------------------------------------------------------- */
+
+static void sync_on_head(struct h2_stream *s, int status, void *arg)
+{
+	struct link *l = arg;
+
+	if (status != 200) {
+		l->sync = NULL;
+		h2_reset(s);
+		link_lost(l, "sync refused");
+		return;
+	}
+	l->state = LINK_UP;
+	l->was_up = true;
+	l->retry_ms = LINK_RETRY_MIN_MS;
+	uv_fs_event_stop(&l->watch);
+	l->ev->up(l, l->arg);
+}
+
+static void sync_on_data(struct h2_stream *s, char *data, size_t n, void *arg)
+{
+	struct link *l = arg;
+	struct err e = {0};
+
+	if (l->sync != s)
+		return;
+	if (mirror_feed_data(l->feed, data, n, &e) < 0)
+		link_fail(l, &e);
+}
+
+static void sync_on_end(struct h2_stream *s, int r, void *arg)
+{
+	struct link *l = arg;
+
+	if (l->sync != s)
+		return;
+	l->sync = NULL;
+	link_lost(l, r < 0 ? strerror(-r) : "sync ended");
+}
+
+static const struct h2_stream_events sync_events = {
+	.head = sync_on_head,
+	.data = sync_on_data,
+	.end = sync_on_end,
+};
+
+static void link_sync(struct link *l)
+{
+	l->feed = mirror_feed_new(l->spec.mirror, l, l->vm);
+	if (l->feed == NULL) {
+		link_lost(l, "out of memory");
+		return;
+	}
+	l->sync = h2_request(l->h2, "POST", "/sync", l->have.buf, l->have.len,
+			     true, &sync_events, l);
+	if (l->sync == NULL)
+		link_lost(l, "out of memory");
+}
+
+void link_consume(struct link *l, size_t n)
+{
+	if (l->sync != NULL)
+		h2_consume(l->sync, n);
+}
+
+static void link_on_ack_idle(uv_idle_t *h)
+{
+	struct link *l = h->data;
+	autojw struct jw w = {0};
+
+	uv_idle_stop(h);
+	if (l->sync == NULL || l->n_acks == 0)
+		return;
+	jw_obj(&w);
+	jw_key(&w, "ack");
+	jw_obj(&w);
+	for (size_t i = 0; i < l->n_acks; i++)
+		jw_kint(&w, l->acks[i].session, l->acks[i].seq);
+	jw_obj_end(&w);
+	jw_obj_end(&w);
+	jw_lit(&w, "\n", 1);
+	l->n_acks = 0;
+	if (!w.failed)
+		h2_write(l->sync, w.buf, w.len);
+}
+
+void link_ack(struct link *l, const char *session, int64_t seq)
+{
+	if (l->sync == NULL)
+		return;
+	for (size_t i = l->n_acks; i-- > 0;) {
+		if (strcmp(l->acks[i].session, session) == 0) {
+			l->acks[i].seq = seq;
+			return;
+		}
+	}
+	if (l->n_acks == l->cap_acks) {
+		size_t cap = l->cap_acks ? l->cap_acks * 2 : 8;
+		struct ack *a = reallocarray(l->acks, cap, sizeof(*a));
+
+		/* Not acknowledged is not lost: the next sync says it. */
+		if (a == NULL)
+			return;
+		l->acks = a;
+		l->cap_acks = cap;
+	}
+	snprintf(l->acks[l->n_acks].session, ID_MAX, "%s", session);
+	l->acks[l->n_acks++].seq = seq;
+	uv_idle_start(&l->ack_idle, link_on_ack_idle);
+}
+
+/* --- start -------------------------------------------------------------- */
+
+static void link_on_turns_failed(const char *body, size_t len,
+				 const struct err *e, void *arg)
+{
+	struct link *l = arg;
+
+	(void)body;
+	(void)len;
+	if (e->code == -FAULT_GUEST_UNREACHABLE) {
+		link_lost(l, e->msg);
+		return;
+	}
+	l->full.code = 0;
+	link_sync(l);
+}
+
+/* Before any event flows again: there is room for the end of what runs (the
+ * ballast of store.h), not for more. */
+static void link_fail_turns(struct link *l)
+{
+	autojw struct jw w = {0};
+
+	jw_obj(&w);
+	jw_kstr(&w, "code", fault_name(err_fault(l->full.code)));
+	jw_kstr(&w, "message", l->full.msg);
+	jw_obj_end(&w);
+	if (w.failed || link_post(l, "/call/fail_turns", w.buf, w.len,
+				  link_on_turns_failed, l) < 0)
+		link_lost(l, "out of memory");
+}
+
+static void link_on_started(const char *body, size_t len, const struct err *e,
+			    void *arg)
+{
+	struct link *l = arg;
+
+	(void)body;
+	(void)len;
+	if (e->code == 0 && l->full.code < 0)
+		link_fail_turns(l);
+	else if (e->code == 0)
+		link_sync(l);
+	else if (e->code == -FAULT_GUEST_UNREACHABLE)
+		link_lost(l, e->msg);
+	else
+		link_fail(l, e);
+}
+
+static void link_start(struct link *l)
+{
+	char body[96];
+	int n;
+
+	l->state = LINK_START;
+	n = snprintf(body, sizeof(body), "{\"generation\":%lld,\"now\":%lld}",
+		     (long long)l->spec.generation, (long long)now_ms());
+	if (link_post(l, "/start", body, (size_t)n, link_on_started, l) < 0)
+		link_lost(l, "out of memory");
+}
+
+/* --- feed --------------------------------------------------------------- */
+
+struct feeding {
+	struct link *l;
+	const struct jv *sessions; /* Of the guest's hello. */
+	bool started;
+	struct jw out; /* Event lines that the guest lacks. */
+	struct err err;
+};
+
+static int feed_line(const struct event *ev, void *arg)
+{
+	struct feeding *f = arg;
+
+	jw_lit(&f->out, ev->line, ev->len);
+	if (f->out.len > LINK_FEED_BYTES_MAX)
+		return err_set(&f->err, -E2BIG,
+			       "%s: the guest lacks too much of its log",
+			       ev->session);
+	return f->out.failed ? -ENOMEM : 0;
+}
+
+static struct jv hello_session(struct jv sessions, const char *id)
+{
+	for (struct jv s = jv_first(sessions); jv_has(s);
+	     s = jv_next(sessions, s)) {
+		if (jv_eq(jv_get(s, "id"), id))
+			return s;
+	}
+	return (struct jv){.i = -1};
+}
+
+/* Compare one session of ours with what the guest says it has of it. */
+static int feed_session(const struct session_brief *b, void *arg)
+{
+	struct feeding *f = arg;
+	struct link *l = f->l;
+	struct jv s = hello_session(*f->sessions, b->id);
+	int64_t theirs = jv_int(jv_get(s, "last_seq"), 0);
+	int64_t common = theirs < b->last_seq ? theirs : b->last_seq;
+	struct event_query q = {.session = b->id, .since = theirs};
+
+	jw_kint(&l->have, b->id, b->last_seq);
+	if (theirs < 0)
+		return err_set(&f->err, -FAULT_BAD_FRAME, "%s: last_seq %lld",
+			       b->id, (long long)theirs);
+	if (theirs == common && theirs > 0 &&
+	    reader_chain(l->spec.reader, b->n, common) !=
+		    jv_int(jv_get(s, "chain"), 0))
+		return err_set(&f->err, -FAULT_CHAIN_DIVERGED,
+			       "%s: event %lld differs between guest and host",
+			       b->id, (long long)common);
+	if (theirs >= b->last_seq || f->started)
+		return 0;
+	return reader_each_event(l->spec.reader, &q, feed_line, f, &f->err);
+}
+
+static void link_on_fed(const char *body, size_t len, const struct err *e,
+			void *arg)
+{
+	struct link *l = arg;
+
+	(void)body;
+	(void)len;
+	if (e->code == 0)
+		link_start(l);
+	else if (e->code == -FAULT_GUEST_UNREACHABLE)
+		link_lost(l, e->msg);
+	else
+		link_fail(l, e);
+}
+
+/* Make the `have` line; give the guest what it lacks; go on to start. */
+static void link_feed(struct link *l, struct jv hello)
+{
+	struct jv sessions = jv_get(hello, "sessions");
+	struct feeding f = {
+		.l = l,
+		.sessions = &sessions,
+		.started = jv_bool(jv_get(hello, "started"), false),
+	};
+	int r;
+
+	l->state = LINK_FEED;
+	jw_reset(&l->have);
+	jw_obj(&l->have);
+	jw_key(&l->have, "have");
+	jw_obj(&l->have);
+	r = reader_sessions(l->spec.reader, l->vm, feed_session, &f, &f.err);
+	jw_obj_end(&l->have);
+	jw_obj_end(&l->have);
+	jw_lit(&l->have, "\n", 1);
+	if (r < 0)
+		link_fail(l, &f.err);
+	else if (f.out.len == 0)
+		link_start(l);
+	else if (link_post(l, "/feed", f.out.buf, f.out.len, link_on_fed, l) <
+		 0)
+		link_lost(l, "out of memory");
+	jw_done(&f.out);
+}
+
+/* --- hello -------------------------------------------------------------- */
+
+static void link_on_hello(const char *body, size_t len, const struct err *e,
+			  void *arg)
+{
+	struct link *l = arg;
+	autojson struct json j = {0};
+	struct err bad = {0};
+	struct jv hello;
+
+	if (e->code == -FAULT_GUEST_UNREACHABLE) {
+		link_lost(l, e->msg);
+		return;
+	}
+	if (e->code < 0) {
+		link_fail(l, e);
+		return;
+	}
+	if (json_parse(&j, body, len, &bad) < 0) {
+		bad.code = -FAULT_BAD_FRAME;
+		err_wrap(&bad, "%s: hello", l->vm);
+		link_fail(l, &bad);
+		return;
+	}
+	hello = json_root(&j);
+	if (!jv_eq(jv_get(hello, "vm"), l->vm) ||
+	    jv_int(jv_get(hello, "version"), 0) < 1) {
+		err_set(&bad, -FAULT_BAD_FRAME, "%s: not the guest's hello",
+			l->vm);
+		link_fail(l, &bad);
+		return;
+	}
+	if (jv_strcpy(jv_get(hello, "boot_id"), l->boot_id,
+		      sizeof(l->boot_id)) < 0)
+		l->boot_id[0] = '\0';
+	link_feed(l, hello);
+}
+
+static void link_hello(struct link *l)
+{
+	autojw struct jw w = {0};
+
+	l->state = LINK_HELLO;
+	jw_obj(&w);
+	jw_kint(&w, "version", LINK_VERSION);
+	jw_kstr(&w, "vm", l->vm);
+	jw_kint(&w, "generation", l->spec.generation);
+	jw_kint(&w, "now", now_ms());
+	jw_obj_end(&w);
+	if (w.failed ||
+	    link_post(l, "/hello", w.buf, w.len, link_on_hello, l) < 0)
+		link_lost(l, "out of memory");
+}
+
+/* --- connection --------------------------------------------------------- */
+
+static void link_on_h2_request(struct h2_stream *s, const char *method,
+			       const char *path, void *arg)
+{
+	(void)s, (void)method, (void)path, (void)arg;
+}
+
+static void link_on_h2_closed(struct h2 *c, int r, void *arg)
+{
+	struct link *l = arg;
+
+	if (l->h2 == c)
+		link_lost(l, r < 0 ? strerror(-r) : "closed by the guest");
+	else
+		h2_close(c);
+}
+
+static const struct h2_events link_h2_events = {
+	.request = link_on_h2_request,
+	.closed = link_on_h2_closed,
+};
+
+/* Give a connected descriptor to a new HTTP/2 connection. */
+static int link_adopt_fd(struct link *l, int fd)
+{
+	uv_pipe_t *pipe = malloc(sizeof(*pipe));
+	int r;
+
+	if (pipe == NULL) {
+		close(fd);
+		return -ENOMEM;
+	}
+	uv_pipe_init(l->spec.loop, pipe, 0);
+	r = uv_pipe_open(pipe, fd);
+	if (r < 0) {
+		close(fd);
+		uv_close((uv_handle_t *)pipe, (uv_close_cb)free);
+		return r;
+	}
+	return h2_new((uv_stream_t *)pipe, false, &link_h2_events, l, &l->h2);
+}
+
+static void link_connect(struct link *l)
+{
+	struct err e = {0};
+	int fd;
+
+	if (l->closed || l->state != LINK_DOWN)
+		return;
+	fd = l->spec.ops->channel(l->spec.machine, "api", &e);
+	if (fd == -EAGAIN) {
+		link_schedule(l);
+		return;
+	}
+	if (fd < 0 || link_adopt_fd(l, fd) < 0) {
+		log_debug("%s: %s", l->vm, fd < 0 ? e.msg : "no connection");
+		link_schedule(l);
+		return;
+	}
+	uv_timer_stop(&l->retry);
+	link_hello(l);
+}
+
+static void link_on_retry(uv_timer_t *t)
+{
+	link_connect(t->data);
+}
+
+static void link_on_run_changed(uv_fs_event_t *h, const char *name, int events,
+				int status)
+{
+	struct link *l = h->data;
+
+	(void)events;
+	if (status == 0 && name != NULL && strcmp(name, "api.sock") == 0)
+		link_connect(l);
+}
+
+static void link_on_handle_closed(uv_handle_t *h)
+{
+	struct link *l = h->data;
+
+	if (--l->handles > 0)
+		return;
+	jw_done(&l->have);
+	free(l->acks);
+	free(l);
+}
+
+struct link *link_open(const struct link_spec *spec,
+		       const struct link_events *ev, void *arg)
+{
+	struct link *l = calloc(1, sizeof(*l));
+	char run[PATH_MAX];
+
+	if (l == NULL)
+		return NULL;
+	l->spec = *spec;
+	l->ev = ev;
+	l->arg = arg;
+	snprintf(l->vm, sizeof(l->vm), "%s", spec->vm);
+	TAILQ_INIT(&l->calls);
+	l->retry_ms = LINK_RETRY_MIN_MS;
+	l->opened_at = uv_now(spec->loop);
+
+	uv_timer_init(spec->loop, &l->retry);
+	uv_idle_init(spec->loop, &l->ack_idle);
+	uv_fs_event_init(spec->loop, &l->watch);
+	l->handles = 3;
+	l->retry.data = l->ack_idle.data = l->watch.data = l;
+
+	snprintf(run, sizeof(run), "%s/run", spec->dir);
+	/* Without a watch the timer alone finds the socket, a little later. */
+	(void)uv_fs_event_start(&l->watch, link_on_run_changed, run, 0);
+	uv_timer_start(&l->retry, link_on_retry, 0, 0);
+	return l;
+}
+
+void link_close(struct link *l)
+{
+	if (l == NULL)
+		return;
+	l->closed = true;
+	link_drop(l);
+	uv_close((uv_handle_t *)&l->retry, link_on_handle_closed);
+	uv_close((uv_handle_t *)&l->ack_idle, link_on_handle_closed);
+	uv_close((uv_handle_t *)&l->watch, link_on_handle_closed);
+}
+
+bool link_is_up(const struct link *l)
+{
+	return l != NULL && l->state == LINK_UP;
+}
+
+const char *link_boot_id(const struct link *l)
+{
+	return l->boot_id;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * link.h - hibd's end of the guest channel of one machine
+ *
+ * A link connects, says hello, hands the guest the events that it lacks, starts
+ * it and then keeps one event stream open.  A lost connection is made again for
+ * as long as the machine lives; nothing is lost by it but calls on their way,
+ * which end with guest_unreachable and are safe to repeat.
+ *
+ *	DOWN --connect--> HELLO --> FEED --> START --> UP
+ *	  ^-------- connection lost, sync refused ------'
+ */
+#ifndef HOST_DAEMON_LINK_H
+#define HOST_DAEMON_LINK_H
+
+#include "core/event.h"
+#include "host/backend.h"
+#include "host/daemon/mirror.h"
+
+#define LINK_VERSION	    1
+#define LINK_BOOT_MS	    10000 /* Boot until the first UP. */
+#define LINK_RETRY_MIN_MS   2
+#define LINK_RETRY_MAX_MS   1000
+#define LINK_FEED_BYTES_MAX (256u << 20)
+#define LINK_REPLY_MAX	    (8u << 20) /* One answer of a guest. */
+
+struct link; /* Opaque. */
+
+struct link_spec {
+	uv_loop_t *loop;
+	const struct backend_ops *ops;
+	struct machine *machine;
+	struct mirror *mirror;
+	struct reader *reader;
+	const char *vm;	 /* Copied. */
+	const char *dir; /* VM folder; copied.  Its run/ is watched. */
+	int64_t generation;
+};
+
+struct link_events {
+	/* The guest serves calls.  Comes again after each reconnect. */
+	void (*up)(struct link *l, void *arg);
+	/* The guest cannot be used: wrong disk, broken protocol, diverged log,
+	 * or no hello within LINK_BOOT_MS.  Comes once; the owner ends the
+	 * machine and closes the link. */
+	void (*failed)(struct link *l, const struct err *e, void *arg);
+};
+
+/* Start connecting.  @ev must outlive the link.  NULL: out of memory. */
+struct link *link_open(const struct link_spec *spec,
+		       const struct link_events *ev, void *arg);
+/* Open calls end with guest_unreachable during this call.  NULL is allowed. */
+void link_close(struct link *l);
+
+bool link_is_up(const struct link *l);
+const char *link_boot_id(const struct link *l); /* "" before hello. */
+
+/* The end of a call: @e->code is 0 and @body the result (NUL-terminated JSON
+ * text, valid during the call), or the guest's or the link's error. */
+typedef void (*link_done_cb)(const char *body, size_t len, const struct err *e,
+			     void *arg);
+
+/* Call a method of the guest.  @params: JSON object.  Never calls @cb before it
+ * returned, but for a link that is not up: then at once. */
+void link_call(struct link *l, const char *method, const char *params,
+	       link_done_cb cb, void *arg);
+
+/* Tell the guest what is stored; joined into one line per loop turn. */
+void link_ack(struct link *l, const char *session, int64_t seq);
+/* An event stream that cannot be followed: begin anew at hello.  Too often
+ * without progress, and the link fails with @why. */
+void link_resync(struct link *l, const struct err *why);
+/* The host cannot store now: let the guest hold back, come again in a while. */
+void link_later(struct link *l, const struct err *why);
+/* Bytes of the event stream have been dealt with. */
+void link_consume(struct link *l, size_t n);
+
+#endif

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * main.c - hibd, the host daemon: start, run, stop
+ *
+ * One hibd serves one HIB_HOME, held by a lock on hibd.lock for as long as the
+ * process lives.  Order of the start: lock, store, key, VMs (those that still
+ * run are taken over), socket, pid file, and last a byte on --ready-fd for
+ * whoever started us.  A stop lets go of the VMs: they go on without us.
+ */
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "core/log.h"
+#include "host/daemon/daemon.h"
+#include "host/daemon/routes.h"
+
+#define LOG_COMPONENT "hibd"
+#define NOFILE_WANTED 65536
+
+struct options {
+	const char *home, *tcp;
+	int ready_fd;
+};
+
+static int usage(FILE *f)
+{
+	fputs("usage: hibd [--home DIR] [--http ADDRESS:PORT] [--ready-fd N]\n"
+	      "            [--log-level error|warn|info|debug] [--log-json]\n"
+	      "            [--version]\n",
+	      f);
+	return f == stdout ? 0 : fault_exit_code(FAULT_INVALID_ARGUMENT);
+}
+
+/* Return: -1 to go on, else an exit code. */
+static int read_options(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {
+		{"home", required_argument, NULL, 'H'},
+		{"http", required_argument, NULL, 't'},
+		{"ready-fd", required_argument, NULL, 'r'},
+		{"log-level", required_argument, NULL, 'l'},
+		{"log-json", no_argument, NULL, 'j'},
+		{"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		switch (c) {
+		case 'H':
+			o->home = optarg;
+			break;
+		case 't':
+			o->tcp = optarg;
+			break;
+		case 'r':
+			o->ready_fd = atoi(optarg);
+			break;
+		case 'l':
+			if (log_set_level_name(optarg) < 0)
+				return usage(stderr);
+			break;
+		case 'j':
+			log_set_json(true);
+			break;
+		case 'V':
+			puts("hibd " HIB_VERSION);
+			return 0;
+		default:
+			return usage(c == 'h' ? stdout : stderr);
+		}
+	}
+	return optind == argc ? -1 : usage(stderr);
+}
+
+/* --- one hibd for a home ------------------------------------------------ */
+
+static int take_lock(const struct home *h, struct err *e)
+{
+	char path[HOME_PATH_MAX + 16];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/hibd.lock", h->root);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set(e, -errno, "%s: %s", path, strerror(errno));
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		close(fd);
+		return err_set(e, -EBUSY, "another hibd serves %s", h->root);
+	}
+	return fd;
+}
+
+/* Written aside and renamed: a reader never sees half a number. */
+static int write_pid(const struct home *h, struct err *e)
+{
+	char tmp[HOME_PATH_MAX + 16];
+	FILE *f;
+
+	snprintf(tmp, sizeof(tmp), "%s.new", h->pid);
+	f = fopen(tmp, "we");
+	if (f == NULL)
+		return err_set(e, -errno, "%s: %s", tmp, strerror(errno));
+	fprintf(f, "%d\n", getpid());
+	if (fclose(f) != 0 || rename(tmp, h->pid) < 0)
+		return err_set(e, -errno, "%s: %s", h->pid, strerror(errno));
+	return 0;
+}
+
+static void raise_limits(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+		return;
+	r.rlim_cur = r.rlim_max < NOFILE_WANTED ? r.rlim_max : NOFILE_WANTED;
+	(void)setrlimit(RLIMIT_NOFILE, &r);
+}
+
+static void tell_ready(int fd)
+{
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) != 1)
+		log_debug("nobody waits for us to be ready");
+	close(fd);
+}
+
+/* --- start and stop ----------------------------------------------------- */
+
+static int listen_tcp(struct hibd *d, const char *address, struct err *e)
+{
+	char host[64];
+	const char *colon = strrchr(address, ':');
+
+	if (colon == NULL || (size_t)(colon - address) >= sizeof(host))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "--http '%s' is not ADDRESS:PORT", address);
+	snprintf(host, sizeof(host), "%.*s", (int)(colon - address), address);
+	return http_server_listen_tcp(d->http, host, atoi(colon + 1), e);
+}
+
+static void on_signal(uv_signal_t *s, int number)
+{
+	log_info("signal %d: stopping; VMs go on", number);
+	hibd_stop(s->data);
+}
+
+static int start(struct hibd *d, const struct options *o, struct err *e)
+{
+	int r;
+
+	r = store_open(&d->loop, d->home.db, STORE_HOST, &d->store, e);
+	if (r == 0)
+		r = reader_open(d->home.db, &d->reader, e);
+	if (r == 0)
+		r = vault_open(d->home.key, &d->vault, e);
+	if (r < 0)
+		return r;
+	d->mirror = mirror_new(d->store, d->reader);
+	d->hub = hub_new(&d->loop, d->store, d->reader);
+	d->http = http_server_new(&d->loop, &api_handler, d);
+	if (d->mirror == NULL || d->hub == NULL || d->http == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	r = vms_load(d, e);
+	if (r == 0)
+		r = http_server_listen_unix(d->http, d->home.sock, e);
+	if (r == 0 && o->tcp != NULL)
+		r = listen_tcp(d, o->tcp, e);
+	if (r >= 0)
+		r = write_pid(&d->home, e);
+	return r;
+}
+
+void hibd_stop(struct hibd *d)
+{
+	if (d->stopping)
+		return;
+	d->stopping = true;
+	uv_close((uv_handle_t *)&d->sigterm, NULL);
+	uv_close((uv_handle_t *)&d->sigint, NULL);
+	if (d->hub != NULL)
+		hub_close(d->hub, "hibd stops");
+	vms_release(d);
+	if (d->http != NULL)
+		http_server_close(d->http, NULL, NULL);
+	store_close(d->store);
+	d->store = NULL;
+	(void)unlink(d->home.pid);
+}
+
+static int serve(struct hibd *d, const struct options *o)
+{
+	struct err e = {0};
+	int r;
+
+	uv_loop_init(&d->loop);
+	TAILQ_INIT(&d->vms);
+	uv_signal_init(&d->loop, &d->sigterm);
+	uv_signal_init(&d->loop, &d->sigint);
+	d->sigterm.data = d->sigint.data = d;
+	uv_signal_start(&d->sigterm, on_signal, SIGTERM);
+	uv_signal_start(&d->sigint, on_signal, SIGINT);
+
+	r = start(d, o, &e);
+	if (r >= 0) {
+		log_info("hibd %s serves %s", HIB_VERSION, d->home.root);
+		tell_ready(o->ready_fd);
+	} else {
+		log_error("%s", e.msg);
+		hibd_stop(d);
+	}
+	uv_run(&d->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&d->loop);
+	mirror_free(d->mirror);
+	vault_close(d->vault);
+	reader_close(d->reader);
+	return r < 0 ? fault_exit_code(err_fault(r)) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.ready_fd = -1};
+	struct hibd d = {0};
+	struct err e = {0};
+	autoclose int lock = -1;
+	int r;
+
+	r = read_options(argc, argv, &o);
+	if (r >= 0)
+		return r;
+	signal(SIGPIPE, SIG_IGN);
+	umask(077);
+	if (home_find(o.home, &d.home, &e) < 0 || home_make(&d.home, &e) < 0 ||
+	    (lock = take_lock(&d.home, &e)) < 0) {
+		log_error("%s", e.msg);
+		return fault_exit_code(err_fault(e.code));
+	}
+	raise_limits();
+	return serve(&d, &o);
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * op.c - One API request on its way through hibd
+ */
+#include "host/daemon/op.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "host/views.h"
+
+static void op_on_gone(struct http_req *r, void *arg)
+{
+	struct op *op = arg;
+
+	(void)r;
+	op->r = NULL;
+}
+
+struct op *op_new(struct hibd *d, struct http_req *r)
+{
+	struct op *op = calloc(1, sizeof(*op));
+	const char *body;
+	size_t len;
+
+	if (op == NULL)
+		return NULL;
+	op->d = d;
+	op->r = r;
+	op->scope = SCOPE_ADMIN;
+	body = http_body(r, &len);
+	if (len == 0) {
+		body = "{}";
+		len = 2;
+	}
+	op->body = malloc(len + 1);
+	if (op->body == NULL) {
+		free(op);
+		return NULL;
+	}
+	memcpy(op->body, body, len);
+	op->body[len] = '\0';
+	http_on_end(r, op_on_gone, op);
+	if (json_parse(&op->json, op->body, len, &op->err) == 0)
+		op->in = json_root(&op->json);
+	else
+		op->in.i = -1;
+	return op;
+}
+
+/* The request is answered or its client gone; either way it is not ours now. */
+static struct http_req *op_end(struct op *op)
+{
+	struct http_req *r = op->r;
+
+	if (r != NULL)
+		http_on_end(r, NULL, NULL);
+	return r;
+}
+
+static void op_free(struct op *op)
+{
+	json_done(&op->json);
+	jw_done(&op->params);
+	jw_done(&op->out);
+	if (op->body != NULL) /* It may have held values of an environment. */
+		explicit_bzero(op->body, strlen(op->body));
+	free(op->body);
+	vault_wipe(op->agent);
+	free(op);
+}
+
+void op_reply(struct op *op, const char *json, size_t len)
+{
+	struct http_req *r = op_end(op);
+
+	if (r != NULL)
+		http_reply(r, 200, "application/json", json, len);
+	op_free(op);
+}
+
+void op_reply_out(struct op *op)
+{
+	if (op->out.failed)
+		op_refuse(op, -ENOMEM, "answer: out of memory");
+	else
+		op_reply(op, op->out.buf, op->out.len);
+}
+
+void op_reply_empty(struct op *op)
+{
+	op_reply(op, "{}", 2);
+}
+
+void op_fail(struct op *op, const struct err *e)
+{
+	struct http_req *r = op_end(op);
+
+	if (r != NULL)
+		http_reply_err(r, e);
+	op_free(op);
+}
+
+void op_refuse(struct op *op, int code, const char *fmt, ...)
+{
+	struct err e = {0};
+	char msg[ERR_MSG_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(msg, sizeof(msg), fmt, ap);
+	va_end(ap);
+	err_set(&e, code, "%s", msg);
+	op_fail(op, &e);
+}
+
+void op_reply_session(struct op *op)
+{
+	struct err e = {0};
+
+	jw_reset(&op->out);
+	if (views_session(op->d->reader, op->session, &op->out, &e) < 0)
+		op_fail(op, &e);
+	else
+		op_reply_out(op);
+}
+
+bool op_load_session(struct op *op)
+{
+	struct err e = {0};
+
+	if (reader_session(op->d->reader, op->session, &op->brief, &e) < 0) {
+		op_fail(op, &e);
+		return false;
+	}
+	memcpy(op->vm, op->brief.vm_id, sizeof(op->vm));
+	return true;
+}
+
+static void op_on_awake(struct vm *vm, const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	(void)vm;
+	if (e->code < 0)
+		op_fail(op, e);
+	else
+		op->next(op);
+}
+
+void op_wake(struct op *op, void (*next)(struct op *op))
+{
+	struct vm *vm = vm_find(op->d, op->vm);
+
+	if (vm == NULL) {
+		op_refuse(op, -FAULT_VM_NOT_FOUND, "%s is not here", op->vm);
+		return;
+	}
+	op->next = next;
+	vm_need(vm, op_on_awake, op);
+}
+
+void op_call(struct op *op, const char *method, link_done_cb done)
+{
+	struct vm *vm = vm_find(op->d, op->vm);
+
+	if (op->params.failed) {
+		op_refuse(op, -ENOMEM, "%s: out of memory", method);
+		return;
+	}
+	if (vm != NULL)
+		vm_touch(vm);
+	link_call(vm ? vm_link(vm) : NULL, method, op->params.buf, done, op);
+}
+
+static void op_on_stored(const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	if (e->code < 0)
+		op_fail(op, e);
+	else
+		op->next(op);
+}
+
+int64_t op_failed_seq(const struct err *e)
+{
+	char text[ERR_DATA_MAX + 2];
+	autojson struct json j = {0};
+	int n = snprintf(text, sizeof(text), "{%s}", e->data);
+
+	if (json_parse(&j, text, (size_t)n, NULL) < 0)
+		return 0;
+	return jv_int(jv_get(json_root(&j), "last_seq"), 0);
+}
+
+static void op_on_failure_stored(const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	(void)e;
+	op_fail(op, &op->err);
+}
+
+void op_fail_stored(struct op *op, const struct err *e)
+{
+	op->err = *e;
+	hub_await_seq(op->d->hub, op->session, op_failed_seq(e), OP_STORED_MS,
+		      op_on_failure_stored, op);
+}
+
+void op_stored(struct op *op, const char *body, size_t len, const struct err *e,
+	       void (*next)(struct op *op))
+{
+	autojson struct json j = {0};
+	struct err bad = {0};
+	int64_t seq;
+
+	if (e->code < 0) {
+		op_fail_stored(op, e);
+		return;
+	}
+	if (json_parse(&j, body, len, &bad) < 0) {
+		bad.code = -FAULT_BAD_FRAME;
+		op_fail(op, &bad);
+		return;
+	}
+	seq = jv_int(jv_get(json_root(&j), "last_seq"), 0);
+	op->next = next;
+	hub_await_seq(op->d->hub, op->session, seq, OP_STORED_MS, op_on_stored,
+		      op);
+}
+
+bool op_string(struct op *op, const char *key, size_t max, char **out)
+{
+	struct jv v = jv_get(op->in, key);
+	size_t len;
+
+	*out = NULL;
+	if (!jv_has(v) || jv_is(v, JV_NULL))
+		return true;
+	*out = jv_strdup(v, &len);
+	if (*out != NULL && strlen(*out) == len && len <= max)
+		return true;
+	op_refuse(op,
+		  *out != NULL && len > max ? -FAULT_MESSAGE_TOO_LARGE
+					    : -FAULT_INVALID_ARGUMENT,
+		  "%s: a string of at most %zu bytes", key, max);
+	free(take_ptr(*out));
+	return false;
+}
+
+bool op_integer(struct op *op, const char *key, int64_t min, int64_t max,
+		int64_t *out)
+{
+	struct jv v = jv_get(op->in, key);
+	int64_t n;
+
+	if (!jv_has(v) || jv_is(v, JV_NULL))
+		return true;
+	n = jv_int(v, INT64_MIN);
+	if (n != INT64_MIN && n >= min && n <= max) {
+		*out = n;
+		return true;
+	}
+	op_refuse(op, -FAULT_INVALID_ARGUMENT,
+		  "%s: an integer from %lld to %lld", key, (long long)min,
+		  (long long)max);
+	return false;
+}

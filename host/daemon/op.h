@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * op.h - One API request on its way through hibd
+ *
+ * An op is made for each request, passed from step to step (wake the VM, call
+ * the guest, wait until the host has stored what came of it) and answered
+ * exactly once, by op_reply...() or op_fail(), which frees it.  The client may
+ * leave at any time: the work goes on, the answer goes nowhere.
+ */
+#ifndef HOST_DAEMON_OP_H
+#define HOST_DAEMON_OP_H
+
+#include "host/daemon/daemon.h"
+
+#define OP_STORED_MS 10000 /* Guest's answer until the host has stored it. */
+
+enum scope { SCOPE_READ, SCOPE_PROMPT, SCOPE_ANSWER, SCOPE_ADMIN };
+
+struct op {
+	struct hibd *d;
+	struct http_req *r; /* NULL once the client is gone. */
+	char *body;
+	struct json json;
+	struct jv in; /* The body, an object; {} when there was none. */
+
+	enum scope scope;
+	char only[ID_MAX]; /* The one session its token is for; "": all. */
+
+	/* From the path or from earlier steps. */
+	char session[ID_MAX], vm[ID_MAX], turn[ID_MAX], request[ID_MAX];
+	char what[32];		    /* Last word of the path. */
+	struct session_brief brief; /* As of the last op_load_session(). */
+	struct jw params;	    /* For the guest. */
+	struct jw out;		    /* What will be the answer. */
+	char *agent;  /* How the agent is started, JSON; or NULL. */
+	bool resumed; /* The agent was started for this op. */
+	bool wants_os_instructions; /* Says the agent's manifest. */
+	bool made_vm;		    /* The VM was made for this op. */
+	void (*next)(struct op *op);
+	void (*after)(struct op *op); /* Of op_resume(). */
+	struct err err;
+};
+
+struct op *op_new(struct hibd *d, struct http_req *r);
+
+/* Answers; @op is no more afterwards. */
+void op_reply(struct op *op, const char *json, size_t len);
+void op_reply_out(struct op *op); /* op->out. */
+void op_reply_empty(struct op *op);
+void op_fail(struct op *op, const struct err *e);
+/* As err_set() and op_fail() in one. */
+void op_refuse(struct op *op, int code, const char *fmt, ...) printf_like(3, 4);
+/* The row of op->session, as it is now. */
+void op_reply_session(struct op *op);
+
+/* Find op->session in the store and the VM it belongs to.  On failure the op
+ * has been answered and false is returned. */
+bool op_load_session(struct op *op);
+
+/* Wake the VM op->vm, then op->next; failure answers the op. */
+void op_wake(struct op *op, void (*next)(struct op *op));
+/* Call the guest of op->vm with op->params; @done gets the result. */
+void op_call(struct op *op, const char *method, link_done_cb done);
+/* The usual end of a call: @done's arguments; waits until the host has stored
+ * up to result.last_seq, then op->next.  Failure answers the op. */
+void op_stored(struct op *op, const char *body, size_t len, const struct err *e,
+	       void (*next)(struct op *op));
+
+/* Up to which event a failed call has written, as the guest says; 0: nothing. */
+int64_t op_failed_seq(const struct err *e);
+/* op_fail() once the host has stored that much. */
+void op_fail_stored(struct op *op, const struct err *e);
+
+/* Members of the body.  Each answers the op and returns false when the member
+ * has a wrong type or size. */
+bool op_string(struct op *op, const char *key, size_t max, char **out);
+bool op_integer(struct op *op, const char *key, int64_t min, int64_t max,
+		int64_t *out);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * routes.h - The handlers behind the HTTP API, one file a subject
+ *
+ * Each takes an op whose path parameters are filled in, and answers it.
+ */
+#ifndef HOST_DAEMON_ROUTES_H
+#define HOST_DAEMON_ROUTES_H
+
+#include "host/daemon/op.h"
+
+/* api.c: connect the routes to d->http. */
+extern const struct http_handler api_handler;
+
+/* api_vm.c */
+void vm_list_route(struct op *op);
+void vm_create_route(struct op *op);
+void vm_get_route(struct op *op);
+void vm_events_route(struct op *op);
+void vm_wake_route(struct op *op);
+void vm_sleep_route(struct op *op);
+void vm_stop_route(struct op *op);
+void vm_destroy_route(struct op *op);
+
+/* api_session.c: life. */
+void session_list_route(struct op *op);
+void session_create_route(struct op *op);
+void session_get_route(struct op *op);
+void session_update_route(struct op *op);
+void session_suspend_route(struct op *op);
+void session_close_route(struct op *op);
+void session_archive_route(struct op *op);
+void session_unarchive_route(struct op *op);
+void session_destroy_route(struct op *op);
+
+/* api_prompt.c: work. */
+void session_prompt_route(struct op *op);
+void session_resume_route(struct op *op);
+void session_cancel_route(struct op *op);
+void session_answer_route(struct op *op);
+/* Start the agent of op->session again, then @next; wakes the VM first.
+ * Failure answers the op. */
+void op_resume(struct op *op, void (*next)(struct op *op));
+/* What the guest needs to start an agent, as members of op->params, which is
+ * open as an object.  On failure the op has been answered.
+ * A new session's agent comes from the manifest and is kept in op->agent; an
+ * older session's is the one that it was created with, whatever the manifest
+ * says by now (an imported session has only the manifest). */
+bool op_put_new_agent(struct op *op, const char *name);
+bool op_put_agent(struct op *op);
+bool op_put_env(struct op *op);
+
+/* api_events.c: reading. */
+void session_events_route(struct op *op);
+void session_stream_route(struct op *op);
+void session_messages_route(struct op *op);
+void session_rows_route(struct op *op); /* turns, requests, tools... */
+void session_export_route(struct op *op);
+
+/* api_import.c: a streamed body. */
+bool import_begin(struct hibd *d, struct http_req *r);
+void import_end(struct http_req *r);
+
+#endif

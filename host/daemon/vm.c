@@ -1,0 +1,991 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * vm.c - A VM: its folder, its machine when it runs, its sleep
+ *
+ * Boot: a new generation is written down, the backend powers the machine on,
+ * the link comes up, and all who wait are told.
+ *
+ * Sleep is a barrier: the guest is frozen (it ends its agents, commits and says
+ * how far each log goes), hibd waits until it has stored all of that, and only
+ * then the machine is powered off.  When that takes longer than VM_BARRIER_MS
+ * the machine is killed, and mirror.tail_complete stays 0: the rest is in the
+ * guest's own store and comes with the next boot.
+ *
+ * The state in memory leads, the catalog follows in the order of the changes;
+ * a hibd that was killed in between finds the machine itself (adopt) or its
+ * absence, which is what counts.
+ */
+#include "host/daemon/vm.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/log.h"
+#include "core/time.h"
+#include "host/daemon/catalog.h"
+#include "host/daemon/daemon.h"
+
+#define LOG_COMPONENT "vm"
+
+struct waiter {
+	STAILQ_ENTRY(waiter) link;
+	vm_done_cb cb;
+	void *arg;
+};
+STAILQ_HEAD(waiter_list, waiter);
+
+struct vm {
+	TAILQ_ENTRY(vm) link;
+	struct hibd *d;
+	char id[ID_MAX];
+	char name[VM_NAME_MAX + 1]; /* "" for none. */
+	char image[PATH_MAX];
+	char dir[PATH_MAX];
+	const struct backend_ops *ops;
+	enum vm_net net;
+	int64_t idle_ms, created_ms, generation;
+	enum vm_state state;
+	char last_error[ERR_MSG_MAX];
+
+	struct machine *machine;
+	struct link *channel;
+	uint64_t boot_began; /* uv_hrtime(). */
+
+	struct waiter_list up;	 /* Want it running. */
+	struct waiter_list down; /* Want it off. */
+	enum vm_off off;	 /* How, while going down. */
+	bool gone_clean;	 /* The barrier was passed. */
+	bool adopted;		 /* It ran before this hibd: no boot to tell. */
+	bool powering;		 /* The backend's boot has not answered yet. */
+	bool released;		 /* hibd stops; freed when powering ends. */
+	struct err fault;	 /* Why the machine was killed, if we did. */
+	unsigned drains;	 /* Sessions whose tail is still on its way. */
+
+	uv_timer_t timer; /* Idle while RUNNING; deadline of the barrier. */
+	unsigned crashes; /* Since crashed_at. */
+	uint64_t crashed_at;
+};
+
+static const char *const state_names[] = {
+	[VM_STOPPED] = "stopped",     [VM_BOOTING] = "booting",
+	[VM_RUNNING] = "running",     [VM_SUSPENDING] = "suspending",
+	[VM_SUSPENDED] = "suspended", [VM_RESUMING] = "resuming",
+	[VM_FAILED] = "failed",
+};
+
+static const unsigned vm_moves[] = {
+	[VM_STOPPED] = BIT(VM_BOOTING),
+	[VM_BOOTING] = BIT(VM_RUNNING) | BIT(VM_FAILED) | BIT(VM_SUSPENDING) |
+		       BIT(VM_STOPPED),
+	[VM_RUNNING] = BIT(VM_SUSPENDING) | BIT(VM_STOPPED) | BIT(VM_FAILED),
+	[VM_SUSPENDING] = BIT(VM_SUSPENDED) | BIT(VM_STOPPED) | BIT(VM_FAILED),
+	[VM_SUSPENDED] = BIT(VM_RESUMING) | BIT(VM_STOPPED),
+	[VM_RESUMING] = BIT(VM_RUNNING) | BIT(VM_FAILED) | BIT(VM_SUSPENDING) |
+			BIT(VM_STOPPED),
+	[VM_FAILED] = BIT(VM_BOOTING) | BIT(VM_STOPPED) | BIT(VM_SUSPENDED),
+};
+
+static void vm_boot(struct vm *vm);
+static void vm_settle(struct vm *vm);
+static void vm_on_up(struct link *l, void *arg);
+static void vm_on_channel_failed(struct link *l, const struct err *e,
+				 void *arg);
+static void vm_on_exited(struct machine *m, const char *detail, void *arg);
+
+static const struct link_events channel_events = {
+	.up = vm_on_up,
+	.failed = vm_on_channel_failed,
+};
+static const struct backend_events machine_events = {
+	.exited = vm_on_exited,
+};
+
+/* --- small things ------------------------------------------------------- */
+
+const char *vm_id(const struct vm *vm)
+{
+	return vm->id;
+}
+
+enum vm_state vm_state(const struct vm *vm)
+{
+	return vm->state;
+}
+
+bool vm_is_off(const struct vm *vm)
+{
+	return vm->state == VM_STOPPED || vm->state == VM_SUSPENDED ||
+	       vm->state == VM_FAILED;
+}
+
+struct link *vm_link(struct vm *vm)
+{
+	return vm->channel;
+}
+
+pid_t vm_pid(const struct vm *vm)
+{
+	return vm->machine ? vm->ops->pid(vm->machine) : 0;
+}
+
+unsigned vms_running(const struct hibd *d)
+{
+	const struct vm *vm;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (vm, &d->vms, link)
+		n += !vm_is_off(vm);
+	return n;
+}
+
+struct vm *vms_first(struct hibd *d)
+{
+	return TAILQ_FIRST(&d->vms);
+}
+
+struct vm *vms_next(struct vm *vm)
+{
+	return TAILQ_NEXT(vm, link);
+}
+
+struct vm *vm_find(struct hibd *d, const char *id_or_name)
+{
+	struct vm *vm;
+
+	TAILQ_FOREACH (vm, &d->vms, link) {
+		if (strcmp(vm->id, id_or_name) == 0 ||
+		    (vm->name[0] != '\0' && strcmp(vm->name, id_or_name) == 0))
+			return vm;
+	}
+	return NULL;
+}
+
+static struct vm_spec vm_spec(const struct vm *vm)
+{
+	return (struct vm_spec){
+		.id = vm->id,
+		.dir = vm->dir,
+		.image = vm->image,
+		.libexec = vm->d->home.libexec,
+		.agents = vm->d->home.agents,
+		.net = vm->net,
+	};
+}
+
+/* --- waiters ------------------------------------------------------------ */
+
+static void waiter_add(struct waiter_list *l, struct vm *vm, vm_done_cb cb,
+		       void *arg)
+{
+	struct waiter *w = calloc(1, sizeof(*w));
+	struct err e = {0};
+
+	if (w == NULL) {
+		err_set(&e, -ENOMEM, "%s: out of memory", vm->id);
+		cb(vm, &e, arg);
+		return;
+	}
+	w->cb = cb;
+	w->arg = arg;
+	STAILQ_INSERT_TAIL(l, w, link);
+}
+
+/* Tell all; a callback may queue anew. */
+static void waiters_tell(struct waiter_list *l, struct vm *vm,
+			 const struct err *e)
+{
+	struct waiter_list now = STAILQ_HEAD_INITIALIZER(now);
+	struct waiter *w;
+
+	STAILQ_CONCAT(&now, l);
+	while ((w = STAILQ_FIRST(&now)) != NULL) {
+		STAILQ_REMOVE_HEAD(&now, link);
+		w->cb(vm, e, w->arg);
+		free(w);
+	}
+}
+
+/* --- catalog ------------------------------------------------------------ */
+
+/* The row as it is now; more statements may follow before the submit. */
+static struct change *vm_change(const struct vm *vm)
+{
+	struct change *c = change_new();
+
+	change_add(c,
+		   "UPDATE vm SET state=?2, generation=?3, boot_id=?4, "
+		   "last_error=?5, updated_ms=?6, last_seen_ms=?6 WHERE id=?1",
+		   6, vm->id, state_names[vm->state], int_text(vm->generation),
+		   vm->channel ? link_boot_id(vm->channel) : NULL,
+		   vm->last_error[0] ? vm->last_error : NULL,
+		   int_text(now_ms()));
+	return c;
+}
+
+static void change_add_tail(struct change *c, const char *vm, bool complete)
+{
+	change_add(c,
+		   "UPDATE mirror SET tail_complete=?2 WHERE session_n IN "
+		   "(SELECT n FROM session WHERE vm_id=?1)",
+		   2, vm, complete ? "1" : "0");
+}
+
+static void vm_move(struct vm *vm, enum vm_state next)
+{
+	assert(vm_moves[vm->state] & BIT(next));
+	log_info("%s: %s -> %s", vm->id, state_names[vm->state],
+		 state_names[next]);
+	vm->state = next;
+}
+
+/* --- up ----------------------------------------------------------------- */
+
+static void vm_kill(struct vm *vm)
+{
+	if (vm->machine != NULL)
+		vm->ops->kill(vm->machine);
+}
+
+static void vm_fail_boot(struct vm *vm, const struct err *e)
+{
+	struct change *c;
+	char data[ERR_MSG_MAX * 2];
+	autojw struct jw w = {0};
+
+	jw_obj(&w);
+	jw_kstr(&w, "reason", "error");
+	jw_kstr(&w, "detail", e->msg);
+	jw_obj_end(&w);
+	snprintf(data, sizeof(data), "%s", w.buf ? w.buf : "{}");
+
+	snprintf(vm->last_error, sizeof(vm->last_error), "%s", e->msg);
+	log_error("%s: %s", vm->id, e->msg);
+	vm_move(vm, VM_FAILED);
+	c = vm_change(vm);
+	change_add_vm_event(c, vm->id, "vm.shutdown", data);
+	change_submit(vm->d->store, c, NULL, NULL);
+	waiters_tell(&vm->up, vm, e);
+	waiters_tell(&vm->down, vm, e);
+}
+
+static void vm_connect(struct vm *vm)
+{
+	struct link_spec spec = {
+		.loop = &vm->d->loop,
+		.ops = vm->ops,
+		.machine = vm->machine,
+		.mirror = vm->d->mirror,
+		.reader = vm->d->reader,
+		.vm = vm->id,
+		.dir = vm->dir,
+		.generation = vm->generation,
+	};
+
+	vm->channel = link_open(&spec, &channel_events, vm);
+	if (vm->channel != NULL)
+		return;
+	err_set(&vm->fault, -ENOMEM, "%s: out of memory", vm->id);
+	vm->ops->kill(vm->machine);
+}
+
+static void vm_on_timer_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+static void vm_on_booted(struct machine *m, const struct err *e, void *arg)
+{
+	struct vm *vm = arg;
+
+	vm->powering = false;
+	if (vm->released) {
+		if (m != NULL)
+			vm->ops->release(m);
+		uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
+		return;
+	}
+	if (m == NULL && vm->state == VM_SUSPENDING) {
+		vm_settle(vm);
+		return;
+	}
+	if (m == NULL) {
+		struct err wrapped = *e;
+
+		wrapped.code = -FAULT_VM_UNAVAILABLE;
+		err_wrap(&wrapped, "boot");
+		vm_fail_boot(vm, &wrapped);
+		return;
+	}
+	vm->machine = m;
+	if (vm->state == VM_SUSPENDING)
+		vm_kill(vm);
+	else
+		vm_connect(vm);
+}
+
+static void vm_boot(struct vm *vm)
+{
+	struct vm_spec spec = vm_spec(vm);
+	struct change *c;
+
+	vm_move(vm, vm->state == VM_SUSPENDED ? VM_RESUMING : VM_BOOTING);
+	vm->generation++;
+	vm->boot_began = uv_hrtime();
+	vm->last_error[0] = '\0';
+	vm->fault = (struct err){0};
+	vm->gone_clean = vm->adopted = false;
+	vm->powering = true;
+	c = vm_change(vm);
+	change_add_tail(c, vm->id, false);
+	change_submit(vm->d->store, c, NULL, NULL);
+	vm->ops->boot(&vm->d->loop, &spec, &machine_events, vm, vm_on_booted);
+}
+
+static void vm_on_timer(uv_timer_t *t);
+
+void vm_touch(struct vm *vm)
+{
+	if (vm->state == VM_RUNNING && vm->idle_ms > 0)
+		uv_timer_start(&vm->timer, vm_on_timer, (uint64_t)vm->idle_ms,
+			       0);
+}
+
+static void vm_on_up(struct link *l, void *arg)
+{
+	static const struct err none;
+	struct vm *vm = arg;
+	char data[256];
+	struct change *c;
+	bool resumed = vm->state == VM_RESUMING;
+
+	if (vm->state == VM_SUSPENDING)
+		return;
+	if (vm->state == VM_RUNNING) {
+		vm_touch(vm);
+		waiters_tell(&vm->up, vm, &none);
+		return;
+	}
+	vm_move(vm, VM_RUNNING);
+	snprintf(data, sizeof(data),
+		 "{\"ms\":%.3f,\"generation\":%lld,\"kind\":\"cold\","
+		 "\"pid\":%d}",
+		 (double)(uv_hrtime() - vm->boot_began) / 1e6,
+		 (long long)vm->generation, (int)vm_pid(vm));
+	(void)l;
+	c = vm_change(vm);
+	if (!vm->adopted)
+		change_add_vm_event(c, vm->id, "vm.booted", data);
+	if (resumed)
+		change_add_vm_event(c, vm->id, "vm.resumed", data);
+	change_submit(vm->d->store, c, NULL, NULL);
+	vm_touch(vm);
+	waiters_tell(&vm->up, vm, &none);
+}
+
+void vm_need(struct vm *vm, vm_done_cb cb, void *arg)
+{
+	static const struct err none;
+	struct err e = {0};
+
+	if (vm->d->stopping) {
+		err_set(&e, -FAULT_DRAINING, "hibd stops");
+		cb(vm, &e, arg);
+		return;
+	}
+	vm_touch(vm);
+	if (vm->state == VM_RUNNING && link_is_up(vm->channel)) {
+		cb(vm, &none, arg);
+		return;
+	}
+	if (vm_is_off(vm) && vms_running(vm->d) >= VM_RUNNING_MAX) {
+		err_set(&e, -FAULT_OVERLOADED, "%d VMs run already",
+			VM_RUNNING_MAX);
+		err_data(&e, "\"retry_after_ms\":1000");
+		cb(vm, &e, arg);
+		return;
+	}
+	waiter_add(&vm->up, vm, cb, arg);
+	if (vm_is_off(vm) && !STAILQ_EMPTY(&vm->up))
+		vm_boot(vm);
+}
+
+/* --- down --------------------------------------------------------------- */
+
+static void vm_on_poweroff(const char *body, size_t len, const struct err *e,
+			   void *arg)
+{
+	(void)body, (void)len, (void)e, (void)arg;
+	/* The machine's end is what counts; the timer sees to it. */
+}
+
+static void vm_drained(struct vm *vm)
+{
+	vm->gone_clean = true;
+	link_call(vm->channel, "poweroff", "{}", vm_on_poweroff, vm);
+}
+
+static void vm_on_drained(const struct err *e, void *arg)
+{
+	struct vm *vm = arg;
+
+	assert(vm->drains > 0);
+	vm->drains--;
+	if (e->code < 0)
+		return; /* The barrier's own deadline decides. */
+	if (vm->drains == 0 && vm->state == VM_SUSPENDING)
+		vm_drained(vm);
+}
+
+/* {"last_seq":{ses:seq}}: wait until the host has stored all of it. */
+static void vm_on_frozen(const char *body, size_t len, const struct err *e,
+			 void *arg)
+{
+	struct vm *vm = arg;
+	autojson struct json j = {0};
+	struct jv seqs;
+	char id[ID_MAX];
+
+	if (e->code < 0 || json_parse(&j, body, len, NULL) < 0) {
+		log_warn("%s: freeze: %s", vm->id,
+			 e->code < 0 ? e->msg : "no JSON");
+		vm_kill(vm);
+		return;
+	}
+	seqs = jv_get(json_root(&j), "last_seq");
+	vm->drains = 1; /* This function's own, given back at its end. */
+	for (struct jv k = jv_first(seqs); jv_has(k); k = jv_next(seqs, k)) {
+		int64_t seq = jv_int(jv_value(k), 0);
+
+		if (jv_strcpy(k, id, sizeof(id)) < 0 || !id_is(id, "ses"))
+			continue;
+		vm->drains++;
+		hub_await_seq(vm->d->hub, id, seq, VM_BARRIER_MS, vm_on_drained,
+			      vm);
+	}
+	vm_on_drained(&(struct err){0}, vm);
+}
+
+/* Idle long enough, or the barrier takes too long. */
+static int count_busy(const struct session_brief *b, void *arg)
+{
+	static const char *const busy[] = {"starting", "running", "waiting",
+					   "closing"};
+	unsigned *n = arg;
+
+	for (size_t i = 0; i < ARRAY_LEN(busy); i++)
+		*n += strcmp(b->state, busy[i]) == 0;
+	return 0;
+}
+
+static void vm_on_timer(uv_timer_t *t)
+{
+	struct vm *vm = t->data;
+	unsigned busy = 0;
+
+	if (vm->state == VM_SUSPENDING) {
+		log_warn("%s: the barrier took over %d ms; killed", vm->id,
+			 VM_BARRIER_MS);
+		vm_kill(vm);
+		return;
+	}
+	if (vm->state != VM_RUNNING)
+		return;
+	(void)reader_sessions(vm->d->reader, vm->id, count_busy, &busy, NULL);
+	if (busy > 0)
+		vm_touch(vm);
+	else
+		vm_off(vm, VM_OFF_SLEEP, NULL, NULL);
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type,
+			struct FTW *ftw)
+{
+	(void)st;
+	(void)ftw;
+	return type == FTW_DP ? rmdir(path) : unlink(path);
+}
+
+struct removal {
+	uv_work_t work;
+	char dir[PATH_MAX];
+};
+
+/* Files of a guest: symbolic links are removed, never followed. */
+static void removal_work(uv_work_t *w)
+{
+	struct removal *r = w->data;
+
+	if (nftw(r->dir, remove_entry, 32, FTW_DEPTH | FTW_PHYS) < 0)
+		log_warn("%s: %s", r->dir, strerror(errno));
+}
+
+static void removal_on_done(uv_work_t *w, int status)
+{
+	(void)status;
+	free(w->data);
+}
+
+/* The folder moves aside at once and goes away off the loop. */
+static void vm_remove_folder(struct vm *vm)
+{
+	struct removal *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return;
+	if (snprintf(r->dir, sizeof(r->dir), "%s.gone", vm->dir) >=
+		    (int)sizeof(r->dir) ||
+	    rename(vm->dir, r->dir) < 0) {
+		free(r);
+		return;
+	}
+	r->work.data = r;
+	if (uv_queue_work(&vm->d->loop, &r->work, removal_work,
+			  removal_on_done) < 0)
+		free(r);
+}
+
+static void vm_on_destroyed(const struct err *e, void *arg)
+{
+	struct vm *vm = arg;
+	struct waiter_list down = STAILQ_HEAD_INITIALIZER(down);
+	struct err gone = {0};
+
+	if (e->code < 0) {
+		waiters_tell(&vm->down, vm, e);
+		return;
+	}
+	err_set(&gone, -FAULT_VM_NOT_FOUND, "%s was destroyed", vm->id);
+	waiters_tell(&vm->up, vm, &gone);
+	vm_remove_folder(vm);
+	TAILQ_REMOVE(&vm->d->vms, vm, link);
+	STAILQ_CONCAT(&down, &vm->down);
+	uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
+	waiters_tell(&down, NULL, e);
+}
+
+static void vm_destroy(struct vm *vm)
+{
+	struct change *c = change_new();
+
+	change_add(c, "DELETE FROM vm WHERE id=?1", 1, vm->id);
+	change_add(c, "DELETE FROM vm_event WHERE vm_id=?1", 1, vm->id);
+	change_add(c,
+		   "INSERT OR IGNORE INTO tombstone(id, kind, destroyed_ms) "
+		   "VALUES (?1, 'vm', ?2)",
+		   2, vm->id, int_text(now_ms()));
+	change_submit(vm->d->store, c, vm_on_destroyed, vm);
+}
+
+/* The machine is off, as wanted. */
+static void vm_settle(struct vm *vm)
+{
+	static const char *const reasons[] = {
+		[VM_OFF_SLEEP] = "sleep",
+		[VM_OFF_STOP] = "stop",
+		[VM_OFF_DESTROY] = "destroy",
+	};
+	static const struct err none;
+	enum vm_state to = vm->off == VM_OFF_SLEEP ? VM_SUSPENDED : VM_STOPPED;
+	struct change *c;
+	char data[128];
+
+	if (vm->state != to)
+		vm_move(vm, to);
+	c = vm_change(vm);
+	if (vm->gone_clean)
+		change_add_tail(c, vm->id, true);
+	snprintf(data, sizeof(data),
+		 "{\"reason\":\"%s\",\"kind\":\"cold\",\"tail_complete\":%s}",
+		 reasons[vm->off], vm->gone_clean ? "true" : "false");
+	if (vm->off == VM_OFF_SLEEP)
+		change_add_vm_event(c, vm->id, "vm.suspended", data);
+	change_add_vm_event(c, vm->id, "vm.shutdown", data);
+	if (vm->off == VM_OFF_DESTROY) {
+		change_submit(vm->d->store, c, NULL, NULL);
+		vm_destroy(vm);
+		return;
+	}
+	change_submit(vm->d->store, c, NULL, NULL);
+	waiters_tell(&vm->down, vm, &none);
+	if (!STAILQ_EMPTY(&vm->up))
+		vm_boot(vm);
+}
+
+void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg)
+{
+	static const struct err none;
+	char params[96];
+
+	if ((vm_is_off(vm) && how == VM_OFF_SLEEP) ||
+	    (vm->state == VM_STOPPED && how == VM_OFF_STOP)) {
+		if (cb != NULL)
+			cb(vm, &none, arg);
+		return;
+	}
+	if (cb != NULL)
+		waiter_add(&vm->down, vm, cb, arg);
+	if (vm->state == VM_SUSPENDING) {
+		if (how > vm->off)
+			vm->off = how;
+		return;
+	}
+	vm->off = how;
+	if (vm_is_off(vm)) {
+		/* Nothing ran since: what was complete still is. */
+		vm->gone_clean = false;
+		if (how == VM_OFF_DESTROY)
+			vm_destroy(vm);
+		else
+			vm_settle(vm);
+		return;
+	}
+	vm_move(vm, VM_SUSPENDING);
+	vm->gone_clean = false;
+	change_submit(vm->d->store, vm_change(vm), NULL, NULL);
+	uv_timer_start(&vm->timer, vm_on_timer, VM_BARRIER_MS, 0);
+	if (!link_is_up(vm->channel)) {
+		if (vm->machine != NULL)
+			vm_kill(vm);
+		return;
+	}
+	snprintf(params, sizeof(params),
+		 "{\"reason\":\"%s\",\"deadline_ms\":%d}",
+		 how == VM_OFF_SLEEP ? "sleep" : "stop", VM_BARRIER_MS);
+	link_call(vm->channel, "freeze", params, vm_on_frozen, vm);
+}
+
+/* --- lost --------------------------------------------------------------- */
+
+static bool vm_crashes_too_often(struct vm *vm)
+{
+	uint64_t now = uv_now(&vm->d->loop);
+
+	if (vm->crashes == 0 || now - vm->crashed_at > VM_CRASH_WINDOW_MS) {
+		vm->crashed_at = now;
+		vm->crashes = 0;
+	}
+	return ++vm->crashes > VM_CRASHES_MAX;
+}
+
+/* The machine ended while nobody asked for it. */
+static void vm_lost(struct vm *vm, const char *detail)
+{
+	struct err e = vm->fault;
+	bool booting = vm->state == VM_BOOTING || vm->state == VM_RESUMING;
+	struct change *c;
+	autojw struct jw w = {0};
+
+	if (e.code == 0)
+		err_set(&e, -FAULT_VM_UNAVAILABLE, "the VM was lost: %s",
+			detail);
+	if (booting || vm->fault.code < 0 || vm_crashes_too_often(vm)) {
+		vm_fail_boot(vm, &e);
+		return;
+	}
+	vm_move(vm, VM_STOPPED);
+	snprintf(vm->last_error, sizeof(vm->last_error), "%s", e.msg);
+	jw_obj(&w);
+	jw_kstr(&w, "reason", "error");
+	jw_kstr(&w, "detail", detail);
+	jw_obj_end(&w);
+	c = vm_change(vm);
+	change_add_vm_event(c, vm->id, "vm.shutdown", w.buf ? w.buf : "{}");
+	change_submit(vm->d->store, c, NULL, NULL);
+	vm_boot(vm);
+}
+
+static void vm_on_exited(struct machine *m, const char *detail, void *arg)
+{
+	struct vm *vm = arg;
+
+	assert(m == vm->machine);
+	vm->machine = NULL;
+	uv_timer_stop(&vm->timer);
+	link_close(take_ptr(vm->channel));
+	hub_forget(vm->d->hub, vm); /* Drains that did not come in time. */
+	vm->drains = 0;
+	log_info("%s: machine ended: %s", vm->id, detail);
+	if (vm->state == VM_SUSPENDING)
+		vm_settle(vm);
+	else
+		vm_lost(vm, detail);
+}
+
+static void vm_on_channel_failed(struct link *l, const struct err *e, void *arg)
+{
+	struct vm *vm = arg;
+
+	(void)l;
+	log_error("%s: %s", vm->id, e->msg);
+	if (vm->fault.code == 0)
+		vm->fault = *e;
+	vm_kill(vm);
+}
+
+/* --- making and loading ------------------------------------------------- */
+
+static struct vm *vm_new(struct hibd *d, const char *id)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+
+	if (vm == NULL)
+		return NULL;
+	vm->d = d;
+	vm->state = VM_STOPPED;
+	vm->created_ms = now_ms();
+	STAILQ_INIT(&vm->up);
+	STAILQ_INIT(&vm->down);
+	if (id != NULL)
+		snprintf(vm->id, sizeof(vm->id), "%s", id);
+	else
+		id_new(vm->id, "vm");
+	snprintf(vm->dir, sizeof(vm->dir), "%s/%s", d->home.vms, vm->id);
+	uv_timer_init(&d->loop, &vm->timer);
+	vm->timer.data = vm;
+	return vm;
+}
+
+static bool name_is_good(const char *name)
+{
+	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz"
+				"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+	return n > 0 && n <= VM_NAME_MAX && name[n] == '\0' && name[0] != '-' &&
+	       name[0] != '.' && !id_is(name, NULL);
+}
+
+static int vm_check(struct hibd *d, const struct vm_config *cfg, struct err *e)
+{
+	struct stat st;
+
+	if (cfg->id != NULL && !id_is(cfg->id, "vm"))
+		return err_set(e, -FAULT_INVALID_ID, "'%.40s' is no VM id",
+			       cfg->id);
+	if (cfg->id != NULL && vm_find(d, cfg->id) != NULL)
+		return err_set(e, -FAULT_ALREADY_EXISTS, "%s exists", cfg->id);
+	if (cfg->name != NULL && !name_is_good(cfg->name))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "VM name '%.80s': letters, digits, . _ - only, "
+			       "at most %d",
+			       cfg->name, VM_NAME_MAX);
+	if (cfg->name != NULL && vm_find(d, cfg->name) != NULL)
+		return err_set(e, -FAULT_ALREADY_EXISTS, "a VM named %s exists",
+			       cfg->name);
+	if (backend_find(cfg->backend) == NULL)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "backend '%.40s' is unknown", cfg->backend);
+	if (strcmp(cfg->image, "host") != 0 &&
+	    (cfg->image[0] != '/' || stat(cfg->image, &st) < 0 ||
+	     !S_ISDIR(st.st_mode)))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "image '%.200s' is neither 'host' nor a rootfs "
+			       "directory",
+			       cfg->image);
+	if (cfg->idle_ms < 0)
+		return err_set(e, -FAULT_INVALID_ARGUMENT, "idle_ms %lld",
+			       (long long)cfg->idle_ms);
+	return 0;
+}
+
+static int vm_make_disk(struct vm *vm, struct err *e)
+{
+	struct vm_spec spec = vm_spec(vm);
+	int r;
+
+	if (mkdir(vm->dir, 0700) < 0)
+		return err_set(e, -errno, "%s: %s", vm->dir, strerror(errno));
+	r = vm->ops->create(&spec, e);
+	if (r < 0)
+		(void)nftw(vm->dir, remove_entry, 32, FTW_DEPTH | FTW_PHYS);
+	return r;
+}
+
+struct creation {
+	struct vm *vm;
+	vm_done_cb cb;
+	void *arg;
+};
+
+static void vm_on_row_stored(const struct err *e, void *arg)
+{
+	struct creation *cr = arg;
+	struct vm *vm = cr->vm;
+
+	if (e->code < 0) {
+		TAILQ_REMOVE(&vm->d->vms, vm, link);
+		vm_remove_folder(vm);
+		uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
+		vm = NULL;
+	}
+	cr->cb(vm, e, cr->arg);
+	free(cr);
+}
+
+static void vm_insert_row(struct vm *vm, struct creation *cr)
+{
+	struct change *c = change_new();
+	char config[160];
+
+	snprintf(config, sizeof(config),
+		 "{\"backend\":\"%s\",\"net\":\"%s\",\"idle_ms\":%lld}",
+		 vm->ops->name, vm->net == VM_NET_HOST ? "host" : "none",
+		 (long long)vm->idle_ms);
+	change_add(c,
+		   "INSERT INTO vm(id, name, image, state, generation, config, "
+		   "created_ms, updated_ms) VALUES "
+		   "(?1, ?2, ?3, 'stopped', 0, ?4, ?5, ?5)",
+		   5, vm->id, vm->name[0] ? vm->name : NULL, vm->image, config,
+		   int_text(vm->created_ms));
+	change_submit(vm->d->store, c, vm_on_row_stored, cr);
+}
+
+void vm_create(struct hibd *d, const struct vm_config *cfg, vm_done_cb cb,
+	       void *arg)
+{
+	struct err e = {0};
+	struct creation *cr;
+	struct vm *vm;
+
+	if (vm_check(d, cfg, &e) < 0) {
+		cb(NULL, &e, arg);
+		return;
+	}
+	vm = vm_new(d, cfg->id);
+	cr = calloc(1, sizeof(*cr));
+	if (vm == NULL || cr == NULL)
+		abort(); /* Out of memory for a few hundred bytes. */
+	vm->ops = backend_find(cfg->backend);
+	vm->net = cfg->net;
+	vm->idle_ms = cfg->idle_ms;
+	snprintf(vm->name, sizeof(vm->name), "%s", cfg->name ? cfg->name : "");
+	snprintf(vm->image, sizeof(vm->image), "%s", cfg->image);
+	if (vm_make_disk(vm, &e) < 0) {
+		uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
+		free(cr);
+		cb(NULL, &e, arg);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&d->vms, vm, link);
+	*cr = (struct creation){.vm = vm, .cb = cb, .arg = arg};
+	vm_insert_row(vm, cr);
+}
+
+static enum vm_state state_from_name(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(state_names); i++) {
+		if (strcmp(state_names[i], name) == 0)
+			return (enum vm_state)i;
+	}
+	return VM_STOPPED;
+}
+
+/* hibd starts: what became of this VM? */
+static void vm_recover(struct vm *vm, enum vm_state was)
+{
+	struct vm_spec spec = vm_spec(vm);
+	struct err e = {0};
+	int r;
+
+	r = vm->ops->adopt(&vm->d->loop, &spec, &machine_events, vm,
+			   &vm->machine, &e);
+	if (r == 0) {
+		log_info("%s: taken over, pid %d", vm->id, (int)vm_pid(vm));
+		/* BOOTING until the link is up: then all who wait are told. */
+		vm->state = VM_BOOTING;
+		vm->adopted = true;
+		vm->boot_began = uv_hrtime();
+		vm_connect(vm);
+		return;
+	}
+	if (was == VM_STOPPED || was == VM_SUSPENDED || was == VM_FAILED)
+		return;
+	log_warn("%s: was %s, its machine is gone", vm->id, state_names[was]);
+	vm->state = VM_RUNNING;
+	vm_lost(vm, "hibd was not there when it ended");
+}
+
+static void vm_load(struct hibd *d, struct jv row)
+{
+	struct jv config = jv_get(row, "config");
+	char id[ID_MAX], text[64];
+	struct vm *vm;
+
+	if (jv_strcpy(jv_get(row, "id"), id, sizeof(id)) < 0)
+		return;
+	vm = vm_new(d, id);
+	if (vm == NULL)
+		abort();
+	if (jv_strcpy(jv_get(config, "backend"), text, sizeof(text)) < 0)
+		text[0] = '\0';
+	vm->ops = backend_find(text);
+	if (vm->ops == NULL) {
+		log_error("%s: backend '%s' is unknown here", id, text);
+		uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
+		return;
+	}
+	(void)jv_strcpy(jv_get(row, "name"), vm->name, sizeof(vm->name));
+	(void)jv_strcpy(jv_get(row, "image"), vm->image, sizeof(vm->image));
+	(void)jv_strcpy(jv_get(row, "last_error"), vm->last_error,
+			sizeof(vm->last_error));
+	vm->net = jv_eq(jv_get(config, "net"), "host") ? VM_NET_HOST
+						       : VM_NET_NONE;
+	vm->idle_ms = jv_int(jv_get(config, "idle_ms"), VM_IDLE_MS);
+	vm->generation = jv_int(jv_get(row, "generation"), 0);
+	vm->created_ms = jv_int(jv_get(row, "created_ms"), 0);
+	if (jv_strcpy(jv_get(row, "state"), text, sizeof(text)) < 0)
+		text[0] = '\0';
+	vm->state = state_from_name(text);
+	TAILQ_INSERT_TAIL(&d->vms, vm, link);
+	vm_recover(vm, vm->state);
+}
+
+int vms_load(struct hibd *d, struct err *e)
+{
+	autojw struct jw w = {0};
+	autojson struct json j = {0};
+	struct jv rows;
+	int r;
+
+	jw_arr(&w);
+	r = reader_rows(d->reader, "SELECT * FROM vm ORDER BY created_ms, id",
+			NULL, &w, e);
+	jw_arr_end(&w);
+	if (r < 0)
+		return r;
+	if (w.failed)
+		return err_set(e, -ENOMEM, "VMs: out of memory");
+	r = json_parse(&j, w.buf, w.len, e);
+	if (r < 0)
+		return r;
+	rows = json_root(&j);
+	for (struct jv row = jv_first(rows); jv_has(row);
+	     row = jv_next(rows, row))
+		vm_load(d, row);
+	return 0;
+}
+
+void vms_release(struct hibd *d)
+{
+	struct vm *vm;
+
+	while ((vm = TAILQ_FIRST(&d->vms)) != NULL) {
+		struct err e = {0};
+
+		TAILQ_REMOVE(&d->vms, vm, link);
+		err_set(&e, -FAULT_DRAINING, "hibd stops");
+		link_close(take_ptr(vm->channel));
+		if (vm->machine != NULL)
+			vm->ops->release(take_ptr(vm->machine));
+		waiters_tell(&vm->up, vm, &e);
+		waiters_tell(&vm->down, vm, &e);
+		vm->released = true;
+		if (!vm->powering)
+			uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
+	}
+}

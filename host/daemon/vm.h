@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm.h - A VM: its folder, its machine when it runs, its sleep
+ *
+ *	STOPPED --boot--> BOOTING --up--> RUNNING --sleep--> SUSPENDING
+ *	   ^  ^              |              |  ^                 |
+ *	   |  '--stop--------+--------------'  '-- RESUMING <- SUSPENDED
+ *	   |                 v
+ *	   '-- (lost)     FAILED
+ *
+ * Who needs a VM asks vm_need(): a VM that is off is booted once for all who
+ * wait.  A VM whose machine is lost while it ran is booted again by itself, so
+ * that its guest can supply what it had stored and end what was interrupted;
+ * one that is lost again and again is FAILED until somebody asks for it.
+ */
+#ifndef HOST_DAEMON_VM_H
+#define HOST_DAEMON_VM_H
+
+#include <sys/queue.h>
+
+#include "host/backend.h"
+#include "host/daemon/link.h"
+
+#define VM_NAME_MAX	   64
+#define VM_IDLE_MS	   (15 * 60 * 1000) /* Default. */
+#define VM_BARRIER_MS	   5000		    /* Freeze, drain, ack. */
+#define VM_CRASHES_MAX	   3		    /* In VM_CRASH_WINDOW_MS. */
+#define VM_CRASH_WINDOW_MS 60000
+#define VM_RUNNING_MAX	   256
+
+enum vm_state {
+	VM_STOPPED,
+	VM_BOOTING,
+	VM_RUNNING,
+	VM_SUSPENDING,
+	VM_SUSPENDED,
+	VM_RESUMING,
+	VM_FAILED
+};
+
+struct hibd;
+struct vm; /* Opaque. */
+
+struct vm_config {
+	const char *id;	  /* NULL: a new one. */
+	const char *name; /* NULL: none. */
+	const char *backend, *image;
+	enum vm_net net;
+	int64_t idle_ms; /* 0: never sleeps by itself. */
+};
+
+typedef void (*vm_done_cb)(struct vm *vm, const struct err *e, void *arg);
+
+/* Read the catalog, take over the machines that still run, boot those that
+ * were lost. */
+int vms_load(struct hibd *d, struct err *e);
+/* hibd stops: let go of all machines without killing them. */
+void vms_release(struct hibd *d);
+
+/* Make a VM: folder, disk, row.  @cb when the row is stored. */
+void vm_create(struct hibd *d, const struct vm_config *cfg, vm_done_cb cb,
+	       void *arg);
+/* By id or name; NULL: none. */
+struct vm *vm_find(struct hibd *d, const char *id_or_name);
+
+struct vm *vms_first(struct hibd *d);
+struct vm *vms_next(struct vm *vm);
+
+const char *vm_id(const struct vm *vm);
+enum vm_state vm_state(const struct vm *vm);
+bool vm_is_off(const struct vm *vm); /* No machine and none coming. */
+struct link *vm_link(struct vm *vm); /* NULL or not up when not usable. */
+pid_t vm_pid(const struct vm *vm);
+unsigned vms_running(const struct hibd *d);
+
+/* Run @cb once the guest serves calls, booting when needed. */
+void vm_need(struct vm *vm, vm_done_cb cb, void *arg);
+
+enum vm_off { VM_OFF_SLEEP, VM_OFF_STOP, VM_OFF_DESTROY };
+/* Barrier, power off; @cb when the machine is gone.  A VM that is off already
+ * just changes its state.  VM_OFF_DESTROY removes folder and row as well: the
+ * VM is gone when @cb runs, and it is given NULL. */
+void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg);
+
+/* Something happened in it: the idle time starts again. */
+void vm_touch(struct vm *vm);
+
+#endif
