@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli.h - What the commands of `hib` share
+ *
+ * stdout is data, stderr is words.  A command returns its exit status.
+ *
+ * Reading.  What is stored is read from hib.db itself, with hibd running or
+ * not: the same rows, no round trip, and a read never starts hibd.
+ */
+#ifndef HOST_CLI_CLI_H
+#define HOST_CLI_CLI_H
+
+#include <stdio.h>
+
+#include "core/reader.h"
+#include "host/hib.h"
+#include "host/home.h"
+
+#define CLI_LIST_MAX 256 /* Times that one option may be given. */
+
+enum { EXIT_NEGATIVE = 1, EXIT_USAGE = 5, EXIT_INTERRUPTED = 130 };
+
+struct cli {
+	const struct command *command;
+	struct home home;
+	struct hib *hib;       /* Once cli_hib() was called. */
+	struct reader *reader; /* Once cli_reader() was called. */
+	int argc;	       /* Arguments that are no options. */
+	char **argv;
+};
+
+struct command {
+	const char *name;  /* "vm create" */
+	const char *usage; /* Its arguments. */
+	const char *about;
+	int (*run)(struct cli *c, int argc, char **argv);
+};
+
+/* main.c: all of them, ended by one without a name. */
+extern const struct command commands[];
+
+/* --- options ------------------------------------------------------------ */
+
+enum opt_type { OPT_FLAG, OPT_TEXT, OPT_NUMBER, OPT_LIST };
+
+/* One option and where it goes: a bool, const char *, int64_t or struct
+ * opt_list at @offset of the command's own struct. */
+struct opt {
+	const char *name;
+	enum opt_type type;
+	size_t offset;
+	char letter; /* 0: none. */
+};
+
+/* NULL-terminated: what the SDK takes. */
+struct opt_list {
+	const char *item[CLI_LIST_MAX + 1];
+	size_t n;
+};
+
+#define OPT(kind, strct, field, name_)                  \
+	{                                               \
+		.name = name_, .type = kind,            \
+		.offset = offsetof(struct strct, field) \
+	}
+#define OPT_END   \
+	{         \
+		0 \
+	}
+
+/**
+ * cli_options() - Read a command's options and count its arguments
+ * @opts:     Ended by OPT_END; NULL: none
+ * @into:     Struct with the fields
+ * @min:      Arguments that there must be; what is left is in c->argv
+ * @max:      And may be
+ *
+ * Return: -1 to go on, else the exit status: wrong usage, or help was given.
+ */
+int cli_options(struct cli *c, int argc, char **argv, const struct opt *opts,
+		void *into, int min, int max);
+/* Say what is wrong and how it is right.  Return: EXIT_USAGE. */
+int cli_usage(const struct cli *c, const char *fmt, ...) printf_like(2, 3);
+
+/* --- ends --------------------------------------------------------------- */
+
+/* Say the error on stderr.  Return: its exit status. */
+int cli_fail(const struct err *e);
+int cli_fail_hib(const struct hib_error *e);
+
+/* --- reaching the data -------------------------------------------------- */
+
+/* The handle; hibd is started when it is needed. */
+int cli_hib(struct cli *c);
+/* The store.  Return: -1 to go on; else the exit status.  There may be no store
+ * yet: then c->reader is NULL. */
+int cli_reader(struct cli *c);
+/* Is that a session id?  Return: -1 to go on, else the exit status. */
+int cli_session_id(const char *id);
+/* The same, and c->reader is there to ask for it. */
+int cli_session_reader(struct cli *c, const char *id);
+
+/* --- output ------------------------------------------------------------- */
+
+/* Text and a line end. */
+void cli_print(const char *text);
+/* Print what a JSON writer holds, with a line end.  Return: exit status. */
+int cli_print_json(struct jw *w);
+/* Text of strangers: control bytes are left out when a terminal would act on
+ * them.  @f: stdout or stderr. */
+void cli_print_safe(FILE *f, const char *text, size_t len);
+/* At most @max characters of one line of it into @w. */
+void cli_put_line(struct jw *w, const char *text, size_t len, size_t max);
+/* Columns of the terminal; 0 when stdout is none. */
+unsigned cli_width(void);
+
+struct column {
+	const char *key, *title;
+	int width; /* 0: the rest of the line. */
+};
+/* Rows of a JSON array as lines below a heading; ended by a column without a
+ * key.  A key that ends in _ms is a time. */
+void cli_print_table(struct jv rows, const struct column *columns);
+/* A JSON object as "key: value" lines. */
+void cli_print_object(struct jv object);
+
+/* --- render.c: a log for people ----------------------------------------- */
+
+void render_event(const struct event *ev, unsigned width);
+void render_messages(struct jv messages);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * commands.h - The commands of `hib`, one function each
+ *
+ * argv[0] is the last word of the command's name.
+ */
+#ifndef HOST_CLI_COMMANDS_H
+#define HOST_CLI_COMMANDS_H
+
+#include "host/cli/cli.h"
+
+/* prompt.c */
+int run_command(struct cli *c, int argc, char **argv);
+int prompt_command(struct cli *c, int argc, char **argv);
+int cancel_command(struct cli *c, int argc, char **argv);
+
+/* answer.c */
+int answer_command(struct cli *c, int argc, char **argv);
+int approve_command(struct cli *c, int argc, char **argv);
+int deny_command(struct cli *c, int argc, char **argv);
+
+/* log.c */
+int log_command(struct cli *c, int argc, char **argv);
+int messages_command(struct cli *c, int argc, char **argv);
+
+/* session.c */
+int session_create_command(struct cli *c, int argc, char **argv);
+int session_list_command(struct cli *c, int argc, char **argv);
+int session_get_command(struct cli *c, int argc, char **argv);
+int session_turns_command(struct cli *c, int argc, char **argv);
+int session_requests_command(struct cli *c, int argc, char **argv);
+int session_stats_command(struct cli *c, int argc, char **argv);
+int session_update_command(struct cli *c, int argc, char **argv);
+int session_resume_command(struct cli *c, int argc, char **argv);
+int session_suspend_command(struct cli *c, int argc, char **argv);
+int session_close_command(struct cli *c, int argc, char **argv);
+int session_kill_command(struct cli *c, int argc, char **argv);
+int session_destroy_command(struct cli *c, int argc, char **argv);
+int session_archive_command(struct cli *c, int argc, char **argv);
+int session_unarchive_command(struct cli *c, int argc, char **argv);
+
+/* vm.c */
+int vm_create_command(struct cli *c, int argc, char **argv);
+int vm_list_command(struct cli *c, int argc, char **argv);
+int vm_get_command(struct cli *c, int argc, char **argv);
+int vm_events_command(struct cli *c, int argc, char **argv);
+int vm_wake_command(struct cli *c, int argc, char **argv);
+int vm_sleep_command(struct cli *c, int argc, char **argv);
+int vm_stop_command(struct cli *c, int argc, char **argv);
+int vm_destroy_command(struct cli *c, int argc, char **argv);
+
+/* files.c */
+int export_command(struct cli *c, int argc, char **argv);
+int import_command(struct cli *c, int argc, char **argv);
+
+/* admin.c */
+int store_check_command(struct cli *c, int argc, char **argv);
+int agent_list_command(struct cli *c, int argc, char **argv);
+int types_command(struct cli *c, int argc, char **argv);
+int token_create_command(struct cli *c, int argc, char **argv);
+int daemon_start_command(struct cli *c, int argc, char **argv);
+int daemon_stop_command(struct cli *c, int argc, char **argv);
+int daemon_status_command(struct cli *c, int argc, char **argv);
+int doctor_command(struct cli *c, int argc, char **argv);
+int version_command(struct cli *c, int argc, char **argv);
+
+/* completion.c */
+int completion_command(struct cli *c, int argc, char **argv);
+
+#endif

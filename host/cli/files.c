@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * files.c - hib export, import
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+
+#include "host/cli/commands.h"
+#include "host/transfer.h"
+
+struct files_options {
+	const char *output;
+	bool json;
+};
+
+/* --- export ------------------------------------------------------------- */
+
+static int write_file(const char *data, size_t n, void *arg)
+{
+	FILE *f = arg;
+
+	return fwrite(data, 1, n, f) == n ? 0 : -errno;
+}
+
+static int export_to(struct cli *c, const char *session, FILE *f)
+{
+	struct err e = {0};
+
+	if (transfer_export(c->reader, session, write_file, f, &e) < 0)
+		return cli_fail(&e);
+	if (fflush(f) == 0)
+		return 0;
+	err_set(&e, -errno, "export: %s", strerror(errno));
+	return cli_fail(&e);
+}
+
+static int fail_file(const char *path)
+{
+	struct err e = {0};
+
+	err_set(&e, -errno, "%s: %s", path, strerror(errno));
+	return cli_fail(&e);
+}
+
+/* A file appears whole or not at all. */
+static int export_to_file(struct cli *c, const char *session, const char *path)
+{
+	char tmp[PATH_MAX];
+	int status;
+	FILE *f;
+
+	if (snprintf(tmp, sizeof(tmp), "%s.new", path) >= (int)sizeof(tmp)) {
+		errno = ENAMETOOLONG;
+		return fail_file(path);
+	}
+	f = fopen(tmp, "we");
+	if (f == NULL)
+		return fail_file(path);
+	status = export_to(c, session, f);
+	if (fclose(f) != 0 && status == 0)
+		status = fail_file(path);
+	if (status == 0 && rename(tmp, path) < 0)
+		status = fail_file(path);
+	if (status != 0)
+		(void)unlink(tmp);
+	return status;
+}
+
+int export_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		{
+			.name = "output",
+			.type = OPT_TEXT,
+			.offset = offsetof(struct files_options, output),
+			.letter = 'o',
+		},
+		OPT_END,
+	};
+	struct files_options o = {0};
+	struct session_brief b;
+	struct err e = {0};
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_session_reader(c, c->argv[0]);
+	if (r >= 0)
+		return r;
+	/* Before a byte is written. */
+	if (reader_session(c->reader, c->argv[0], &b, &e) < 0)
+		return cli_fail(&e);
+	if (o.output == NULL || strcmp(o.output, "-") == 0)
+		return export_to(c, c->argv[0], stdout);
+	return export_to_file(c, c->argv[0], o.output);
+}
+
+/* --- import ------------------------------------------------------------- */
+
+static long read_file(char *buf, size_t cap, void *arg)
+{
+	ssize_t n;
+
+	do {
+		n = read(*(const int *)arg, buf, cap);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
+int import_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_FLAG, files_options, json, "json"),
+		OPT_END,
+	};
+	struct files_options o = {0};
+	autofree char *row = NULL;
+	autojson struct json j = {0};
+	autoclose int fd = -1;
+	struct hib_error he;
+	struct err e = {0};
+	char id[ID_MAX];
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r >= 0)
+		return r;
+	fd = strcmp(c->argv[0], "-") == 0
+		     ? dup(STDIN_FILENO)
+		     : open(c->argv[0], O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		err_set(&e, -FAULT_INVALID_ARGUMENT, "%s: %s", c->argv[0],
+			strerror(errno));
+		return cli_fail(&e);
+	}
+	r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	if (hib_import_session(c->hib, read_file, &fd, &row, &he) < 0)
+		return cli_fail_hib(&he);
+	if (o.json) {
+		cli_print(row);
+		return 0;
+	}
+	if (json_parse(&j, row, strlen(row), &e) < 0 ||
+	    jv_strcpy(jv_get(json_root(&j), "id"), id, sizeof(id)) < 0)
+		return cli_fail(&e);
+	cli_print(id);
+	return 0;
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * main.c - hib, the command line of Hibernacle
+ *
+ * A command is one word or two.  The table says all about them: `hib help`, the
+ * usage after an error and the completion of shells are made from it.
+ */
+#include <signal.h>
+#include <string.h>
+
+#include "host/cli/commands.h"
+
+const struct command commands[] = {
+	{"run",
+	 "[--agent A] [--vm V] [--env K=V]... [--cwd D] [--net none|host] "
+	 "[--json] TEXT|-",
+	 "Ask once, in a VM that is removed afterwards", run_command},
+	{"prompt",
+	 "[--no-wait] [--on-busy reject|queue|steer|interrupt] [--key K] "
+	 "[--image FILE] [--json] SES TEXT|-",
+	 "Ask in a session and print the reply", prompt_command},
+	{"cancel", "[--turn T] SES", "End the turn that runs", cancel_command},
+	{"answer", "SES REQ OPTION", "Answer a request of the agent",
+	 answer_command},
+	{"approve", "SES [REQ]", "Say yes to what the agent asks",
+	 approve_command},
+	{"deny", "SES [REQ]", "Say no to it", deny_command},
+	{"log",
+	 "[--since N] [--follow] [--json | --raw] [--types P] [--exclude P] "
+	 "[--turn T] [--limit N] [--view events|messages|tools] SES",
+	 "Print the log of a session", log_command},
+	{"messages", "[--turn T] [--json] SES", "Print its conversation",
+	 messages_command},
+	{"session create",
+	 "--agent A [--vm V] [--env K=V]... [--cwd D] [--title T] [--tag T]... "
+	 "[--id ID] [--net none|host] [--config JSON] [--instructions TEXT] "
+	 "[--skip-os-instructions] [--start-timeout-ms N] "
+	 "[--permission-timeout-ms N] [--ttl-ms N] [--json]",
+	 "Start an agent and print the session's id", session_create_command},
+	{"session list",
+	 "[--state S] [--vm V] [--tag T] [--archived] [--limit N] [--json]",
+	 "List sessions, the newest first", session_list_command},
+	{"session get", "[--live] [--json] SES", "Print one",
+	 session_get_command},
+	{"session turns", "[--json] SES", "List its turns",
+	 session_turns_command},
+	{"session requests", "[--json] SES", "List what the agent asked",
+	 session_requests_command},
+	{"session stats", "[--json] SES", "Count its events",
+	 session_stats_command},
+	{"session update", "[--title T] [--tag T]... [--json] SES",
+	 "Change its title and tags", session_update_command},
+	{"session resume", "[--restore none] [--json] SES",
+	 "Start its agent again and print what it remembers by",
+	 session_resume_command},
+	{"session suspend", "[--force] [--json] SES",
+	 "Stop its agent, keep the session", session_suspend_command},
+	{"session close", "[--force] [--json] SES", "End it; the log stays",
+	 session_close_command},
+	{"session kill", "[--json] SES", "End it at once",
+	 session_kill_command},
+	{"session destroy", "[--discard] SES",
+	 "Remove it and all that was stored of it", session_destroy_command},
+	{"session archive", "[--json] SES", "Hide it and make it read-only",
+	 session_archive_command},
+	{"session unarchive", "[--json] SES", "Bring it back",
+	 session_unarchive_command},
+	{"vm create",
+	 "[--backend sandbox] [--image I] [--name N] [--id ID] "
+	 "[--net none|host] [--idle-ms N] [--no-boot] [--json]",
+	 "Make and boot a VM and print its id", vm_create_command},
+	{"vm list", "[--json]", "List VMs", vm_list_command},
+	{"vm get", "[--json] VM", "Print one", vm_get_command},
+	{"vm events", "[--json] VM", "List its boots, sleeps and ends",
+	 vm_events_command},
+	{"vm sleep", "[--json] VM", "Put it to sleep; nothing is lost",
+	 vm_sleep_command},
+	{"vm wake", "[--json] VM", "Wake it", vm_wake_command},
+	{"vm stop", "[--json] VM", "Power it off", vm_stop_command},
+	{"vm destroy", "[--force] VM", "Remove it; logs of sessions stay",
+	 vm_destroy_command},
+	{"export", "[-o FILE] SES", "Write a session to a file",
+	 export_command},
+	{"import", "[--json] FILE|-", "Read such a file", import_command},
+	{"store check", "[--json]", "Look for damage", store_check_command},
+	{"agent list", "[--json]", "List the agents that can be started",
+	 agent_list_command},
+	{"types", "[--json]", "List the types of events", types_command},
+	{"token create",
+	 "[--scope read|prompt|answer|admin] [--ttl-ms N] [--json] SES",
+	 "Make a token for one session", token_create_command},
+	{"daemon start", "[--json]", "Start hibd, if it does not run",
+	 daemon_start_command},
+	{"daemon stop", "[--vms]", "Stop hibd; VMs go on without --vms",
+	 daemon_stop_command},
+	{"daemon status", "[--json]", "Say whether hibd runs",
+	 daemon_status_command},
+	{"doctor", "[--json]", "Say what this machine lacks", doctor_command},
+	{"version", "", "Print the version", version_command},
+	{"completion", "bash|zsh", "Print a completion script for the shell",
+	 completion_command},
+	{0},
+};
+
+/* --- help --------------------------------------------------------------- */
+
+static int help(FILE *f)
+{
+	fputs("usage: hib COMMAND [OPTION]... [ARGUMENT]...\n\n", f);
+	for (const struct command *k = commands; k->name != NULL; k++)
+		fprintf(f, "  %-18s %s\n", k->name, k->about);
+	fputs("  help               This text; hib COMMAND --help for one\n"
+	      "\nState is in $HIB_HOME, else $XDG_STATE_HOME/hibernacle, else\n"
+	      "~/.local/state/hibernacle.  See hib(1).\n",
+	      f);
+	return f == stdout ? 0 : EXIT_USAGE;
+}
+
+static bool is_help(const char *word)
+{
+	return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 ||
+	       strcmp(word, "-h") == 0;
+}
+
+/* A first word that more words belong to. */
+static bool is_group(const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const struct command *k = commands; k->name != NULL; k++) {
+		if (strncmp(k->name, word, n) == 0 && k->name[n] == ' ')
+			return true;
+	}
+	return false;
+}
+
+static int group_help(FILE *f, const char *group)
+{
+	size_t n = strlen(group);
+
+	for (const struct command *k = commands; k->name != NULL; k++) {
+		if (strncmp(k->name, group, n) == 0 && k->name[n] == ' ')
+			fprintf(f, "usage: hib %s %s\n", k->name, k->usage);
+	}
+	return f == stdout ? 0 : EXIT_USAGE;
+}
+
+/* --- dispatch ----------------------------------------------------------- */
+
+/* @words: how many of the arguments are its name. */
+static const struct command *find(int argc, char **argv, int *words)
+{
+	for (const struct command *k = commands; k->name != NULL; k++) {
+		const char *space = strchr(k->name, ' ');
+		size_t n = space ? (size_t)(space - k->name) : strlen(k->name);
+
+		if (strlen(argv[0]) != n || strncmp(k->name, argv[0], n) != 0)
+			continue;
+		*words = space ? 2 : 1;
+		if (space == NULL ||
+		    (argc > 1 && strcmp(space + 1, argv[1]) == 0))
+			return k;
+	}
+	return NULL;
+}
+
+static int run(struct cli *c, int argc, char **argv)
+{
+	struct err e = {0};
+	int words = 0, status;
+
+	c->command = find(argc, argv, &words);
+	if (c->command == NULL && is_group(argv[0])) {
+		if (argc > 1 && is_help(argv[1]))
+			return group_help(stdout, argv[0]);
+		fprintf(stderr, "hib: what about %s?\n", argv[0]);
+		return group_help(stderr, argv[0]);
+	}
+	if (c->command == NULL) {
+		fprintf(stderr, "hib: unknown command '%s'; see 'hib help'\n",
+			argv[0]);
+		return EXIT_USAGE;
+	}
+	if (home_find(NULL, &c->home, &e) < 0)
+		return cli_fail(&e);
+	status = c->command->run(c, argc - words + 1, argv + words - 1);
+	hib_close(c->hib);
+	reader_close(c->reader);
+	return status;
+}
+
+/* What did not reach its reader is a failure. */
+static int finish(int status)
+{
+	struct err e = {0};
+
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	if (status != 0 || errno == EPIPE)
+		return status ? status : EXIT_NEGATIVE;
+	err_set(&e, -errno, "standard output: %s", strerror(errno));
+	return cli_fail(&e);
+}
+
+int main(int argc, char **argv)
+{
+	struct cli c = {0};
+
+	/* hibd may go while we write to it. */
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 2)
+		return help(stderr);
+	if (is_help(argv[1]))
+		return finish(help(stdout));
+	if (strcmp(argv[1], "--version") == 0)
+		argv[1] += 2;
+	return finish(run(&c, argc - 1, argv + 1));
+}

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * render.c - A log for people: one line an event, or the conversation
+ *
+ *	01-31 12:00:00     17 acp.update            agent: Hello
+ *
+ * The gist of an event is made by a function for its type; an event of a type
+ * without one shows its data.  On a terminal a line is cut at its width, else at
+ * GIST_MAX.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "host/cli/cli.h"
+
+#define GIST_MAX   240
+#define GIST_MIN   20
+#define HEAD_CHARS 43 /* Before the gist. */
+
+struct gist {
+	struct jw w;
+	size_t max;
+};
+
+static void put(struct gist *g, const char *s)
+{
+	jw_lit(&g->w, s, strlen(s));
+}
+
+static void put_string(struct gist *g, struct jv v)
+{
+	size_t len;
+	autofree char *s = jv_strdup(v, &len);
+
+	if (s != NULL)
+		cli_put_line(&g->w, s, len, g->max);
+}
+
+static void put_json(struct gist *g, struct jv v)
+{
+	size_t len;
+	const char *raw = jv_raw(v, &len);
+
+	if (raw != NULL)
+		cli_put_line(&g->w, raw, len, g->max);
+}
+
+/* " (text)", when there is text. */
+static void put_note(struct gist *g, struct jv v)
+{
+	if (!jv_is(v, JV_STRING))
+		return;
+	put(g, " (");
+	put_string(g, v);
+	put(g, ")");
+}
+
+/* --- kinds of update ---------------------------------------------------- */
+
+static void gist_chunk(struct gist *g, const char *who, struct jv update)
+{
+	struct jv content = jv_get(update, "content");
+
+	put(g, who);
+	if (jv_is(jv_get(content, "text"), JV_STRING))
+		put_string(g, jv_get(content, "text"));
+	else
+		put_note(g, jv_get(content, "type"));
+}
+
+static void gist_update(struct gist *g, struct jv data)
+{
+	struct jv update = jv_path(data, "msg.params.update");
+	struct jv kind = jv_get(update, "sessionUpdate");
+
+	if (jv_eq(kind, "agent_message_chunk")) {
+		gist_chunk(g, "agent: ", update);
+	} else if (jv_eq(kind, "agent_thought_chunk")) {
+		gist_chunk(g, "thinks: ", update);
+	} else if (jv_eq(kind, "tool_call") ||
+		   jv_eq(kind, "tool_call_update")) {
+		put(g, "tool: ");
+		put_string(g, jv_has(jv_get(update, "title"))
+				      ? jv_get(update, "title")
+				      : jv_get(update, "toolCallId"));
+		put_note(g, jv_get(update, "status"));
+	} else if (jv_eq(kind, "plan")) {
+		put(g, "plan: ");
+		put_string(g, jv_get(jv_first(jv_get(update, "entries")),
+				     "content"));
+	} else {
+		put_string(g, kind);
+	}
+}
+
+/* --- types -------------------------------------------------------------- */
+
+static void gist_created(struct gist *g, struct jv data)
+{
+	struct jv agent = jv_get(data, "agent");
+
+	put_string(g, jv_is(agent, JV_OBJECT) ? jv_get(agent, "name") : agent);
+	put(g, " in ");
+	put_string(g, jv_get(data, "cwd"));
+}
+
+static void gist_state(struct gist *g, struct jv data)
+{
+	put_string(g, jv_get(data, "from"));
+	put(g, " -> ");
+	put_string(g, jv_get(data, "to"));
+	put_note(g, jv_get(data, "reason"));
+}
+
+static void gist_input(struct gist *g, struct jv data)
+{
+	struct jv first = jv_first(jv_get(data, "content"));
+
+	put(g, "user: ");
+	if (jv_is(jv_get(first, "text"), JV_STRING))
+		put_string(g, jv_get(first, "text"));
+	else
+		put_note(g, jv_get(first, "type"));
+}
+
+static void gist_turn_started(struct gist *g, struct jv data)
+{
+	put(g, "turn ");
+	put_json(g, jv_get(data, "n"));
+}
+
+static void gist_turn_completed(struct gist *g, struct jv data)
+{
+	put_string(g, jv_get(data, "stop_reason"));
+	if (!jv_has(jv_get(data, "duration_ms")))
+		return;
+	put(g, " after ");
+	put_json(g, jv_get(data, "duration_ms"));
+	put(g, " ms");
+}
+
+static void gist_turn_failed(struct gist *g, struct jv data)
+{
+	put_string(g, jv_path(data, "error.message"));
+}
+
+static void gist_reason(struct gist *g, struct jv data)
+{
+	put_string(g, jv_get(data, "reason"));
+}
+
+static void gist_message(struct gist *g, struct jv data)
+{
+	put_string(g, jv_get(data, "message"));
+}
+
+static void gist_text(struct gist *g, struct jv data)
+{
+	put_string(g, jv_get(data, "text"));
+}
+
+static void gist_restore(struct gist *g, struct jv data)
+{
+	put_string(g, jv_get(data, "restore"));
+}
+
+static void gist_requested(struct gist *g, struct jv data)
+{
+	struct jv options = jv_get(data, "options");
+	const char *between = " [";
+
+	put_string(g, jv_path(data, "tool.title"));
+	for (struct jv o = jv_first(options); jv_has(o);
+	     o = jv_next(options, o)) {
+		put(g, between);
+		put_string(g, jv_get(o, "optionId"));
+		between = " ";
+	}
+	if (jv_count(options) > 0)
+		put(g, "]");
+}
+
+static void gist_resolved(struct gist *g, struct jv data)
+{
+	put_string(g, jv_get(data, "outcome"));
+	put_note(g, jv_get(data, "option"));
+	put(g, " by ");
+	put_string(g, jv_get(data, "by"));
+}
+
+static void gist_rpc(struct gist *g, struct jv data)
+{
+	struct jv msg = jv_get(data, "msg");
+
+	put(g, jv_eq(jv_get(data, "dir"), "in") ? "<- " : "-> ");
+	if (jv_has(jv_get(msg, "method")))
+		put_string(g, jv_get(msg, "method"));
+	else if (jv_has(jv_get(msg, "error")))
+		put_json(g, jv_get(msg, "error"));
+	else
+		put_json(g, jv_get(msg, "result"));
+}
+
+static const struct {
+	const char *type;
+	void (*fn)(struct gist *g, struct jv data);
+} gists[] = {
+	{"acp.update", gist_update},
+	{"acp.request", gist_rpc},
+	{"acp.response", gist_rpc},
+	{"acp.notify", gist_rpc},
+	{"session.created", gist_created},
+	{"session.state", gist_state},
+	{"session.ready", gist_restore},
+	{"session.resumed", gist_restore},
+	{"session.error", gist_message},
+	{"session.closed", gist_reason},
+	{"input.message", gist_input},
+	{"turn.started", gist_turn_started},
+	{"turn.completed", gist_turn_completed},
+	{"turn.failed", gist_turn_failed},
+	{"turn.cancelled", gist_reason},
+	{"turn.interrupted", gist_reason},
+	{"permission.requested", gist_requested},
+	{"permission.resolved", gist_resolved},
+	{"agent.stderr", gist_text},
+};
+
+static void make_gist(struct gist *g, const char *type, struct jv data)
+{
+	for (size_t i = 0; i < ARRAY_LEN(gists); i++) {
+		if (strcmp(gists[i].type, type) == 0) {
+			gists[i].fn(g, data);
+			return;
+		}
+	}
+	put_json(g, data);
+}
+
+void render_event(const struct event *ev, unsigned width)
+{
+	autojson struct json j = {0};
+	autojw struct jw line = {0};
+	struct gist g = {.max = GIST_MAX};
+	time_t seconds = (time_t)(ev->ts_ms / 1000);
+	struct tm tm;
+	char when[16];
+
+	localtime_r(&seconds, &tm);
+	strftime(when, sizeof(when), "%m-%d %H:%M:%S", &tm);
+	(void)json_parse(&j, ev->data, ev->data_len, NULL);
+	make_gist(&g, ev->type, json_root(&j));
+	if (width > 0)
+		g.max = width > HEAD_CHARS + GIST_MIN ? width - HEAD_CHARS - 1
+						      : GIST_MIN;
+	if (g.w.buf != NULL)
+		cli_put_line(&line, g.w.buf, g.w.len, g.max);
+	printf("%-14s %6lld %-20s %s\n", when, (long long)ev->seq, ev->type,
+	       line.buf ? line.buf : "");
+	jw_done(&g.w);
+}
+
+/* --- the conversation --------------------------------------------------- */
+
+static void print_string(struct jv v)
+{
+	size_t len;
+	autofree char *s = jv_strdup(v, &len);
+
+	if (s != NULL)
+		cli_print_safe(stdout, s, len);
+	if (s != NULL && (len == 0 || s[len - 1] != '\n'))
+		putchar('\n');
+}
+
+/* "  [tool] title (status)" and the like, on one line. */
+static void print_note(const char *what, struct jv text, struct jv status)
+{
+	struct gist g = {.max = GIST_MAX};
+
+	put_string(&g, text);
+	put_note(&g, status);
+	printf("  [%s] %s\n", what, g.w.buf ? g.w.buf : "");
+	jw_done(&g.w);
+}
+
+static void print_plan(struct jv entries)
+{
+	for (struct jv x = jv_first(entries); jv_has(x);
+	     x = jv_next(entries, x))
+		print_note("plan", jv_get(x, "content"), jv_get(x, "status"));
+}
+
+static void print_part(struct jv part)
+{
+	struct jv type = jv_get(part, "type");
+	char name[32];
+
+	if (jv_strcpy(type, name, sizeof(name)) < 0)
+		return;
+	if (strcmp(name, "text") == 0)
+		print_string(jv_get(part, "text"));
+	else if (strcmp(name, "thinking") == 0)
+		print_note("thinks", jv_get(part, "text"),
+			   (struct jv){.i = -1});
+	else if (strcmp(name, "tool_call") == 0)
+		print_note("tool", jv_get(part, "title"),
+			   jv_get(part, "status"));
+	else if (strcmp(name, "plan") == 0)
+		print_plan(jv_get(part, "entries"));
+	else if (strcmp(name, "other") == 0)
+		print_note("other", jv_path(part, "update.sessionUpdate"),
+			   (struct jv){.i = -1});
+	else
+		print_note(name, jv_get(part, "uri"), jv_get(part, "mimeType"));
+}
+
+void render_messages(struct jv messages)
+{
+	bool bold = cli_width() > 0 && getenv("NO_COLOR") == NULL;
+	const char *on = bold ? "\033[1m" : "", *off = bold ? "\033[0m" : "";
+	bool first = true;
+
+	for (struct jv m = jv_first(messages); jv_has(m);
+	     m = jv_next(messages, m)) {
+		struct jv parts = jv_get(m, "parts");
+		bool user = jv_eq(jv_get(m, "role"), "user");
+
+		printf("%s%s%s:%s\n", first ? "" : "\n", on,
+		       user ? "User" : "Agent", off);
+		first = false;
+		for (struct jv p = jv_first(parts); jv_has(p);
+		     p = jv_next(parts, p))
+			print_part(p);
+	}
+}

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * session.c - hib session
+ */
+#include <string.h>
+
+#include "host/cli/commands.h"
+#include "host/views.h"
+
+struct session_options {
+	const char *agent, *vm, *cwd, *title, *id, *instructions, *net, *state,
+		*tag_filter, *config, *restore;
+	struct opt_list env, tags;
+	int64_t start_ms, permission_ms, ttl_ms, limit;
+	bool skip_os, json, archived, force, discard, live;
+};
+
+#define JSON_OPT OPT(OPT_FLAG, session_options, json, "json")
+
+/* --- create ------------------------------------------------------------- */
+
+int session_create_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_TEXT, session_options, agent, "agent"),
+		OPT(OPT_TEXT, session_options, vm, "vm"),
+		OPT(OPT_LIST, session_options, env, "env"),
+		OPT(OPT_TEXT, session_options, cwd, "cwd"),
+		OPT(OPT_TEXT, session_options, title, "title"),
+		OPT(OPT_LIST, session_options, tags, "tag"),
+		OPT(OPT_TEXT, session_options, id, "id"),
+		OPT(OPT_TEXT, session_options, net, "net"),
+		OPT(OPT_TEXT, session_options, config, "config"),
+		OPT(OPT_TEXT, session_options, instructions, "instructions"),
+		OPT(OPT_FLAG, session_options, skip_os, "skip-os-instructions"),
+		OPT(OPT_NUMBER, session_options, start_ms, "start-timeout-ms"),
+		OPT(OPT_NUMBER, session_options, permission_ms,
+		    "permission-timeout-ms"),
+		OPT(OPT_NUMBER, session_options, ttl_ms, "ttl-ms"),
+		JSON_OPT,
+		OPT_END,
+	};
+	struct session_options o = {0};
+	struct hib_session_options s = {.size = sizeof(s)};
+	char id[HIB_ID_MAX];
+	autofree char *json = NULL;
+	struct hib_error e;
+	int r = cli_options(c, argc, argv, opts, &o, 0, 0);
+
+	if (r < 0 && o.agent == NULL)
+		r = cli_usage(c, "--agent is missing");
+	if (r < 0)
+		r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	s.agent = o.agent;
+	s.vm = o.vm;
+	s.env = o.env.n > 0 ? o.env.item : NULL;
+	s.cwd = o.cwd;
+	s.title = o.title;
+	s.tags = o.tags.n > 0 ? o.tags.item : NULL;
+	s.id = o.id;
+	s.net = o.net;
+	s.config = o.config;
+	s.instructions = o.instructions;
+	s.skip_os_instructions = o.skip_os;
+	s.start_timeout_ms = o.start_ms;
+	s.permission_timeout_ms = o.permission_ms;
+	s.ttl_ms = o.ttl_ms;
+	if (hib_create_session(c->hib, &s, id, &json, &e) < 0)
+		return cli_fail_hib(&e);
+	cli_print(o.json ? json : id);
+	return 0;
+}
+
+/* --- look --------------------------------------------------------------- */
+
+/* A VM by name is one by id to the view. */
+static int resolve_vm(struct cli *c, const char *vm, char id[ID_MAX],
+		      struct err *e)
+{
+	autojw struct jw row = {0};
+	autojson struct json j = {0};
+	int r = views_vm(c->reader, vm, &row, e);
+
+	if (r < 0)
+		return r;
+	r = json_parse(&j, row.buf, row.len, e);
+	if (r == 0)
+		(void)jv_strcpy(jv_get(json_root(&j), "id"), id, ID_MAX);
+	return r;
+}
+
+static int print_rows(struct jw *rows, bool json, const struct column *columns)
+{
+	autojson struct json j = {0};
+	struct err e = {0};
+
+	if (json)
+		return cli_print_json(rows);
+	if (json_parse(&j, rows->buf, rows->len, &e) < 0)
+		return cli_fail(&e);
+	cli_print_table(json_root(&j), columns);
+	return 0;
+}
+
+int session_list_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_TEXT, session_options, state, "state"),
+		OPT(OPT_TEXT, session_options, vm, "vm"),
+		OPT(OPT_TEXT, session_options, tag_filter, "tag"),
+		OPT(OPT_FLAG, session_options, archived, "archived"),
+		OPT(OPT_NUMBER, session_options, limit, "limit"),
+		JSON_OPT,
+		OPT_END,
+	};
+	static const struct column columns[] = {
+		{"id", "ID", 36},	{"state", "STATE", 9},
+		{"agent", "AGENT", 10}, {"turn_count", "TURNS", 5},
+		{"title", "TITLE", 0},	{NULL, NULL, 0},
+	};
+	struct session_options o = {0};
+	struct views_filter f = {0};
+	char vm[ID_MAX] = "";
+	autojw struct jw rows = {0};
+	struct err e = {0};
+	int r = cli_options(c, argc, argv, opts, &o, 0, 0);
+
+	if (r < 0)
+		r = cli_reader(c);
+	if (r >= 0)
+		return r;
+	f.state = o.state;
+	f.tag = o.tag_filter;
+	f.archived = o.archived;
+	f.limit = (unsigned)o.limit;
+	jw_arr(&rows);
+	if (c->reader != NULL && o.vm != NULL) {
+		if (resolve_vm(c, o.vm, vm, &e) < 0)
+			return cli_fail(&e);
+		f.vm = vm;
+	}
+	if (c->reader != NULL && views_sessions(c->reader, &f, &rows, &e) < 0)
+		return cli_fail(&e);
+	jw_arr_end(&rows);
+	return print_rows(&rows, o.json, columns);
+}
+
+static int print_object(const char *text, size_t len, bool json)
+{
+	autojson struct json j = {0};
+	struct err e = {0};
+
+	if (json) {
+		cli_print(text);
+		return 0;
+	}
+	if (json_parse(&j, text, len, &e) < 0)
+		return cli_fail(&e);
+	cli_print_object(json_root(&j));
+	return 0;
+}
+
+int session_get_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_FLAG, session_options, live, "live"),
+		JSON_OPT,
+		OPT_END,
+	};
+	struct session_options o = {0};
+	autofree char *live = NULL;
+	autojw struct jw row = {0};
+	struct hib_error he;
+	struct err e = {0};
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_session_reader(c, c->argv[0]);
+	if (r < 0 && o.live)
+		r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	if (o.live) {
+		if (hib_get_session(c->hib, c->argv[0], true, &live, &he) < 0)
+			return cli_fail_hib(&he);
+		return print_object(live, strlen(live), o.json);
+	}
+	if (views_session(c->reader, c->argv[0], &row, &e) < 0)
+		return cli_fail(&e);
+	return print_object(row.buf, row.len, o.json);
+}
+
+static const struct column turn_columns[] = {
+	{"n", "N", 3},
+	{"id", "ID", 36},
+	{"state", "STATE", 11},
+	{"stop_reason", "STOPPED", 10},
+	{"started_ms", "STARTED", 0},
+	{NULL, NULL, 0},
+};
+static const struct column request_columns[] = {
+	{"id", "ID", 36},      {"kind", "KIND", 10},
+	{"state", "STATE", 9}, {"tool_call_id", "TOOL", 0},
+	{NULL, NULL, 0},
+};
+static const struct column stat_columns[] = {{NULL, NULL, 0}};
+
+static int view(struct cli *c, int argc, char **argv, const char *what,
+		const struct column *columns)
+{
+	static const struct opt opts[] = {JSON_OPT, OPT_END};
+	struct session_options o = {0};
+	autojw struct jw rows = {0};
+	struct err e = {0};
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_session_reader(c, c->argv[0]);
+	if (r >= 0)
+		return r;
+	if (views_rows(c->reader, what, c->argv[0], &rows, &e) < 0)
+		return cli_fail(&e);
+	if (columns == stat_columns)
+		return print_object(rows.buf, rows.len, o.json);
+	return print_rows(&rows, o.json, columns);
+}
+
+int session_turns_command(struct cli *c, int argc, char **argv)
+{
+	return view(c, argc, argv, "turns", turn_columns);
+}
+
+int session_requests_command(struct cli *c, int argc, char **argv)
+{
+	return view(c, argc, argv, "requests", request_columns);
+}
+
+int session_stats_command(struct cli *c, int argc, char **argv)
+{
+	return view(c, argc, argv, "stats", stat_columns);
+}
+
+/* --- change ------------------------------------------------------------- */
+
+int session_update_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_TEXT, session_options, title, "title"),
+		OPT(OPT_LIST, session_options, tags, "tag"),
+		JSON_OPT,
+		OPT_END,
+	};
+	struct session_options o = {0};
+	autojw struct jw patch = {0};
+	autofree char *json = NULL;
+	struct hib_error e;
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r < 0 && o.title == NULL && o.tags.n == 0)
+		r = cli_usage(c, "neither --title nor --tag is given");
+	if (r < 0)
+		r = cli_session_id(c->argv[0]);
+	if (r < 0)
+		r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	jw_obj(&patch);
+	if (o.title != NULL)
+		jw_kstr(&patch, "title", o.title);
+	if (o.tags.n > 0) {
+		jw_key(&patch, "tags");
+		jw_arr(&patch);
+		/* One empty tag: none. */
+		for (size_t i = 0; i < o.tags.n; i++)
+			if (o.tags.item[i][0] != '\0')
+				jw_str(&patch, o.tags.item[i]);
+		jw_arr_end(&patch);
+	}
+	jw_obj_end(&patch);
+	if (hib_update_session(c->hib, c->argv[0], patch.buf ? patch.buf : "{}",
+			       &json, &e) < 0)
+		return cli_fail_hib(&e);
+	if (o.json)
+		cli_print(json);
+	return 0;
+}
+
+typedef int (*session_call)(struct hib *h, const char *session,
+			    const struct session_options *o, char **json,
+			    struct hib_error *e);
+
+/* A command that acts on one session and answers its row, if asked for. */
+static int act(struct cli *c, int argc, char **argv, const struct opt *opts,
+	       session_call call)
+{
+	struct session_options o = {0};
+	autofree char *json = NULL;
+	struct hib_error e;
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_session_id(c->argv[0]);
+	if (r < 0)
+		r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	if (call(c->hib, c->argv[0], &o, &json, &e) < 0)
+		return cli_fail_hib(&e);
+	if (o.json && json != NULL)
+		cli_print(json);
+	return 0;
+}
+
+static const struct opt json_opts[] = {JSON_OPT, OPT_END};
+static const struct opt force_opts[] = {
+	OPT(OPT_FLAG, session_options, force, "force"),
+	JSON_OPT,
+	OPT_END,
+};
+
+int session_resume_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_TEXT, session_options, restore, "restore"),
+		JSON_OPT,
+		OPT_END,
+	};
+	struct session_options o = {0};
+	autofree char *json = NULL, *how = NULL;
+	autojson struct json j = {0};
+	struct hib_error e;
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_session_id(c->argv[0]);
+	if (r < 0)
+		r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	if (hib_resume_session(c->hib, c->argv[0], o.restore, &json, &e) < 0)
+		return cli_fail_hib(&e);
+	if (!o.json && json_parse(&j, json, strlen(json), NULL) == 0)
+		how = jv_strdup(jv_get(json_root(&j), "restore"), NULL);
+	cli_print(o.json ? json : how ? how : "");
+	return 0;
+}
+
+static int call_suspend(struct hib *h, const char *session,
+			const struct session_options *o, char **json,
+			struct hib_error *e)
+{
+	return hib_suspend_session(h, session, o->force, json, e);
+}
+
+int session_suspend_command(struct cli *c, int argc, char **argv)
+{
+	return act(c, argc, argv, force_opts, call_suspend);
+}
+
+static int call_close(struct hib *h, const char *session,
+		      const struct session_options *o, char **json,
+		      struct hib_error *e)
+{
+	return hib_close_session(h, session, o->force, json, e);
+}
+
+int session_close_command(struct cli *c, int argc, char **argv)
+{
+	return act(c, argc, argv, force_opts, call_close);
+}
+
+static int call_kill(struct hib *h, const char *session,
+		     const struct session_options *o, char **json,
+		     struct hib_error *e)
+{
+	(void)o;
+	return hib_close_session(h, session, true, json, e);
+}
+
+int session_kill_command(struct cli *c, int argc, char **argv)
+{
+	return act(c, argc, argv, json_opts, call_kill);
+}
+
+static int call_destroy(struct hib *h, const char *session,
+			const struct session_options *o, char **json,
+			struct hib_error *e)
+{
+	(void)json;
+	return hib_destroy_session(h, session, o->discard, e);
+}
+
+int session_destroy_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_FLAG, session_options, discard, "discard"),
+		JSON_OPT,
+		OPT_END,
+	};
+
+	return act(c, argc, argv, opts, call_destroy);
+}
+
+static int call_archive(struct hib *h, const char *session,
+			const struct session_options *o, char **json,
+			struct hib_error *e)
+{
+	(void)o;
+	return hib_archive_session(h, session, true, json, e);
+}
+
+int session_archive_command(struct cli *c, int argc, char **argv)
+{
+	return act(c, argc, argv, json_opts, call_archive);
+}
+
+static int call_unarchive(struct hib *h, const char *session,
+			  const struct session_options *o, char **json,
+			  struct hib_error *e)
+{
+	(void)o;
+	return hib_archive_session(h, session, false, json, e);
+}
+
+int session_unarchive_command(struct cli *c, int argc, char **argv)
+{
+	return act(c, argc, argv, json_opts, call_unarchive);
+}

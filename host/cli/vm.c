@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * vm.c - hib vm
+ */
+#include "host/cli/commands.h"
+#include "host/views.h"
+
+struct vm_options {
+	const char *backend, *image, *name, *net, *id;
+	int64_t idle_ms;
+	bool json, force, no_boot;
+};
+
+static const struct opt json_only[] = {
+	OPT(OPT_FLAG, vm_options, json, "json"),
+	OPT_END,
+};
+
+/* What a command that acts on a VM answers: a row, when it was asked for. */
+static int finish(bool json, int r, char *row, const struct hib_error *e)
+{
+	if (r < 0)
+		return cli_fail_hib(e);
+	if (json && row != NULL)
+		cli_print(row);
+	hib_free(row);
+	return 0;
+}
+
+int vm_create_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_TEXT, vm_options, backend, "backend"),
+		OPT(OPT_TEXT, vm_options, image, "image"),
+		OPT(OPT_TEXT, vm_options, name, "name"),
+		OPT(OPT_TEXT, vm_options, net, "net"),
+		OPT(OPT_TEXT, vm_options, id, "id"),
+		OPT(OPT_NUMBER, vm_options, idle_ms, "idle-ms"),
+		OPT(OPT_FLAG, vm_options, no_boot, "no-boot"),
+		OPT(OPT_FLAG, vm_options, json, "json"),
+		OPT_END,
+	};
+	struct vm_options o = {.idle_ms = -1};
+	struct hib_vm_options v = {.size = sizeof(v)};
+	char id[HIB_ID_MAX];
+	struct hib_error e;
+	char *row = NULL;
+	int r = cli_options(c, argc, argv, opts, &o, 0, 0);
+
+	if (r < 0)
+		r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	v.id = o.id;
+	v.backend = o.backend;
+	v.image = o.image;
+	v.name = o.name;
+	v.net = o.net;
+	v.no_boot = o.no_boot;
+	/* Here 0 means never; in the SDK it is the default. */
+	v.idle_ms = o.idle_ms > 0 ? o.idle_ms : o.idle_ms == 0 ? -1 : 0;
+	r = hib_vm_create(c->hib, &v, id, &row, &e);
+	if (r == 0 && !o.json)
+		cli_print(id);
+	return finish(o.json, r, row, &e);
+}
+
+int vm_list_command(struct cli *c, int argc, char **argv)
+{
+	static const struct column columns[] = {
+		{"id", "ID", 35},      {"state", "STATE", 9},
+		{"image", "IMAGE", 6}, {"name", "NAME", 0},
+		{NULL, NULL, 0},
+	};
+	struct vm_options o = {0};
+	struct err e = {0};
+	autojson struct json j = {0};
+	autojw struct jw rows = {0};
+	int r = cli_options(c, argc, argv, json_only, &o, 0, 0);
+
+	if (r < 0)
+		r = cli_reader(c);
+	if (r >= 0)
+		return r;
+	jw_arr(&rows);
+	if (c->reader != NULL && views_vms(c->reader, &rows, &e) < 0)
+		return cli_fail(&e);
+	jw_arr_end(&rows);
+	if (o.json)
+		return cli_print_json(&rows);
+	if (json_parse(&j, rows.buf, rows.len, &e) < 0)
+		return cli_fail(&e);
+	cli_print_table(json_root(&j), columns);
+	return 0;
+}
+
+static int vm_not_found(const char *vm)
+{
+	struct err e = {0};
+
+	err_set(&e, -FAULT_VM_NOT_FOUND, "VM %.64s is not here", vm);
+	return cli_fail(&e);
+}
+
+/* The row of the VM that is named, in @row over @text.  Return: -1 to go on. */
+static int read_vm(struct cli *c, struct json *row, struct jw *text)
+{
+	struct err e = {0};
+
+	if (c->reader == NULL)
+		return vm_not_found(c->argv[0]);
+	if (views_vm(c->reader, c->argv[0], text, &e) < 0 ||
+	    json_parse(row, text->buf, text->len, &e) < 0)
+		return cli_fail(&e);
+	return -1;
+}
+
+int vm_get_command(struct cli *c, int argc, char **argv)
+{
+	struct vm_options o = {0};
+	autojson struct json j = {0};
+	autojw struct jw row = {0};
+	int r = cli_options(c, argc, argv, json_only, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_reader(c);
+	if (r < 0)
+		r = read_vm(c, &j, &row);
+	if (r >= 0)
+		return r;
+	if (o.json)
+		return cli_print_json(&row);
+	cli_print_object(json_root(&j));
+	return 0;
+}
+
+int vm_events_command(struct cli *c, int argc, char **argv)
+{
+	static const struct column columns[] = {
+		{"seq", "SEQ", 5},    {"ts_ms", "TIME", 19},
+		{"type", "TYPE", 18}, {"data", "DATA", 0},
+		{NULL, NULL, 0},
+	};
+	struct vm_options o = {0};
+	autojson struct json vm = {0}, j = {0};
+	autojw struct jw row = {0}, rows = {0};
+	struct err e = {0};
+	char id[ID_MAX];
+	int r = cli_options(c, argc, argv, json_only, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_reader(c);
+	if (r < 0)
+		r = read_vm(c, &vm, &row);
+	if (r >= 0)
+		return r;
+	(void)jv_strcpy(jv_get(json_root(&vm), "id"), id, sizeof(id));
+	jw_arr(&rows);
+	if (views_vm_events(c->reader, id, &rows, &e) < 0)
+		return cli_fail(&e);
+	jw_arr_end(&rows);
+	if (o.json)
+		return cli_print_json(&rows);
+	if (json_parse(&j, rows.buf, rows.len, &e) < 0)
+		return cli_fail(&e);
+	cli_print_table(json_root(&j), columns);
+	return 0;
+}
+
+/* wake, sleep and stop differ in one call. */
+static int act(struct cli *c, int argc, char **argv,
+	       int (*call)(struct hib *h, const char *vm, char **json,
+			   struct hib_error *e))
+{
+	struct vm_options o = {0};
+	struct hib_error e;
+	char *row = NULL;
+	int r = cli_options(c, argc, argv, json_only, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	r = call(c->hib, c->argv[0], &row, &e);
+	return finish(o.json, r, row, &e);
+}
+
+int vm_wake_command(struct cli *c, int argc, char **argv)
+{
+	return act(c, argc, argv, hib_vm_wake);
+}
+
+int vm_sleep_command(struct cli *c, int argc, char **argv)
+{
+	return act(c, argc, argv, hib_vm_sleep);
+}
+
+int vm_stop_command(struct cli *c, int argc, char **argv)
+{
+	return act(c, argc, argv, hib_vm_stop);
+}
+
+int vm_destroy_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_FLAG, vm_options, force, "force"),
+		OPT(OPT_FLAG, vm_options, json, "json"),
+		OPT_END,
+	};
+	struct vm_options o = {0};
+	struct hib_error e;
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	r = hib_vm_destroy(c->hib, c->argv[0], o.force, &e);
+	return finish(false, r, NULL, &e);
+}

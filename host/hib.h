@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hib.h - libhib: coding agents in sandboxes that sleep and wake, from C
+ *
+ *	struct hib *h;
+ *	struct hib_error e;
+ *	struct hib_session_options s = {.size = sizeof(s), .agent = "echo"};
+ *	struct hib_reply reply = {.size = sizeof(reply)};
+ *	char id[HIB_ID_MAX];
+ *
+ *	if (hib_open(NULL, &h, &e) < 0 ||
+ *	    hib_create_session(h, &s, id, NULL, &e) < 0 ||
+ *	    hib_send_prompt(h, id, HIB_TEXT("hello"), &reply, &e) < 0)
+ *		errx(1, "%s: %s", e.name, e.message);
+ *	puts(reply.text);
+ *	hib_reply_done(&reply);
+ *	hib_close(h);
+ *
+ * Link with `pkg-config --libs hib`.
+ *
+ * Calls.  A call blocks until it has its answer, and needs no thread: a handle
+ * has an event loop of its own that runs during the call.  A handle belongs to
+ * one thread at a time; different handles are independent.  Calls must not be
+ * made from callbacks (they answer -HIB_INVALID_ARGUMENT), but for
+ * hib_unsubscribe() and hib_interrupt().
+ *
+ * Results.  0 is success; a failure is -code, the code of `struct hib_error`,
+ * which every call fills in when it is not NULL.  Rows are JSON text, whose keys
+ * are those of the HTTP API; it is owned by the caller and released with
+ * hib_free().  A NULL for such a result means that it is not wanted.
+ *
+ * Robustness.  The daemon may die and come back during a call.  A call then
+ * connects again a bounded number of times with growing pauses, starting the
+ * daemon when the handle may do that, and repeats the request where repeating it
+ * is safe: a prompt has an idempotency key, and what is created has an id, both
+ * made here when not given.  When that does not help, the call fails with
+ * -HIB_GUEST_UNREACHABLE or -HIB_VM_UNAVAILABLE; a turn that was started goes on.
+ *
+ * Binary compatibility.  Structs that the caller makes begin with their size;
+ * later versions only add members at the end.
+ */
+#ifndef HIB_H
+#define HIB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HIB_API	   __attribute__((visibility("default")))
+#define HIB_ID_MAX 37 /* An id with its NUL: a prefix and 32 hex digits. */
+
+/* --- errors ------------------------------------------------------------- */
+
+/* Codes are HTTP status * 100 + n.  Those that programs ask for most; the name
+ * in struct hib_error says every other, too. */
+enum {
+	HIB_INVALID_ARGUMENT = 40000,
+	HIB_INVALID_ID = 40001,
+	HIB_CWD_NOT_FOUND = 40002,
+	HIB_UNAUTHORIZED = 40100,
+	HIB_FORBIDDEN = 40300,
+	HIB_SESSION_NOT_FOUND = 40401,
+	HIB_VM_NOT_FOUND = 40402,
+	HIB_AGENT_UNKNOWN = 40407,
+	HIB_TURN_ACTIVE = 40901,
+	HIB_SESSION_CONFLICT = 40902,
+	HIB_NOT_WAITING = 40903,
+	HIB_SESSION_CLOSED = 40905,
+	HIB_SESSION_FAILED = 40907,
+	HIB_IDEMPOTENCY_MISMATCH = 40912,
+	HIB_NO_TURN = 40913,
+	HIB_CURSOR_AHEAD = 40916,
+	HIB_SESSION_EXPIRED = 41001,
+	HIB_AGENT_AUTH_REQUIRED = 41201,
+	HIB_CANCELLED = 49900,
+	HIB_INTERNAL = 50000,
+	HIB_VM_UNAVAILABLE = 50301,
+	HIB_GUEST_UNREACHABLE = 50302,
+	HIB_START_TIMEOUT = 50401,
+};
+
+/* Why a call failed.  The layout never changes. */
+struct hib_error {
+	int code;	   /* Positive; 0 after success. */
+	char name[32];	   /* "turn_active" */
+	char message[240]; /* For people. */
+	char data[2048];   /* For programs: a JSON object. */
+};
+
+/* Exit status of a command that ended with this error. */
+HIB_API int hib_exit_code(const struct hib_error *e);
+
+/* --- the handle --------------------------------------------------------- */
+
+struct hib; /* Opaque. */
+
+struct hib_options {
+	size_t size;	   /* sizeof(struct hib_options) */
+	const char *home;  /* State folder; NULL: $HIB_HOME or the default. */
+	const char *url;   /* "http://127.0.0.1:PORT" instead of the socket. */
+	const char *token; /* NULL: all rights of the socket's owner. */
+	bool no_autostart; /* Never start the daemon. */
+	unsigned attempts; /* To connect, in one call; 0: the default. */
+};
+
+/* Make a handle; connects to nothing yet.  @o: NULL for the defaults. */
+HIB_API int hib_open(const struct hib_options *o, struct hib **out,
+		     struct hib_error *e);
+/* Ends its subscriptions without another callback.  NULL is allowed. */
+HIB_API void hib_close(struct hib *h);
+
+/* Release what a call gave.  NULL is allowed. */
+HIB_API void hib_free(void *p);
+HIB_API const char *hib_version(void);
+
+/*
+ * For a program with an event loop of its own: when hib_fd() is readable, or
+ * after hib_timeout() ms (-1: never), call hib_dispatch(), which runs callbacks
+ * and does not wait.
+ */
+HIB_API int hib_fd(const struct hib *h);
+HIB_API int hib_timeout(const struct hib *h);
+HIB_API int hib_dispatch(struct hib *h);
+/* Wait for something to happen, at most @timeout_ms (-1: no limit), and run the
+ * callbacks.  Return: 0; -HIB_CANCELLED after hib_interrupt(). */
+HIB_API int hib_wait(struct hib *h, int timeout_ms);
+/* Make the call that runs now, or else the next one, fail with -HIB_CANCELLED.
+ * May be called from a signal handler or another thread. */
+HIB_API void hib_interrupt(struct hib *h);
+
+/* --- the daemon --------------------------------------------------------- */
+
+/* {"version","pid","home","vms_running"} */
+HIB_API int hib_health(struct hib *h, char **json, struct hib_error *e);
+/* Stop the daemon.  VMs go on, unless @vms: then they sleep first. */
+HIB_API int hib_shutdown(struct hib *h, bool vms, struct hib_error *e);
+HIB_API int hib_list_agents(struct hib *h, char **json, struct hib_error *e);
+HIB_API int hib_list_types(struct hib *h, char **json, struct hib_error *e);
+/* {"token","expires_ms"}.  @scope: read, prompt, answer or admin.  @ttl_ms: 0
+ * for the default. */
+HIB_API int hib_create_token(struct hib *h, const char *session,
+			     const char *scope, int64_t ttl_ms, char **json,
+			     struct hib_error *e);
+
+/* --- VMs: an id or a name says which ------------------------------------ */
+
+struct hib_vm_options {
+	size_t size;	     /* sizeof(struct hib_vm_options) */
+	const char *id;	     /* NULL: made here. */
+	const char *name;    /* Unique, or NULL. */
+	const char *backend; /* NULL: "sandbox". */
+	const char *image;   /* NULL: "host". */
+	const char *net;     /* "none" (NULL) or "host". */
+	int64_t idle_ms;     /* Sleep after that; 0: the default; < 0: never. */
+	bool no_boot;
+};
+
+/* @id: may be NULL. */
+HIB_API int hib_vm_create(struct hib *h, const struct hib_vm_options *o,
+			  char id[HIB_ID_MAX], char **json,
+			  struct hib_error *e);
+HIB_API int hib_vm_get(struct hib *h, const char *vm, char **json,
+		       struct hib_error *e);
+HIB_API int hib_vm_list(struct hib *h, char **json, struct hib_error *e);
+HIB_API int hib_vm_wake(struct hib *h, const char *vm, char **json,
+			struct hib_error *e);
+/* Turns that are cut off are named in "interrupted". */
+HIB_API int hib_vm_sleep(struct hib *h, const char *vm, char **json,
+			 struct hib_error *e);
+HIB_API int hib_vm_stop(struct hib *h, const char *vm, char **json,
+			struct hib_error *e);
+/* Remove it with its files.  Logs of its sessions stay. */
+HIB_API int hib_vm_destroy(struct hib *h, const char *vm, bool force,
+			   struct hib_error *e);
+
+/* --- sessions ----------------------------------------------------------- */
+
+struct hib_session_options {
+	size_t size;		/* sizeof(struct hib_session_options) */
+	const char *agent;	/* Required: the name of its manifest. */
+	const char *id;		/* NULL: made here. */
+	const char *vm;		/* NULL: a VM is made for it. */
+	const char *cwd;	/* NULL: /workspace. */
+	const char *const *env; /* "NAME=value", NULL-terminated; or NULL. */
+	const char *title;
+	const char *const *tags;  /* NULL-terminated; or NULL. */
+	const char *config;	  /* JSON object, or NULL. */
+	const char *instructions; /* Added to the agent's own. */
+	const char *net;	  /* Of the VM that is made for it. */
+	bool skip_os_instructions;
+	int64_t start_timeout_ms;      /* 0: the default. */
+	int64_t permission_timeout_ms; /* 0: none. */
+	int64_t ttl_ms;		       /* 0: none. */
+};
+
+/* Start an agent.  The same id with the same options again is the same session.
+ * @id: may be NULL.  @json: {"session","capabilities","agentInfo","modes",
+ * "configOptions"}. */
+HIB_API int hib_create_session(struct hib *h,
+			       const struct hib_session_options *o,
+			       char id[HIB_ID_MAX], char **json,
+			       struct hib_error *e);
+
+struct hib_list_options {
+	size_t size; /* sizeof(struct hib_list_options) */
+	const char *state, *vm, *tag;
+	bool archived;	    /* The archive instead. */
+	const char *cursor; /* The last id of the page before. */
+	unsigned limit;	    /* 0: all. */
+};
+
+/* An array of rows, the newest first; wakes nothing.  @o: NULL for all. */
+HIB_API int hib_list_persisted_sessions(struct hib *h,
+					const struct hib_list_options *o,
+					char **json, struct hib_error *e);
+/* @live: also ask the guest how the agent's process is. */
+HIB_API int hib_get_session(struct hib *h, const char *session, bool live,
+			    char **json, struct hib_error *e);
+/* @patch: JSON object with "title" and "tags". */
+HIB_API int hib_update_session(struct hib *h, const char *session,
+			       const char *patch, char **json,
+			       struct hib_error *e);
+/* Wake the VM and start the agent, if it does not run.  @restore: "none" to
+ * start with no memory of the conversation, else NULL.  @json: {"restore",
+ * "session"}; restore is live, native, transcript or none. */
+HIB_API int hib_resume_session(struct hib *h, const char *session,
+			       const char *restore, char **json,
+			       struct hib_error *e);
+/* Stop the agent, keep the session.  @force: also during a turn. */
+HIB_API int hib_suspend_session(struct hib *h, const char *session, bool force,
+				char **json, struct hib_error *e);
+/* End the session; its log stays.  @force: kill at once. */
+HIB_API int hib_close_session(struct hib *h, const char *session, bool force,
+			      char **json, struct hib_error *e);
+/* Remove the session and all that was stored of it.  @discard: also when its
+ * guest may hold events that the host has not. */
+HIB_API int hib_destroy_session(struct hib *h, const char *session,
+				bool discard, struct hib_error *e);
+HIB_API int hib_archive_session(struct hib *h, const char *session,
+				bool archived, char **json,
+				struct hib_error *e);
+/* Permissions and other questions of the agent, answered ones too. */
+HIB_API int hib_get_requests(struct hib *h, const char *session, char **json,
+			     struct hib_error *e);
+/* @option: one that was offered; NULL: the request is cancelled. */
+HIB_API int hib_answer_request(struct hib *h, const char *session,
+			       const char *request, const char *option,
+			       struct hib_error *e);
+
+/* --- prompts ------------------------------------------------------------ */
+
+struct hib_prompt {
+	size_t size;	     /* sizeof(struct hib_prompt) */
+	const char *text;    /* The prompt, .. */
+	const char *content; /* .. or a JSON array of ACP blocks. */
+	const char *on_busy; /* reject (NULL), queue, steer, interrupt */
+	const char *idempotency_key; /* NULL: made here. */
+	const char *actor;	     /* Who asks, for the log; or NULL. */
+	bool no_wait;		     /* Return when the turn has begun. */
+	bool no_wake;		     /* Fail if the session sleeps. */
+};
+
+#ifndef __cplusplus
+#define HIB_TEXT(s)                                                    \
+	(&(const struct hib_prompt){.size = sizeof(struct hib_prompt), \
+				    .text = (s)})
+#endif
+
+/* How a turn ended.  Strings are "" when there is nothing to say. */
+struct hib_reply {
+	size_t size; /* sizeof(struct hib_reply), set before the call. */
+	char turn[HIB_ID_MAX];
+	char state[16]; /* completed, failed, cancelled, interrupted; "running"
+			 * or "queued" after no_wait. */
+	char stop_reason[64];
+	char *text;	   /* What the agent said. */
+	char *usage;	   /* JSON, or NULL. */
+	char *error;	   /* JSON, or NULL: why it failed. */
+	int64_t first_seq; /* Of input.message; 0 when not known. */
+	int64_t last_seq;  /* Of the event that ended the turn. */
+};
+
+/* Prompt, and wait for the end of the turn.  That a turn failed is a reply, no
+ * error.  What @reply held before is not released.  After -HIB_CANCELLED and
+ * -HIB_GUEST_UNREACHABLE it has what is known, and the turn goes on. */
+HIB_API int hib_send_prompt(struct hib *h, const char *session,
+			    const struct hib_prompt *p, struct hib_reply *reply,
+			    struct hib_error *e);
+
+/* A piece of the agent's text, not terminated, during the call.  A non-zero
+ * result ends the call with -HIB_CANCELLED; the turn goes on. */
+typedef int (*hib_text_cb)(const char *text, size_t len, void *arg);
+struct hib_event;
+typedef void (*hib_event_cb)(const struct hib_event *ev, void *arg);
+
+/* The same, with the text as it comes.  The pieces in a row are reply->text.
+ * @on_event (may be NULL) gets every event of the turn. */
+HIB_API int hib_prompt_stream(struct hib *h, const char *session,
+			      const struct hib_prompt *p, hib_text_cb on_text,
+			      hib_event_cb on_event, void *arg,
+			      struct hib_reply *reply, struct hib_error *e);
+HIB_API void hib_reply_done(struct hib_reply *reply);
+
+/* End the turn, @turn or the one that runs (NULL).  Returns when it has
+ * ended. */
+HIB_API int hib_cancel_prompt(struct hib *h, const char *session,
+			      const char *turn, struct hib_error *e);
+
+/* --- the log ------------------------------------------------------------ */
+
+/* One event; valid during the callback. */
+struct hib_event {
+	size_t size;
+	const char *session, *type;
+	const char *turn; /* "" outside a turn. */
+	int64_t seq, ts_ms;
+	const char *json; /* The envelope, one line, as it is stored. */
+	size_t len;
+};
+
+struct hib_event_query {
+	size_t size;		     /* sizeof(struct hib_event_query) */
+	int64_t since;		     /* Exclusive; 0: from the first event. */
+	const char *types, *exclude; /* "turn.*,input.message"; NULL: all. */
+	const char *turn;
+	int64_t from_ms, to_ms; /* 0: open. */
+	unsigned limit;		/* 0: a page; for get_session_events: all. */
+	bool descending;
+};
+
+/* One page: {"events","next_since","has_more","last_seq","through_seq",
+ * "tail_complete"}.  @q: NULL for the first page. */
+HIB_API int hib_get_sequenced_events(struct hib *h, const char *session,
+				     const struct hib_event_query *q,
+				     char **json, struct hib_error *e);
+/* Everything that is stored and fits, one by one.  Works with the VM off. */
+HIB_API int hib_get_session_events(struct hib *h, const char *session,
+				   const struct hib_event_query *q,
+				   hib_event_cb on_event, void *arg,
+				   struct hib_error *e);
+/* The conversation as messages with parts.  @turn: NULL for all. */
+HIB_API int hib_get_messages(struct hib *h, const char *session,
+			     const char *turn, char **json,
+			     struct hib_error *e);
+/* turns, tools, elements, plans, diffs, artifacts or stats. */
+HIB_API int hib_get_view(struct hib *h, const char *session, const char *view,
+			 char **json, struct hib_error *e);
+
+struct hib_subscription; /* Opaque; owned by its handle. */
+
+struct hib_subscribe {
+	size_t size;   /* sizeof(struct hib_subscribe) */
+	int64_t since; /* Exclusive; 0: everything; < 0: only what is new. */
+	hib_event_cb on_event;
+	/* The subscription has ended and is gone: the session was destroyed or
+	 * is not there, or the daemon stays away.  May be NULL. */
+	void (*on_end)(const struct hib_error *e, void *arg);
+	void *arg;
+};
+
+/* Every event after since, in order, each once, for ever: what is stored first,
+ * then live, over lost connections and restarts of the daemon.  Callbacks run
+ * in hib_dispatch(), hib_wait() and blocking calls. */
+HIB_API int hib_on_event(struct hib *h, const char *session,
+			 const struct hib_subscribe *s,
+			 struct hib_subscription **out, struct hib_error *e);
+/* No callback after this. */
+HIB_API void hib_unsubscribe(struct hib_subscription *s);
+
+/* --- a session as a file ------------------------------------------------ */
+
+/* Takes bytes; a non-zero result ends the export. */
+typedef int (*hib_write_cb)(const char *data, size_t n, void *arg);
+/* Gives at most @cap bytes.  Return: their number; 0 at the end; < 0 to give
+ * up. */
+typedef long (*hib_read_cb)(char *buf, size_t cap, void *arg);
+
+HIB_API int hib_export_session(struct hib *h, const char *session,
+			       hib_write_cb write, void *arg,
+			       struct hib_error *e);
+/* The session keeps its id; -already_exists when there is one. */
+HIB_API int hib_import_session(struct hib *h, hib_read_cb read, void *arg,
+			       char **json, struct hib_error *e);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

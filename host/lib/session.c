@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * session.c - The life of sessions
+ */
+#include <string.h>
+
+#include "host/lib/lib.h"
+
+static void put_kstr(struct jw *w, const char *key, const char *s)
+{
+	if (s != NULL)
+		jw_kstr(w, key, s);
+}
+
+static void put_kint(struct jw *w, const char *key, int64_t n)
+{
+	if (n > 0)
+		jw_kint(w, key, n);
+}
+
+/* --- create ------------------------------------------------------------- */
+
+/* "NAME=value" strings as an object. */
+static int put_env(struct jw *w, const char *const *env, struct err *e)
+{
+	if (env == NULL)
+		return 0;
+	jw_key(w, "env");
+	jw_obj(w);
+	for (; *env != NULL; env++) {
+		const char *equals = strchr(*env, '=');
+		autofree char *name = NULL;
+
+		if (equals == NULL || equals == *env)
+			return err_set(e, -FAULT_INVALID_ARGUMENT,
+				       "an environment variable is not "
+				       "NAME=value");
+		name = strndup(*env, (size_t)(equals - *env));
+		if (name == NULL)
+			return err_set(e, -ENOMEM, "out of memory");
+		jw_kstr(w, name, equals + 1);
+	}
+	jw_obj_end(w);
+	return 0;
+}
+
+static void put_tags(struct jw *w, const char *const *tags)
+{
+	if (tags == NULL)
+		return;
+	jw_key(w, "tags");
+	jw_arr(w);
+	for (; *tags != NULL; tags++)
+		jw_str(w, *tags);
+	jw_arr_end(w);
+}
+
+/* JSON that the caller wrote, checked before it goes into ours. */
+static int put_json(struct jw *w, const char *key, const char *text,
+		    struct err *e)
+{
+	autojson struct json j = {0};
+	struct err bad = {0};
+
+	if (text == NULL)
+		return 0;
+	if (json_parse(&j, text, strlen(text), &bad) < 0)
+		return err_set(e, -FAULT_INVALID_ARGUMENT, "%s: %s", key,
+			       bad.msg);
+	jw_kraw(w, key, text);
+	return 0;
+}
+
+static int create_body(const struct hib_session_options *o, const char *id,
+		       struct jw *w, struct err *e)
+{
+	int r;
+
+	if (o->agent == NULL)
+		return err_set(e, -FAULT_INVALID_ARGUMENT, "no agent given");
+	jw_obj(w);
+	jw_kstr(w, "id", id);
+	jw_kstr(w, "agent", o->agent);
+	put_kstr(w, "vm", o->vm);
+	put_kstr(w, "cwd", o->cwd);
+	put_kstr(w, "title", o->title);
+	put_kstr(w, "net", o->net);
+	put_kstr(w, "additionalInstructions", o->instructions);
+	put_kint(w, "startTimeoutMs", o->start_timeout_ms);
+	put_kint(w, "permissionTimeoutMs", o->permission_timeout_ms);
+	put_kint(w, "ttlMs", o->ttl_ms);
+	if (o->skip_os_instructions)
+		jw_kbool(w, "skipOsInstructions", true);
+	put_tags(w, o->tags);
+	r = put_env(w, o->env, e);
+	if (r == 0)
+		r = put_json(w, "config", o->config, e);
+	jw_obj_end(w);
+	if (r == 0 && w->failed)
+		r = err_set(e, -ENOMEM, "out of memory");
+	return r;
+}
+
+static int choose_id(const char *given, char id[HIB_ID_MAX], struct err *e)
+{
+	if (given == NULL) {
+		id_new(id, "ses");
+		return 0;
+	}
+	if (!id_is(given, "ses"))
+		return err_set(e, -FAULT_INVALID_ID, "'%.64s' is no session id",
+			       given);
+	memcpy(id, given, HIB_ID_MAX);
+	return 0;
+}
+
+int hib_create_session(struct hib *h, const struct hib_session_options *options,
+		       char out_id[HIB_ID_MAX], char **json,
+		       struct hib_error *e)
+{
+	struct hib_session_options o;
+	struct jw path = {0}, body = {0};
+	struct err err = {0};
+	char id[HIB_ID_MAX];
+	int r = lib_options(&o, sizeof(o), options, &err);
+
+	if (r == 0)
+		r = choose_id(o.id, id, &err);
+	if (r == 0)
+		r = create_body(&o, id, &body, &err);
+	if (r < 0) {
+		jw_done(&body);
+		return lib_result(r, &err, e);
+	}
+	jw_lit(&path, "/v1/sessions", 12);
+	r = request_post(h, &path, &body, false, json, e);
+	if (r == 0 && out_id != NULL)
+		memcpy(out_id, id, sizeof(id));
+	return r;
+}
+
+/* --- look --------------------------------------------------------------- */
+
+int hib_list_persisted_sessions(struct hib *h,
+				const struct hib_list_options *options,
+				char **json, struct hib_error *e)
+{
+	struct hib_list_options o;
+	struct jw path = {0};
+	struct err err = {0};
+	int r = lib_options(&o, sizeof(o), options, &err);
+
+	if (r < 0)
+		return lib_result(r, &err, e);
+	jw_lit(&path, "/v1/sessions", 12);
+	path_query(&path, "state", o.state);
+	path_query(&path, "vm", o.vm);
+	path_query(&path, "tag", o.tag);
+	path_query(&path, "cursor", o.cursor);
+	path_query(&path, "archived", o.archived ? "1" : NULL);
+	if (o.limit > 0)
+		path_query_int(&path, "limit", o.limit);
+	return request_get(h, &path, json, e);
+}
+
+int hib_get_session(struct hib *h, const char *session, bool live, char **json,
+		    struct hib_error *e)
+{
+	struct jw path = path_session(session, "");
+
+	path_query(&path, "live", live ? "1" : NULL);
+	return request_get(h, &path, json, e);
+}
+
+int hib_get_requests(struct hib *h, const char *session, char **json,
+		     struct hib_error *e)
+{
+	return hib_get_view(h, session, "requests", json, e);
+}
+
+/* --- change ------------------------------------------------------------- */
+
+int hib_update_session(struct hib *h, const char *session, const char *patch,
+		       char **json, struct hib_error *e)
+{
+	struct jw path = path_session(session, "");
+	struct request q = {
+		.method = "PATCH",
+		.path = path.buf,
+		.body = patch,
+		.body_len = strlen(patch),
+	};
+	int r = request_json(h, &q, json, e);
+
+	jw_done(&path);
+	return r;
+}
+
+int hib_resume_session(struct hib *h, const char *session, const char *restore,
+		       char **json, struct hib_error *e)
+{
+	struct jw path = path_session(session, "/resume");
+	struct jw body = {0};
+
+	jw_obj(&body);
+	put_kstr(&body, "restore", restore);
+	jw_obj_end(&body);
+	return request_post(h, &path, &body, false, json, e);
+}
+
+static int post_force(struct hib *h, struct jw *path, bool force, char **json,
+		      struct hib_error *e)
+{
+	struct jw body = {0};
+
+	jw_obj(&body);
+	jw_kbool(&body, "force", force);
+	jw_obj_end(&body);
+	return request_post(h, path, &body, false, json, e);
+}
+
+int hib_suspend_session(struct hib *h, const char *session, bool force,
+			char **json, struct hib_error *e)
+{
+	struct jw path = path_session(session, "/suspend");
+
+	return post_force(h, &path, force, json, e);
+}
+
+int hib_close_session(struct hib *h, const char *session, bool force,
+		      char **json, struct hib_error *e)
+{
+	struct jw path = path_session(session, "/close");
+
+	return post_force(h, &path, force, json, e);
+}
+
+int hib_archive_session(struct hib *h, const char *session, bool archived,
+			char **json, struct hib_error *e)
+{
+	struct jw path =
+		path_session(session, archived ? "/archive" : "/unarchive");
+
+	return request_post(h, &path, NULL, false, json, e);
+}
+
+int hib_destroy_session(struct hib *h, const char *session, bool discard,
+			struct hib_error *e)
+{
+	struct jw path = path_session(session, "");
+
+	path_query(&path, "discard", discard ? "1" : NULL);
+	return request_delete(h, &path, e);
+}
+
+int hib_answer_request(struct hib *h, const char *session, const char *request,
+		       const char *option, struct hib_error *e)
+{
+	struct jw path = {0}, body = {0};
+
+	if (request != NULL && id_is(request, "req"))
+		path = path_session(session, "/requests/");
+	if (path.len > 0)
+		jw_lit(&path, request, strlen(request));
+	jw_obj(&body);
+	if (option != NULL)
+		jw_kstr(&body, "option", option);
+	else
+		jw_kstr(&body, "outcome", "cancelled");
+	jw_obj_end(&body);
+	return request_post(h, &path, &body, true, NULL, e);
+}

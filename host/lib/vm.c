@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * vm.c - VMs, and the daemon that runs them
+ */
+#include <string.h>
+
+#include "host/lib/lib.h"
+
+static struct jw path_of(const char *path)
+{
+	struct jw w = {0};
+
+	jw_lit(&w, path, strlen(path));
+	return w;
+}
+
+static void put_kstr(struct jw *w, const char *key, const char *s)
+{
+	if (s != NULL)
+		jw_kstr(w, key, s);
+}
+
+int hib_vm_create(struct hib *h, const struct hib_vm_options *options,
+		  char out_id[HIB_ID_MAX], char **json, struct hib_error *e)
+{
+	struct hib_vm_options o;
+	struct jw path, body = {0};
+	struct err err = {0};
+	char id[HIB_ID_MAX];
+	int r = lib_options(&o, sizeof(o), options, &err);
+
+	if (r == 0 && o.id != NULL && !id_is(o.id, "vm"))
+		r = err_set(&err, -FAULT_INVALID_ID, "'%.64s' is no VM id",
+			    o.id);
+	if (r < 0)
+		return lib_result(r, &err, e);
+	if (o.id != NULL)
+		memcpy(id, o.id, strlen(o.id) + 1);
+	else
+		id_new(id, "vm");
+	jw_obj(&body);
+	jw_kstr(&body, "id", id);
+	put_kstr(&body, "name", o.name);
+	put_kstr(&body, "backend", o.backend);
+	put_kstr(&body, "image", o.image);
+	put_kstr(&body, "net", o.net);
+	if (o.idle_ms != 0)
+		jw_kint(&body, "idle_ms", o.idle_ms < 0 ? 0 : o.idle_ms);
+	if (o.no_boot)
+		jw_kbool(&body, "boot", false);
+	jw_obj_end(&body);
+	path = path_of("/v1/vms");
+	r = request_post(h, &path, &body, false, json, e);
+	if (r == 0 && out_id != NULL)
+		memcpy(out_id, id, sizeof(id));
+	return r;
+}
+
+int hib_vm_list(struct hib *h, char **json, struct hib_error *e)
+{
+	struct jw path = path_of("/v1/vms");
+
+	return request_get(h, &path, json, e);
+}
+
+int hib_vm_get(struct hib *h, const char *vm, char **json, struct hib_error *e)
+{
+	struct jw path = path_vm(vm, "");
+
+	return request_get(h, &path, json, e);
+}
+
+int hib_vm_wake(struct hib *h, const char *vm, char **json, struct hib_error *e)
+{
+	struct jw path = path_vm(vm, "/wake");
+
+	return request_post(h, &path, NULL, false, json, e);
+}
+
+int hib_vm_sleep(struct hib *h, const char *vm, char **json,
+		 struct hib_error *e)
+{
+	struct jw path = path_vm(vm, "/sleep");
+
+	return request_post(h, &path, NULL, false, json, e);
+}
+
+int hib_vm_stop(struct hib *h, const char *vm, char **json, struct hib_error *e)
+{
+	struct jw path = path_vm(vm, "/stop");
+
+	return request_post(h, &path, NULL, false, json, e);
+}
+
+int hib_vm_destroy(struct hib *h, const char *vm, bool force,
+		   struct hib_error *e)
+{
+	struct jw path = path_vm(vm, "");
+
+	path_query(&path, "force", force ? "1" : NULL);
+	return request_delete(h, &path, e);
+}
+
+/* --- the daemon --------------------------------------------------------- */
+
+int hib_health(struct hib *h, char **json, struct hib_error *e)
+{
+	struct jw path = path_of("/v1/health");
+
+	return request_get(h, &path, json, e);
+}
+
+int hib_shutdown(struct hib *h, bool vms, struct hib_error *e)
+{
+	struct jw path = path_of("/v1/shutdown");
+
+	path_query(&path, "vms", vms ? "stop" : NULL);
+	return request_post(h, &path, NULL, true, NULL, e);
+}
+
+int hib_list_agents(struct hib *h, char **json, struct hib_error *e)
+{
+	struct jw path = path_of("/v1/agents");
+
+	return request_get(h, &path, json, e);
+}
+
+int hib_list_types(struct hib *h, char **json, struct hib_error *e)
+{
+	struct jw path = path_of("/v1/types");
+
+	return request_get(h, &path, json, e);
+}
+
+int hib_create_token(struct hib *h, const char *session, const char *scope,
+		     int64_t ttl_ms, char **json, struct hib_error *e)
+{
+	struct jw path = path_of("/v1/tokens");
+	struct jw body = {0};
+
+	jw_obj(&body);
+	put_kstr(&body, "session", session);
+	put_kstr(&body, "scope", scope);
+	if (ttl_ms > 0)
+		jw_kint(&body, "ttlMs", ttl_ms);
+	jw_obj_end(&body);
+	return request_post(h, &path, &body, true, json, e);
+}
