@@ -193,13 +193,14 @@ static int take_cwd(struct launch *l, const char *cwd, struct err *e)
 int launch_new(struct jv agent, struct jv env, const char *cwd,
 	       struct launch **out, struct err *e)
 {
-	autolaunch struct launch *l = calloc(1, sizeof(*l));
+	autolaunch struct launch *l = NULL;
 
-	if (l == NULL)
-		return out_of_memory(e);
 	if (!jv_is(agent, JV_OBJECT))
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
 			       "agent is no object");
+	l = calloc(1, sizeof(*l));
+	if (l == NULL)
+		return out_of_memory(e);
 	if (take_argv(l, agent, e) < 0 || take_env(l, agent, env, e) < 0 ||
 	    take_cwd(l, cwd, e) < 0)
 		return e->code;

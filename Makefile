@@ -1,0 +1,235 @@
+# One Makefile, no recursion into folders.
+#
+#   make          build                  make run      build and show the main job
+#   make test     install what is missing, then lint-free build and all tests
+#   make check    the tests alone        make bench    timings, with ratios
+#   make faults   50 rounds of kill -9 in the middle of a turn
+#   make lint     format, cppcheck, shellcheck, mandoc     make format
+#   make install  PREFIX=/usr/local DESTDIR=
+#
+#   MODE=dev   (default) -O1 -g          MODE=rel   -O2, fortified
+#   MODE=asan  AddressSanitizer + UBSan  MODE=tsan  ThreadSanitizer
+#   MODE=cov   gcov                      MODE=scan  gcc -fanalyzer
+#   MODE=fuzz  libFuzzer, with clang: make MODE=fuzz fuzz-json
+#
+# Each mode has its own tree under o/, so switching never needs a clean.
+# Warnings are errors in every mode but rel.
+
+MODE ?= dev
+O    := o/$(MODE)
+V    ?= 0
+
+VERSION := 0.1.0
+PREFIX  ?= /usr/local
+PKGS    := libuv sqlite3 libnghttp2 libxxhash
+
+# --- what is built -----------------------------------------------------------
+# A folder in LIBS becomes o/MODE/<folder>.a.  A program is its own folder plus
+# the libraries of USES_x, in link order: this is the layering.  Programs in
+# STATIC are linked statically (but for the sanitizers, which cannot be).
+
+LIBS := core host
+BINS := bin/hib bin/hibd libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
+STATIC := libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
+
+SRC_hib         := $(wildcard host/cli/*.c)
+SRC_hibd        := $(wildcard host/daemon/*.c)
+SRC_hib-guest   := $(wildcard guest/*.c)
+SRC_hib-sandbox := $(wildcard host/sandbox/*.c)
+SRC_echo-agent  := tests/fake/echo_agent.c
+SRC_libhib      := $(wildcard host/lib/*.c) host/home.c
+
+USES_hib         := $(O)/lib/libhib.a $(O)/host.a $(O)/core.a
+USES_hibd        := $(O)/host.a $(O)/core.a
+USES_hib-guest   := $(O)/core.a
+USES_hib-sandbox := $(O)/core.a
+USES_echo-agent  := $(O)/core.a
+USES_tests       := $(O)/lib/libhib.a $(O)/host.a $(O)/core.a
+LIBS_hib         := -lsodium
+LIBS_hibd        := -lsodium
+
+LIBS_tests       := -lsodium
+
+# Program code that a unit test or a fuzzer links in.
+EXTRA_test_proc := guest/proc.c guest/reaper.c guest/session_init.c guest/spawn.c
+# Its agent is the fuzzer: proc.h is played by the test.
+EXTRA_fuzz_acp := $(filter-out guest/main.c guest/proc.c guest/spawn.c guest/session_init.c,$(SRC_hib-guest))
+EXTRA_test_link := host/daemon/link.c host/daemon/mirror.c host/daemon/hub.c
+EXTRA_test_vault := host/daemon/catalog.c host/daemon/vault.c
+EXTRA_fuzz_mirror := host/daemon/mirror.c
+EXTRA_test_hub := host/daemon/hub.c
+
+# --- flags -------------------------------------------------------------------
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wold-style-definition -Wpointer-arith -Wvla \
+	-Wformat=2 -Wundef -Wcast-qual -Wimplicit-fallthrough -Wwrite-strings
+
+MODE_dev  := -O1 -g
+MODE_rel  := -O2 -g -D_FORTIFY_SOURCE=3
+MODE_asan := -O1 -g -fno-omit-frame-pointer \
+	-fsanitize=address,undefined -fno-sanitize-recover=all
+MODE_tsan := -O1 -g -fsanitize=thread
+MODE_cov  := -O0 -g --coverage
+MODE_scan := -O0 -g -fanalyzer
+MODE_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined
+ifeq ($(origin MODE_$(MODE)),undefined)
+$(error unknown MODE '$(MODE)')
+endif
+ifeq ($(MODE),fuzz)
+CC := clang
+endif
+
+LLHTTP := /usr/share/llhttp
+CFLAGS   ?= $(MODE_$(MODE))
+CPPFLAGS += -D_GNU_SOURCE -DHIB_VERSION='"$(VERSION)"' -I. \
+	-isystem /usr/share/include/llhttp $(shell pkg-config --cflags $(PKGS))
+ALL_CFLAGS := -std=gnu17 $(WARN) $(if $(filter rel,$(MODE)),,-Werror) $(CFLAGS) \
+	-fPIC -fvisibility=hidden -fstack-protector-strong \
+	-fstack-clash-protection -fcf-protection
+LDFLAGS  += -Wl,-z,relro,-z,now $(filter -fsanitize=% --coverage,$(CFLAGS))
+LDLIBS   += $(shell pkg-config --libs $(PKGS))
+SANITIZED := $(findstring -fsanitize,$(CFLAGS))
+
+# glibc warns at each static link that name lookups need its shared parts; no
+# static program of ours looks names up.
+STATIC_FLAGS := -static -Wl,--no-warnings
+STATIC_LIBS  := -luv_a -lsqlite3 -lnghttp2 -lxxhash -lpthread -lm
+
+ifneq ($(V),1)
+Q = @printf '  %-5s %s\n' $(1) $(patsubst $(O)/%,%,$@);
+endif
+
+# --- rules -------------------------------------------------------------------
+all: $(BINS:%=$(O)/%) $(O)/lib/libhib.a $(O)/lib/libhib.so $(O)/quickstart
+
+obj = $(patsubst %.c,$(O)/%.o,$(sort $(1)))
+
+$(O)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,CC)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# llhttp comes as C source from Debian; it is built as it is.
+LLHTTP_OBJ := $(O)/llhttp/api.o $(O)/llhttp/http.o $(O)/llhttp/llhttp.o
+$(O)/llhttp/%.o: $(LLHTTP)/%.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,CC)$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -w -c -o $@ $<
+
+$(O)/core/schema.o: $(wildcard core/schema/*.sql)
+
+ar = $(call Q,AR)rm -f $@ && $(AR) rcs $@ $^
+$(O)/core.a: $(call obj,$(wildcard core/*.c)) $(LLHTTP_OBJ)
+	$(ar)
+$(O)/host.a: $(call obj,$(wildcard host/*.c))
+	$(ar)
+
+define bin
+$(O)/$(1): $$(call obj,$$(SRC_$(notdir $(1)))) $$(USES_$(notdir $(1)))
+	@mkdir -p $$(@D)
+	$$(call Q,LINK)$$(CC) $$(LDFLAGS) $(if $(filter $(1),$(STATIC)),$(if $(SANITIZED),-pie,$(STATIC_FLAGS)),-pie) \
+		-o $$@ $$^ $$(LIBS_$(notdir $(1))) $(if $(filter $(1),$(STATIC)),$(if $(SANITIZED),$$(LDLIBS),$(STATIC_LIBS)),$$(LDLIBS))
+endef
+$(foreach b,$(BINS),$(eval $(call bin,$(b))))
+
+# libhib is one object with what it needs of core/ inside, and no names but hib_*.
+$(O)/lib/hib.o: $(call obj,$(SRC_libhib)) $(O)/core.a
+	@mkdir -p $(@D)
+	$(call Q,LD)$(LD) -r -o $@ $^ && objcopy --localize-hidden $@
+$(O)/lib/libhib.a: $(O)/lib/hib.o
+	$(ar)
+$(O)/lib/libhib.so: $(O)/lib/hib.o
+	$(call Q,LINK)$(CC) $(LDFLAGS) -shared -Wl,-soname,libhib.so.0 -Wl,--as-needed -o $@ $^ $(LDLIBS)
+$(O)/quickstart: $(call obj,host/examples/quickstart.c) $(O)/lib/libhib.a
+	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ $(LDLIBS)
+
+define test
+$(O)/tests/$(1): $(O)/tests/$(1).o $(call obj,$(EXTRA_$(1))) $(USES_tests)
+	$$(call Q,LINK)$$(CC) $$(LDFLAGS) -pie -o $$@ $$^ $(LIBS_tests) $$(LDLIBS)
+endef
+TESTS := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+$(foreach t,$(TESTS),$(eval $(call test,$(t))))
+
+$(O)/tests/test_guest: | $(O)/libexec/hib-guest $(O)/libexec/echo-agent
+
+FAKES := $(patsubst tests/fake/%.c,%,$(wildcard tests/fake/*.c))
+$(O)/tests/fake/%: $(O)/tests/fake/%.o $(O)/core.a
+	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ $(LDLIBS)
+BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/*.c))
+$(O)/tests/bench/%: $(O)/tests/bench/%.o $(USES_tests)
+	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ $(LIBS_tests) $(LDLIBS)
+
+# --- jobs --------------------------------------------------------------------
+deps:
+	@scripts/deps
+
+# Unit tests are programs, the others shell scripts; both speak TAP.
+T ?= $(sort $(wildcard tests/*.t))
+tests: all $(TESTS:%=$(O)/tests/%) $(FAKES:%=$(O)/tests/fake/%)
+check: tests
+	O=$(CURDIR)/$(O) MODE=$(MODE) prove --timer $(PROVE) --exec '' \
+		$(TESTS:%=$(O)/tests/%) $(T)
+check-unit: $(TESTS:%=$(O)/tests/%) $(FAKES:%=$(O)/tests/fake/%)
+	O=$(CURDIR)/$(O) MODE=$(MODE) prove --timer $(PROVE) --exec '' $(TESTS:%=$(O)/tests/%)
+
+# fuzz-x runs tests/fuzz_x.c for FUZZ_TIME seconds; needs MODE=fuzz.
+FUZZ_TIME ?= 30
+FUZZERS := $(patsubst tests/fuzz_%.c,%,$(wildcard tests/fuzz_*.c))
+define fuzzer
+$(O)/tests/fuzz_$(1): $(O)/tests/fuzz_$(1).o $(call obj,$(EXTRA_fuzz_$(1))) $(O)/host.a $(O)/core.a
+	$$(call Q,LINK)$$(CC) $$(LDFLAGS) -fsanitize=fuzzer -o $$@ $$^ $(LIBS_tests) $$(LDLIBS)
+endef
+$(foreach f,$(FUZZERS),$(eval $(call fuzzer,$(f))))
+fuzz-%: $(O)/tests/fuzz_%
+	mkdir -p $(O)/corpus/$* && $< -max_total_time=$(FUZZ_TIME) $(O)/corpus/$*
+fuzz:
+	for f in $(FUZZERS); do $(MAKE) --no-print-directory MODE=fuzz fuzz-$$f || exit 1; done
+
+# The whole test run: plain with everything, then the parts that the
+# sanitizers watch.
+test: deps
+	@scripts/test
+
+run: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@O=$(CURDIR)/$(O) scripts/demo
+
+bench: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=rel all $(BENCHES:%=o/rel/tests/bench/%)
+	@O=$(CURDIR)/o/rel tests/bench/run $(BENCH)
+
+faults: tests
+	O=$(CURDIR)/$(O) MODE=$(MODE) FAULT_ROUNDS=50 prove -v --timer --exec '' tests/faults.t
+
+DIRS := core guest host host/cli host/daemon host/lib host/sandbox host/examples tests tests/fake tests/bench
+SRCS := $(wildcard $(DIRS:%=%/*.c))
+HDRS := $(wildcard $(DIRS:%=%/*.h))
+SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run) scripts/deps scripts/test scripts/demo .ci/run
+MAN  := $(wildcard host/*.1 host/*.8 host/*.3 guest/*.8)
+format:
+	clang-format -i $(SRCS) $(HDRS)
+lint: deps
+	clang-format --dry-run -Werror $(SRCS) $(HDRS)
+	cppcheck -q --std=c11 --include=scripts/cppcheck.h --error-exitcode=1 --inline-suppr --suppress=missingIncludeSystem \
+		--enable=warning,portability,performance -I. core guest host
+	shellcheck -x $(SH)
+	mandoc -Tlint -Wwarning $(MAN)
+
+install: all
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(O)/bin/hib $(O)/bin/hibd
+	install -D -t $(DESTDIR)$(PREFIX)/libexec/hibernacle $(STATIC:%=$(O)/%)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/hibernacle/agents images/agents/*.json
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include host/hib.h
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(O)/lib/libhib.a
+	install -D $(O)/lib/libhib.so $(DESTDIR)$(PREFIX)/lib/libhib.so.0
+	ln -sf libhib.so.0 $(DESTDIR)$(PREFIX)/lib/libhib.so
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed 's|@PREFIX@|$(PREFIX)|;s|@VERSION@|$(VERSION)|' host/lib/hib.pc.in \
+		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/hib.pc
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(wildcard host/*.1)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(wildcard host/*.8 guest/*.8)
+clean:
+	rm -rf o
+
+.PHONY: all deps tests check check-unit test run bench faults fuzz format lint install clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+-include $(SRCS:%.c=$(O)/%.d)
