@@ -132,5 +132,8 @@ int home_make(const struct home *h, struct err *e)
 		r = make_dir(dirs[i], e);
 	if (r == 0 && chmod(h->root, 0700) < 0)
 		r = err_set(e, -errno, "%s: %s", h->root, strerror(errno));
+	/* A VM reads it under a uid of its own. */
+	if (r == 0 && chmod(h->agents, 0755) < 0)
+		r = err_set(e, -errno, "%s: %s", h->agents, strerror(errno));
 	return r;
 }

@@ -30,18 +30,23 @@ if [ "$MODE" != dev ] && [ "$MODE" != rel ]; then
 	skip_all "one run without sanitizers is enough"
 fi
 
+# It asks in every turn; somebody else than the one who prompts says yes.
 sdk_example_answers() {
-	hib run --agent sdk-example "Hello" >"$tmp/out" 2>"$tmp/err" &&
-		[ -s "$tmp/out" ]
+	mkfifo "$tmp/words"
+	hib run --agent sdk-example "Hello" >"$tmp/out" 2>"$tmp/words" &
+	run=$!
+	ses=$(grep -o -m1 'ses_[0-9a-f]*' "$tmp/words") &&
+		wait_for "$ses" permission.requested 20 &&
+		hib approve "$ses" && wait "$run" && [ -s "$tmp/out" ]
 }
 
 sdk_example_asks_and_goes_on() {
 	ses=$(hib session create --agent sdk-example) || return 1
 	turn=$(hib prompt "$ses" --no-wait "change the config") || return 1
-	wait_for_event "$ses" permission.requested 20 || return 1
+	wait_for "$ses" permission.requested 20 || return 1
 	hib session get "$ses" --json | jq -e '.state == "waiting"' || return 1
 	hib approve "$ses" || return 1
-	wait_for_event "$ses" turn.completed 20 || return 1
+	wait_for "$ses" turn.completed 20 || return 1
 	hib log "$ses" --json --turn "$turn" |
 		jq -se '[.[] | select(.type == "session.state") | .data.to]
 			== ["running", "waiting", "running"]'

@@ -18,7 +18,8 @@ export O MODE
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/hib.XXXXXX") || exit 1
 HIB_HOME=$tmp/home
 export HIB_HOME
-mkdir -m 700 "$HIB_HOME" "$HIB_HOME/agents"
+mkdir -m 700 "$HIB_HOME"
+mkdir -m 755 "$HIB_HOME/agents"
 unset HIB_TOKEN XDG_STATE_HOME NO_COLOR
 
 # Deadlines are for a quiet machine; sanitizers and load take their time.
