@@ -10,6 +10,9 @@
 
 #include "host/views.h"
 
+#define TAGS_MAX 32
+#define TAG_MAX	 64
+
 static void op_on_gone(struct http_req *r, void *arg)
 {
 	struct op *op = arg;
@@ -268,4 +271,26 @@ bool op_integer(struct op *op, const char *key, int64_t min, int64_t max,
 		  "%s: an integer from %lld to %lld", key, (long long)min,
 		  (long long)max);
 	return false;
+}
+
+bool op_tags(struct op *op)
+{
+	struct jv tags = jv_get(op->in, "tags");
+	char tag[TAG_MAX + 1];
+
+	if (!jv_has(tags) || jv_is(tags, JV_NULL))
+		return true;
+	if (!jv_is(tags, JV_ARRAY) || jv_count(tags) > TAGS_MAX) {
+		op_refuse(op, -FAULT_INVALID_ARGUMENT,
+			  "tags: a list of at most %d strings", TAGS_MAX);
+		return false;
+	}
+	for (struct jv t = jv_first(tags); jv_has(t); t = jv_next(tags, t)) {
+		if (jv_strcpy(t, tag, sizeof(tag)) > 0)
+			continue;
+		op_refuse(op, -FAULT_INVALID_ARGUMENT,
+			  "tags: strings of 1 to %d bytes", TAG_MAX);
+		return false;
+	}
+	return true;
 }

@@ -74,6 +74,7 @@ void op_fail_stored(struct op *op, const struct err *e);
 /* Members of the body.  Each answers the op and returns false when the member
  * has a wrong type or size. */
 bool op_string(struct op *op, const char *key, size_t max, char **out);
+bool op_tags(struct op *op); /* "tags": a list of short strings. */
 bool op_integer(struct op *op, const char *key, int64_t min, int64_t max,
 		int64_t *out);
 

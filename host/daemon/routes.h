@@ -22,9 +22,12 @@ void vm_sleep_route(struct op *op);
 void vm_stop_route(struct op *op);
 void vm_destroy_route(struct op *op);
 
-/* api_session.c: life. */
-void session_list_route(struct op *op);
+/* api_create.c: birth. */
 void session_create_route(struct op *op);
+
+/* api_session.c: life. */
+#define TITLE_MAX 1024
+void session_list_route(struct op *op);
 void session_get_route(struct op *op);
 void session_update_route(struct op *op);
 void session_suspend_route(struct op *op);

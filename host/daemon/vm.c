@@ -15,64 +15,17 @@
  * a hibd that was killed in between finds the machine itself (adopt) or its
  * absence, which is what counts.
  */
-#include "host/daemon/vm.h"
-
 #include <assert.h>
-#include <dirent.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "core/log.h"
 #include "core/time.h"
-#include "host/daemon/catalog.h"
-#include "host/daemon/daemon.h"
+#include "host/daemon/vm_impl.h"
 
 #define LOG_COMPONENT "vm"
 
-struct waiter {
-	STAILQ_ENTRY(waiter) link;
-	vm_done_cb cb;
-	void *arg;
-};
-STAILQ_HEAD(waiter_list, waiter);
-
-struct vm {
-	TAILQ_ENTRY(vm) link;
-	struct hibd *d;
-	char id[ID_MAX];
-	char name[VM_NAME_MAX + 1]; /* "" for none. */
-	char image[PATH_MAX];
-	char dir[PATH_MAX];
-	const struct backend_ops *ops;
-	enum vm_net net;
-	int64_t idle_ms, created_ms, generation;
-	enum vm_state state;
-	char last_error[ERR_MSG_MAX];
-
-	struct machine *machine;
-	struct link *channel;
-	uint64_t boot_began; /* uv_hrtime(). */
-
-	struct waiter_list up;	 /* Want it running. */
-	struct waiter_list down; /* Want it off. */
-	enum vm_off off;	 /* How, while going down. */
-	bool gone_clean;	 /* The barrier was passed. */
-	bool adopted;		 /* It ran before this hibd: no boot to tell. */
-	bool powering;		 /* The backend's boot has not answered yet. */
-	bool released;		 /* hibd stops; freed when powering ends. */
-	struct err fault;	 /* Why the machine was killed, if we did. */
-	unsigned drains;	 /* Sessions whose tail is still on its way. */
-
-	uv_timer_t timer; /* Idle while RUNNING; deadline of the barrier. */
-	unsigned crashes; /* Since crashed_at. */
-	uint64_t crashed_at;
-};
-
-static const char *const state_names[] = {
+const char *const vm_state_names[] = {
 	[VM_STOPPED] = "stopped",     [VM_BOOTING] = "booting",
 	[VM_RUNNING] = "running",     [VM_SUSPENDING] = "suspending",
 	[VM_SUSPENDED] = "suspended", [VM_RESUMING] = "resuming",
@@ -102,7 +55,7 @@ static const struct link_events channel_events = {
 	.up = vm_on_up,
 	.failed = vm_on_channel_failed,
 };
-static const struct backend_events machine_events = {
+const struct backend_events vm_machine_events = {
 	.exited = vm_on_exited,
 };
 
@@ -166,7 +119,7 @@ struct vm *vm_find(struct hibd *d, const char *id_or_name)
 	return NULL;
 }
 
-static struct vm_spec vm_spec(const struct vm *vm)
+struct vm_spec vm_spec(const struct vm *vm)
 {
 	return (struct vm_spec){
 		.id = vm->id,
@@ -197,8 +150,7 @@ static void waiter_add(struct waiter_list *l, struct vm *vm, vm_done_cb cb,
 }
 
 /* Tell all; a callback may queue anew. */
-static void waiters_tell(struct waiter_list *l, struct vm *vm,
-			 const struct err *e)
+void vm_tell(struct waiter_list *l, struct vm *vm, const struct err *e)
 {
 	struct waiter_list now = STAILQ_HEAD_INITIALIZER(now);
 	struct waiter *w;
@@ -218,13 +170,13 @@ static struct change *vm_change(const struct vm *vm)
 {
 	struct change *c = change_new();
 
-	change_add(c,
-		   "UPDATE vm SET state=?2, generation=?3, boot_id=?4, "
-		   "last_error=?5, updated_ms=?6, last_seen_ms=?6 WHERE id=?1",
-		   6, vm->id, state_names[vm->state], int_text(vm->generation),
-		   vm->channel ? link_boot_id(vm->channel) : NULL,
-		   vm->last_error[0] ? vm->last_error : NULL,
-		   int_text(now_ms()));
+	change_add(
+		c,
+		"UPDATE vm SET state=?2, generation=?3, boot_id=?4, "
+		"last_error=?5, updated_ms=?6, last_seen_ms=?6 WHERE id=?1",
+		6, vm->id, vm_state_names[vm->state], int_text(vm->generation),
+		vm->channel ? link_boot_id(vm->channel) : NULL,
+		vm->last_error[0] ? vm->last_error : NULL, int_text(now_ms()));
 	return c;
 }
 
@@ -239,8 +191,8 @@ static void change_add_tail(struct change *c, const char *vm, bool complete)
 static void vm_move(struct vm *vm, enum vm_state next)
 {
 	assert(vm_moves[vm->state] & BIT(next));
-	log_info("%s: %s -> %s", vm->id, state_names[vm->state],
-		 state_names[next]);
+	log_info("%s: %s -> %s", vm->id, vm_state_names[vm->state],
+		 vm_state_names[next]);
 	vm->state = next;
 }
 
@@ -270,11 +222,11 @@ static void vm_fail_boot(struct vm *vm, const struct err *e)
 	c = vm_change(vm);
 	change_add_vm_event(c, vm->id, "vm.shutdown", data);
 	change_submit(vm->d->store, c, NULL, NULL);
-	waiters_tell(&vm->up, vm, e);
-	waiters_tell(&vm->down, vm, e);
+	vm_tell(&vm->up, vm, e);
+	vm_tell(&vm->down, vm, e);
 }
 
-static void vm_connect(struct vm *vm)
+void vm_connect(struct vm *vm)
 {
 	struct link_spec spec = {
 		.loop = &vm->d->loop,
@@ -294,11 +246,6 @@ static void vm_connect(struct vm *vm)
 	vm->ops->kill(vm->machine);
 }
 
-static void vm_on_timer_closed(uv_handle_t *h)
-{
-	free(h->data);
-}
-
 static void vm_on_booted(struct machine *m, const struct err *e, void *arg)
 {
 	struct vm *vm = arg;
@@ -307,7 +254,7 @@ static void vm_on_booted(struct machine *m, const struct err *e, void *arg)
 	if (vm->released) {
 		if (m != NULL)
 			vm->ops->release(m);
-		uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
+		vm_free(vm);
 		return;
 	}
 	if (m == NULL && vm->state == VM_SUSPENDING) {
@@ -344,7 +291,8 @@ static void vm_boot(struct vm *vm)
 	c = vm_change(vm);
 	change_add_tail(c, vm->id, false);
 	change_submit(vm->d->store, c, NULL, NULL);
-	vm->ops->boot(&vm->d->loop, &spec, &machine_events, vm, vm_on_booted);
+	vm->ops->boot(&vm->d->loop, &spec, &vm_machine_events, vm,
+		      vm_on_booted);
 }
 
 static void vm_on_timer(uv_timer_t *t);
@@ -368,7 +316,7 @@ static void vm_on_up(struct link *l, void *arg)
 		return;
 	if (vm->state == VM_RUNNING) {
 		vm_touch(vm);
-		waiters_tell(&vm->up, vm, &none);
+		vm_tell(&vm->up, vm, &none);
 		return;
 	}
 	vm_move(vm, VM_RUNNING);
@@ -385,7 +333,7 @@ static void vm_on_up(struct link *l, void *arg)
 		change_add_vm_event(c, vm->id, "vm.resumed", data);
 	change_submit(vm->d->store, c, NULL, NULL);
 	vm_touch(vm);
-	waiters_tell(&vm->up, vm, &none);
+	vm_tell(&vm->up, vm, &none);
 }
 
 void vm_need(struct vm *vm, vm_done_cb cb, void *arg)
@@ -503,53 +451,6 @@ static void vm_on_timer(uv_timer_t *t)
 		vm_off(vm, VM_OFF_SLEEP, NULL, NULL);
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type,
-			struct FTW *ftw)
-{
-	(void)st;
-	(void)ftw;
-	return type == FTW_DP ? rmdir(path) : unlink(path);
-}
-
-struct removal {
-	uv_work_t work;
-	char dir[PATH_MAX];
-};
-
-/* Files of a guest: symbolic links are removed, never followed. */
-static void removal_work(uv_work_t *w)
-{
-	struct removal *r = w->data;
-
-	if (nftw(r->dir, remove_entry, 32, FTW_DEPTH | FTW_PHYS) < 0)
-		log_warn("%s: %s", r->dir, strerror(errno));
-}
-
-static void removal_on_done(uv_work_t *w, int status)
-{
-	(void)status;
-	free(w->data);
-}
-
-/* The folder moves aside at once and goes away off the loop. */
-static void vm_remove_folder(struct vm *vm)
-{
-	struct removal *r = calloc(1, sizeof(*r));
-
-	if (r == NULL)
-		return;
-	if (snprintf(r->dir, sizeof(r->dir), "%s.gone", vm->dir) >=
-		    (int)sizeof(r->dir) ||
-	    rename(vm->dir, r->dir) < 0) {
-		free(r);
-		return;
-	}
-	r->work.data = r;
-	if (uv_queue_work(&vm->d->loop, &r->work, removal_work,
-			  removal_on_done) < 0)
-		free(r);
-}
-
 static void vm_on_destroyed(const struct err *e, void *arg)
 {
 	struct vm *vm = arg;
@@ -557,16 +458,16 @@ static void vm_on_destroyed(const struct err *e, void *arg)
 	struct err gone = {0};
 
 	if (e->code < 0) {
-		waiters_tell(&vm->down, vm, e);
+		vm_tell(&vm->down, vm, e);
 		return;
 	}
 	err_set(&gone, -FAULT_VM_NOT_FOUND, "%s was destroyed", vm->id);
-	waiters_tell(&vm->up, vm, &gone);
+	vm_tell(&vm->up, vm, &gone);
 	vm_remove_folder(vm);
 	TAILQ_REMOVE(&vm->d->vms, vm, link);
 	STAILQ_CONCAT(&down, &vm->down);
-	uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
-	waiters_tell(&down, NULL, e);
+	vm_free(vm);
+	vm_tell(&down, NULL, e);
 }
 
 static void vm_destroy(struct vm *vm)
@@ -612,7 +513,7 @@ static void vm_settle(struct vm *vm)
 		return;
 	}
 	change_submit(vm->d->store, c, NULL, NULL);
-	waiters_tell(&vm->down, vm, &none);
+	vm_tell(&vm->down, vm, &none);
 	if (!STAILQ_EMPTY(&vm->up))
 		vm_boot(vm);
 }
@@ -674,7 +575,7 @@ static bool vm_crashes_too_often(struct vm *vm)
 }
 
 /* The machine ended while nobody asked for it. */
-static void vm_lost(struct vm *vm, const char *detail)
+void vm_lost(struct vm *vm, const char *detail)
 {
 	struct err e = vm->fault;
 	bool booting = vm->state == VM_BOOTING || vm->state == VM_RESUMING;
@@ -726,266 +627,4 @@ static void vm_on_channel_failed(struct link *l, const struct err *e, void *arg)
 	if (vm->fault.code == 0)
 		vm->fault = *e;
 	vm_kill(vm);
-}
-
-/* --- making and loading ------------------------------------------------- */
-
-static struct vm *vm_new(struct hibd *d, const char *id)
-{
-	struct vm *vm = calloc(1, sizeof(*vm));
-
-	if (vm == NULL)
-		return NULL;
-	vm->d = d;
-	vm->state = VM_STOPPED;
-	vm->created_ms = now_ms();
-	STAILQ_INIT(&vm->up);
-	STAILQ_INIT(&vm->down);
-	if (id != NULL)
-		snprintf(vm->id, sizeof(vm->id), "%s", id);
-	else
-		id_new(vm->id, "vm");
-	snprintf(vm->dir, sizeof(vm->dir), "%s/%s", d->home.vms, vm->id);
-	uv_timer_init(&d->loop, &vm->timer);
-	vm->timer.data = vm;
-	return vm;
-}
-
-static bool name_is_good(const char *name)
-{
-	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz"
-				"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
-
-	return n > 0 && n <= VM_NAME_MAX && name[n] == '\0' && name[0] != '-' &&
-	       name[0] != '.' && !id_is(name, NULL);
-}
-
-static int vm_check(struct hibd *d, const struct vm_config *cfg, struct err *e)
-{
-	struct stat st;
-
-	if (cfg->id != NULL && !id_is(cfg->id, "vm"))
-		return err_set(e, -FAULT_INVALID_ID, "'%.40s' is no VM id",
-			       cfg->id);
-	if (cfg->id != NULL && vm_find(d, cfg->id) != NULL)
-		return err_set(e, -FAULT_ALREADY_EXISTS, "%s exists", cfg->id);
-	if (cfg->name != NULL && !name_is_good(cfg->name))
-		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "VM name '%.80s': letters, digits, . _ - only, "
-			       "at most %d",
-			       cfg->name, VM_NAME_MAX);
-	if (cfg->name != NULL && vm_find(d, cfg->name) != NULL)
-		return err_set(e, -FAULT_ALREADY_EXISTS, "a VM named %s exists",
-			       cfg->name);
-	if (backend_find(cfg->backend) == NULL)
-		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "backend '%.40s' is unknown", cfg->backend);
-	if (strcmp(cfg->image, "host") != 0 &&
-	    (cfg->image[0] != '/' || stat(cfg->image, &st) < 0 ||
-	     !S_ISDIR(st.st_mode)))
-		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "image '%.200s' is neither 'host' nor a rootfs "
-			       "directory",
-			       cfg->image);
-	if (cfg->idle_ms < 0)
-		return err_set(e, -FAULT_INVALID_ARGUMENT, "idle_ms %lld",
-			       (long long)cfg->idle_ms);
-	return 0;
-}
-
-static int vm_make_disk(struct vm *vm, struct err *e)
-{
-	struct vm_spec spec = vm_spec(vm);
-	int r;
-
-	if (mkdir(vm->dir, 0700) < 0)
-		return err_set(e, -errno, "%s: %s", vm->dir, strerror(errno));
-	r = vm->ops->create(&spec, e);
-	if (r < 0)
-		(void)nftw(vm->dir, remove_entry, 32, FTW_DEPTH | FTW_PHYS);
-	return r;
-}
-
-struct creation {
-	struct vm *vm;
-	vm_done_cb cb;
-	void *arg;
-};
-
-static void vm_on_row_stored(const struct err *e, void *arg)
-{
-	struct creation *cr = arg;
-	struct vm *vm = cr->vm;
-
-	if (e->code < 0) {
-		TAILQ_REMOVE(&vm->d->vms, vm, link);
-		vm_remove_folder(vm);
-		uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
-		vm = NULL;
-	}
-	cr->cb(vm, e, cr->arg);
-	free(cr);
-}
-
-static void vm_insert_row(struct vm *vm, struct creation *cr)
-{
-	struct change *c = change_new();
-	char config[160];
-
-	snprintf(config, sizeof(config),
-		 "{\"backend\":\"%s\",\"net\":\"%s\",\"idle_ms\":%lld}",
-		 vm->ops->name, vm->net == VM_NET_HOST ? "host" : "none",
-		 (long long)vm->idle_ms);
-	change_add(c,
-		   "INSERT INTO vm(id, name, image, state, generation, config, "
-		   "created_ms, updated_ms) VALUES "
-		   "(?1, ?2, ?3, 'stopped', 0, ?4, ?5, ?5)",
-		   5, vm->id, vm->name[0] ? vm->name : NULL, vm->image, config,
-		   int_text(vm->created_ms));
-	change_submit(vm->d->store, c, vm_on_row_stored, cr);
-}
-
-void vm_create(struct hibd *d, const struct vm_config *cfg, vm_done_cb cb,
-	       void *arg)
-{
-	struct err e = {0};
-	struct creation *cr;
-	struct vm *vm;
-
-	if (vm_check(d, cfg, &e) < 0) {
-		cb(NULL, &e, arg);
-		return;
-	}
-	vm = vm_new(d, cfg->id);
-	cr = calloc(1, sizeof(*cr));
-	if (vm == NULL || cr == NULL)
-		abort(); /* Out of memory for a few hundred bytes. */
-	vm->ops = backend_find(cfg->backend);
-	vm->net = cfg->net;
-	vm->idle_ms = cfg->idle_ms;
-	snprintf(vm->name, sizeof(vm->name), "%s", cfg->name ? cfg->name : "");
-	snprintf(vm->image, sizeof(vm->image), "%s", cfg->image);
-	if (vm_make_disk(vm, &e) < 0) {
-		uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
-		free(cr);
-		cb(NULL, &e, arg);
-		return;
-	}
-	TAILQ_INSERT_TAIL(&d->vms, vm, link);
-	*cr = (struct creation){.vm = vm, .cb = cb, .arg = arg};
-	vm_insert_row(vm, cr);
-}
-
-static enum vm_state state_from_name(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(state_names); i++) {
-		if (strcmp(state_names[i], name) == 0)
-			return (enum vm_state)i;
-	}
-	return VM_STOPPED;
-}
-
-/* hibd starts: what became of this VM? */
-static void vm_recover(struct vm *vm, enum vm_state was)
-{
-	struct vm_spec spec = vm_spec(vm);
-	struct err e = {0};
-	int r;
-
-	r = vm->ops->adopt(&vm->d->loop, &spec, &machine_events, vm,
-			   &vm->machine, &e);
-	if (r == 0) {
-		log_info("%s: taken over, pid %d", vm->id, (int)vm_pid(vm));
-		/* BOOTING until the link is up: then all who wait are told. */
-		vm->state = VM_BOOTING;
-		vm->adopted = true;
-		vm->boot_began = uv_hrtime();
-		vm_connect(vm);
-		return;
-	}
-	if (was == VM_STOPPED || was == VM_SUSPENDED || was == VM_FAILED)
-		return;
-	log_warn("%s: was %s, its machine is gone", vm->id, state_names[was]);
-	vm->state = VM_RUNNING;
-	vm_lost(vm, "hibd was not there when it ended");
-}
-
-static void vm_load(struct hibd *d, struct jv row)
-{
-	struct jv config = jv_get(row, "config");
-	char id[ID_MAX], text[64];
-	struct vm *vm;
-
-	if (jv_strcpy(jv_get(row, "id"), id, sizeof(id)) < 0)
-		return;
-	vm = vm_new(d, id);
-	if (vm == NULL)
-		abort();
-	if (jv_strcpy(jv_get(config, "backend"), text, sizeof(text)) < 0)
-		text[0] = '\0';
-	vm->ops = backend_find(text);
-	if (vm->ops == NULL) {
-		log_error("%s: backend '%s' is unknown here", id, text);
-		uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
-		return;
-	}
-	(void)jv_strcpy(jv_get(row, "name"), vm->name, sizeof(vm->name));
-	(void)jv_strcpy(jv_get(row, "image"), vm->image, sizeof(vm->image));
-	(void)jv_strcpy(jv_get(row, "last_error"), vm->last_error,
-			sizeof(vm->last_error));
-	vm->net = jv_eq(jv_get(config, "net"), "host") ? VM_NET_HOST
-						       : VM_NET_NONE;
-	vm->idle_ms = jv_int(jv_get(config, "idle_ms"), VM_IDLE_MS);
-	vm->generation = jv_int(jv_get(row, "generation"), 0);
-	vm->created_ms = jv_int(jv_get(row, "created_ms"), 0);
-	if (jv_strcpy(jv_get(row, "state"), text, sizeof(text)) < 0)
-		text[0] = '\0';
-	vm->state = state_from_name(text);
-	TAILQ_INSERT_TAIL(&d->vms, vm, link);
-	vm_recover(vm, vm->state);
-}
-
-int vms_load(struct hibd *d, struct err *e)
-{
-	autojw struct jw w = {0};
-	autojson struct json j = {0};
-	struct jv rows;
-	int r;
-
-	jw_arr(&w);
-	r = reader_rows(d->reader, "SELECT * FROM vm ORDER BY created_ms, id",
-			NULL, &w, e);
-	jw_arr_end(&w);
-	if (r < 0)
-		return r;
-	if (w.failed)
-		return err_set(e, -ENOMEM, "VMs: out of memory");
-	r = json_parse(&j, w.buf, w.len, e);
-	if (r < 0)
-		return r;
-	rows = json_root(&j);
-	for (struct jv row = jv_first(rows); jv_has(row);
-	     row = jv_next(rows, row))
-		vm_load(d, row);
-	return 0;
-}
-
-void vms_release(struct hibd *d)
-{
-	struct vm *vm;
-
-	while ((vm = TAILQ_FIRST(&d->vms)) != NULL) {
-		struct err e = {0};
-
-		TAILQ_REMOVE(&d->vms, vm, link);
-		err_set(&e, -FAULT_DRAINING, "hibd stops");
-		link_close(take_ptr(vm->channel));
-		if (vm->machine != NULL)
-			vm->ops->release(take_ptr(vm->machine));
-		waiters_tell(&vm->up, vm, &e);
-		waiters_tell(&vm->down, vm, &e);
-		vm->released = true;
-		if (!vm->powering)
-			uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
-	}
 }

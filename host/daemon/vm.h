@@ -35,7 +35,8 @@ enum vm_state {
 	VM_SUSPENDING,
 	VM_SUSPENDED,
 	VM_RESUMING,
-	VM_FAILED
+	VM_FAILED,
+	VM_STATES, /* Their number. */
 };
 
 struct hibd;

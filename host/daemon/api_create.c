@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * api_create.c - createSession
+ *
+ * Everything is checked before anything is done.  Then, in this order: a VM if
+ * none was given, the environment and the agent's command sealed into the
+ * catalog (a session that exists can always be started again), the VM awake,
+ * the guest's session.create, and the answer once the host has stored what the
+ * guest wrote.  A refusal leaves nothing behind; an agent that does not start
+ * leaves a session in state failed, with its log.
+ *
+ * The id is made by the client or here.  The same id with the same immutable
+ * options again joins the creation that runs, or answers what is.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/time.h"
+#include "host/daemon/hostlog.h"
+#include "host/daemon/routes.h"
+#include "host/manifest.h"
+#include "host/views.h"
+
+#define CWD_MAX		 4096
+#define AGENT_MAX	 64
+#define ENV_MAX		 256
+#define ENV_BYTES_MAX	 (128u << 10)
+#define INSTRUCTIONS_MAX (256u << 10)
+#define TIMEOUT_MAX_MS	 (24 * 3600 * 1000)
+#define OS_INSTRUCTIONS                                                      \
+	"You work in a sandbox of Hibernacle. /workspace holds the user's "  \
+	"files and outlives this machine, which may sleep and wake between " \
+	"prompts: processes end then, files stay. There is no network "      \
+	"unless the user gave one.\n"
+#define CWD_DEFAULT   "/workspace"
+#define LIVE_MAX_HOST 256 /* Live sessions of all VMs. */
+
+/* --- checks ------------------------------------------------------------- */
+
+static bool env_name_is_good(const char *name)
+{
+	return name[0] != '\0' && strchr(name, '=') == NULL;
+}
+
+/* A member of env: NAME without '=', a string without NUL. */
+static bool check_variable(struct op *op, struct jv key, struct jv value,
+			   size_t *bytes)
+{
+	autofree char *name = jv_strdup(key, NULL);
+	size_t len = 0;
+	autofree char *text = jv_strdup(value, &len);
+	bool ok = name != NULL && env_name_is_good(name) && text != NULL &&
+		  strlen(text) == len;
+
+	*bytes += (name ? strlen(name) : 0) + len + 2;
+	if (ok)
+		return true;
+	op_refuse(op, -FAULT_INVALID_ARGUMENT,
+		  "env: '%.80s' is not a name with a string", name ? name : "");
+	return false;
+}
+
+static bool check_env(struct op *op)
+{
+	struct jv env = jv_get(op->in, "env");
+	size_t bytes = 0;
+
+	if (!jv_has(env))
+		return true;
+	if (!jv_is(env, JV_OBJECT)) {
+		op_refuse(op, -FAULT_INVALID_ARGUMENT,
+			  "env: an object of names and strings");
+		return false;
+	}
+	for (struct jv k = jv_first(env); jv_has(k); k = jv_next(env, k)) {
+		if (!check_variable(op, k, jv_value(k), &bytes))
+			return false;
+	}
+	if (jv_count(env) <= ENV_MAX && bytes <= ENV_BYTES_MAX)
+		return true;
+	op_refuse(op, -FAULT_MESSAGE_TOO_LARGE,
+		  "env: at most %d variables and %u bytes", ENV_MAX,
+		  ENV_BYTES_MAX);
+	return false;
+}
+
+/* --- what it is made of ----------------------------------------- */
+
+struct creation {
+	char *agent, *cwd, *title, *vm, *net, *instructions;
+	bool skip_os;
+	int64_t start_ms, permission_ms, ttl_ms;
+	char hash[SHA256_HEX_MAX];
+};
+
+static void creation_done(struct creation *c)
+{
+	free(c->agent);
+	free(c->cwd);
+	free(c->title);
+	free(c->vm);
+	free(c->net);
+	free(c->instructions);
+}
+
+static void env_names_write(struct jw *w, struct jv env)
+{
+	jw_arr(w);
+	for (struct jv k = jv_first(env); jv_has(k); k = jv_next(env, k))
+		jw_value(w, k);
+	jw_arr_end(w);
+}
+
+/* The immutable options in one fixed order; their hash tells a repeated create
+ * from a conflicting one. */
+static void creation_hash(struct op *op, struct creation *c)
+{
+	autojw struct jw w = {0};
+
+	jw_arr(&w);
+	jw_str(&w, c->agent);
+	jw_str(&w, c->cwd);
+	jw_str(&w, c->vm);
+	jw_value(&w, jv_get(op->in, "env"));
+	jw_str(&w, c->instructions);
+	jw_bool(&w, c->skip_os);
+	jw_value(&w, jv_get(op->in, "config"));
+	jw_value(&w, jv_get(op->in, "mcpServers"));
+	jw_arr_end(&w);
+	sha256_hex(c->hash, w.buf ? w.buf : "", w.len);
+	if (w.buf != NULL)
+		explicit_bzero(w.buf, w.len);
+}
+
+static bool creation_read(struct op *op, struct creation *c)
+{
+	if (!op_string(op, "agent", AGENT_MAX, &c->agent) ||
+	    !op_string(op, "cwd", CWD_MAX, &c->cwd) ||
+	    !op_string(op, "title", TITLE_MAX, &c->title) ||
+	    !op_string(op, "vm", VM_NAME_MAX, &c->vm) ||
+	    !op_string(op, "net", 8, &c->net) ||
+	    !op_string(op, "additionalInstructions", INSTRUCTIONS_MAX,
+		       &c->instructions) ||
+	    !op_integer(op, "startTimeoutMs", 1, TIMEOUT_MAX_MS,
+			&c->start_ms) ||
+	    !op_integer(op, "permissionTimeoutMs", 0, TIMEOUT_MAX_MS,
+			&c->permission_ms) ||
+	    !op_integer(op, "ttlMs", 1, INT64_MAX / 2, &c->ttl_ms) ||
+	    !op_tags(op) || !check_env(op))
+		return false;
+	if (c->agent == NULL) {
+		op_refuse(op, -FAULT_INVALID_ARGUMENT, "'agent' is missing");
+		return false;
+	}
+	if (c->cwd == NULL)
+		c->cwd = strdup(CWD_DEFAULT);
+	if (c->cwd == NULL || c->cwd[0] != '/') {
+		op_refuse(op, -FAULT_INVALID_ARGUMENT,
+			  "cwd '%.200s' is not absolute", c->cwd ? c->cwd : "");
+		return false;
+	}
+	if (c->net != NULL && strcmp(c->net, "none") != 0 &&
+	    strcmp(c->net, "host") != 0) {
+		op_refuse(op, -FAULT_INVALID_ARGUMENT,
+			  "net '%.20s': none or host", c->net);
+		return false;
+	}
+	c->skip_os = jv_bool(jv_get(op->in, "skipOsInstructions"), false);
+	creation_hash(op, c);
+	return true;
+}
+
+/* What the agent's manifest requires and env does not have. */
+static bool check_required(struct op *op, const struct creation *c)
+{
+	autofree char *missing = NULL;
+	struct err e = {0};
+
+	if (manifest_missing_env(&op->d->home, c->agent, jv_get(op->in, "env"),
+				 &missing, &e) < 0) {
+		op_fail(op, &e);
+		return false;
+	}
+	if (missing == NULL)
+		return true;
+	err_set(&e, -FAULT_AGENT_AUTH_REQUIRED,
+		"agent %s needs more in its environment: %s", c->agent,
+		missing);
+	err_data(&e, "\"names\":%s", missing);
+	op_fail(op, &e);
+	return false;
+}
+
+static void put_config(struct jw *w, struct jv config, bool skip_os)
+{
+	jw_key(w, "config");
+	jw_obj(w);
+	for (struct jv k = jv_first(config); jv_has(k);
+	     k = jv_next(config, k)) {
+		autofree char *key = jv_strdup(k, NULL);
+
+		if (key != NULL && strcmp(key, "skipOsInstructions") != 0)
+			jw_kvalue(w, key, jv_value(k));
+	}
+	if (skip_os)
+		jw_kbool(w, "skipOsInstructions", true);
+	jw_obj_end(w);
+}
+
+/* The runtime's own words, where the manifest wants them, then the user's. */
+static void put_instructions(struct op *op, const struct creation *c)
+{
+	bool os = op->wants_os_instructions && !c->skip_os;
+	autofree char *text = NULL;
+
+	if (!os && c->instructions == NULL)
+		return;
+	if (asprintf(&text, "%s%s%s", os ? OS_INSTRUCTIONS : "",
+		     os && c->instructions ? "\n" : "",
+		     c->instructions ? c->instructions : "") < 0) {
+		text = NULL;
+		op->params.failed = true;
+	}
+	jw_kstr(&op->params, "instructions", text);
+}
+
+/* Members of session.create, but for agent and env, into op->params. */
+static void creation_write(struct op *op, const struct creation *c)
+{
+	struct jv config = jv_get(op->in, "config");
+	struct jw *w = &op->params;
+
+	jw_kstr(w, "session", op->session);
+	jw_kstr(w, "cwd", c->cwd);
+	jw_kstr(w, "create_hash", c->hash);
+	jw_kstr(w, "title", c->title);
+	jw_key(w, "tags");
+	if (jv_is(jv_get(op->in, "tags"), JV_ARRAY))
+		jw_value(w, jv_get(op->in, "tags"));
+	else
+		jw_raw(w, "[]", 2);
+	put_config(w, config, c->skip_os);
+	put_instructions(op, c);
+	jw_key(w, "env_names");
+	env_names_write(w, jv_get(op->in, "env"));
+	jw_kstr(w, "root", op->session);
+	if (c->ttl_ms > 0)
+		jw_kint(w, "expires_ms", now_ms() + c->ttl_ms);
+	if (c->start_ms > 0)
+		jw_kint(w, "start_timeout_ms", c->start_ms);
+	if (c->permission_ms > 0)
+		jw_kint(w, "permission_timeout_ms", c->permission_ms);
+}
+
+/* --- steps ------------------------------------------------------ */
+
+static void create_reply(struct op *op)
+{
+	autojson struct json j = {0};
+	autojw struct jw row = {0}, out = {0};
+	struct err e = {0};
+	struct jv result;
+
+	if (views_session(op->d->reader, op->session, &row, &e) < 0) {
+		op_fail(op, &e);
+		return;
+	}
+	(void)json_parse(&j, op->out.buf, op->out.len, NULL);
+	result = json_root(&j);
+	jw_obj(&out);
+	jw_key(&out, "session");
+	jw_raw(&out, row.buf, row.len);
+	jw_kvalue(&out, "capabilities", jv_get(result, "capabilities"));
+	jw_kvalue(&out, "agentInfo", jv_get(result, "agent_info"));
+	jw_kvalue(&out, "modes", jv_get(result, "modes"));
+	jw_kvalue(&out, "configOptions", jv_get(result, "config_options"));
+	jw_obj_end(&out);
+	if (out.failed)
+		op_refuse(op, -ENOMEM, "answer: out of memory");
+	else
+		op_reply(op, out.buf, out.len);
+}
+
+static void create_on_cleared(struct vm *vm, const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	(void)vm;
+	(void)e;
+	op_fail(op, &op->err);
+}
+
+/* Refused: nothing stays behind.  A session whose agent did not start is there,
+ * as failed, and is kept with what belongs to it. */
+static void create_fail(struct op *op, const struct err *e)
+{
+	struct vm *vm = op->made_vm ? vm_find(op->d, op->vm) : NULL;
+	struct change *c;
+
+	op->err = *e;
+	if (reader_session(op->d->reader, op->session, &op->brief, NULL) == 0 ||
+	    err_fault(e->code) == FAULT_GUEST_UNREACHABLE) {
+		op_fail(op, &op->err);
+		return;
+	}
+	c = change_new();
+	change_add(c, "DELETE FROM secret WHERE scope=?1", 1, op->session);
+	change_submit(op->d->store, c, NULL, NULL);
+	if (vm != NULL)
+		vm_off(vm, VM_OFF_DESTROY, create_on_cleared, op);
+	else
+		op_fail(op, &op->err);
+}
+
+/* A failed start is an error to the caller and a session to the log. */
+static void create_on_answer(const char *body, size_t len, const struct err *e,
+			     void *arg)
+{
+	struct op *op = arg;
+
+	jw_reset(&op->out);
+	if (e->code == 0) {
+		jw_lit(&op->out, body, len);
+		op_stored(op, body, len, e, create_reply);
+		return;
+	}
+	if (op_failed_seq(e) > 0)
+		op_fail_stored(op, e);
+	else
+		create_fail(op, e);
+}
+
+static void create_call(struct op *op)
+{
+	op_call(op, "session.create", create_on_answer);
+}
+
+static void create_on_awake(struct vm *vm, const struct err *e, void *arg)
+{
+	(void)vm;
+	if (e->code < 0)
+		create_fail(arg, e);
+	else
+		create_call(arg);
+}
+
+/* The environment is sealed before the guest hears of it: a session that
+ * exists can always be started again. */
+static void create_on_sealed(const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	if (e->code < 0)
+		create_fail(op, e);
+	else
+		vm_need(vm_find(op->d, op->vm), create_on_awake, op);
+}
+
+/* What starting the agent again takes: its environment and its command. */
+static int seal(struct op *op, struct change *c, struct err *e)
+{
+	size_t len;
+	const char *raw = jv_raw(jv_get(op->in, "env"), &len);
+	char *env = strndup(raw ? raw : "{}", raw ? len : 2);
+	int r;
+
+	if (env == NULL)
+		return err_set(e, -ENOMEM, "env: out of memory");
+	r = vault_put(op->d->vault, c, op->session, "env", env, e);
+	vault_wipe(env);
+	if (r < 0)
+		return r;
+	return vault_put(op->d->vault, c, op->session, "agent", op->agent, e);
+}
+
+static void create_seal(struct op *op)
+{
+	struct change *c = change_new();
+	struct err e = {0};
+
+	if (seal(op, c, &e) < 0) {
+		change_free(c);
+		create_fail(op, &e);
+		return;
+	}
+	change_submit(op->d->store, c, create_on_sealed, op);
+}
+
+static void create_on_vm(struct vm *vm, const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	if (e->code < 0) {
+		op_fail(op, e);
+		return;
+	}
+	snprintf(op->vm, sizeof(op->vm), "%s", vm_id(vm));
+	create_seal(op);
+}
+
+static void create_find_vm(struct op *op, const struct creation *c)
+{
+	struct vm_config cfg = {
+		.backend = "sandbox",
+		.image = "host",
+		.net = c->net && strcmp(c->net, "host") == 0 ? VM_NET_HOST
+							     : VM_NET_NONE,
+		.idle_ms = VM_IDLE_MS,
+	};
+	struct vm *vm;
+
+	if (c->vm == NULL) {
+		op->made_vm = true;
+		vm_create(op->d, &cfg, create_on_vm, op);
+		return;
+	}
+	vm = vm_find(op->d, c->vm);
+	if (vm == NULL) {
+		op_refuse(op, -FAULT_VM_NOT_FOUND, "VM %s is not here", c->vm);
+		return;
+	}
+	snprintf(op->vm, sizeof(op->vm), "%s", vm_id(vm));
+	create_seal(op);
+}
+
+static int count_live(const struct session_brief *b, void *arg)
+{
+	static const char *const live[] = {"starting", "idle", "running",
+					   "waiting"};
+	unsigned *n = arg;
+
+	for (size_t i = 0; i < ARRAY_LEN(live); i++)
+		*n += strcmp(b->state, live[i]) == 0;
+	return 0;
+}
+
+static bool check_room(struct op *op)
+{
+	unsigned live = 0;
+
+	(void)reader_sessions(op->d->reader, NULL, count_live, &live, NULL);
+	if (live < LIVE_MAX_HOST)
+		return true;
+	op_refuse(op, -FAULT_LIMIT_SESSIONS,
+		  "%d sessions are live on this host already", LIVE_MAX_HOST);
+	return false;
+}
+
+static bool id_is_free(struct op *op)
+{
+	const char *args[] = {op->session, NULL};
+	autofree char *found = NULL;
+
+	if (reader_value(op->d->reader, "SELECT id FROM tombstone WHERE id=?1",
+			 args, &found, NULL) != 1)
+		return true;
+	op_refuse(op, -FAULT_ALREADY_EXISTS, "%s was destroyed", op->session);
+	return false;
+}
+
+/* The id exists: the same create again joins it, another one conflicts. */
+static void create_again(struct op *op, const struct creation *c)
+{
+	const char *args[] = {op->session, NULL};
+	autofree char *hash = NULL;
+
+	memcpy(op->vm, op->brief.vm_id, sizeof(op->vm));
+	if (reader_value(op->d->reader,
+			 "SELECT lower(hex(create_hash)) FROM session "
+			 "WHERE id=?1",
+			 args, &hash, NULL) != 1 ||
+	    strcmp(hash, c->hash) != 0) {
+		op_refuse(op, -FAULT_SESSION_CONFLICT,
+			  "%s exists with other options", op->session);
+		return;
+	}
+	if (strcmp(op->brief.state, "starting") == 0) {
+		op_wake(op, create_call);
+		return;
+	}
+	if (views_created(op->d->reader, op->session, &op->out, &op->err) < 0)
+		op_fail(op, &op->err);
+	else
+		op_reply_out(op);
+}
+
+static void create_begin(struct op *op, struct creation *c)
+{
+	if (!creation_read(op, c))
+		return;
+	jw_obj(&op->params);
+	if (!op_put_new_agent(op, c->agent))
+		return;
+	if (reader_session(op->d->reader, op->session, &op->brief, NULL) == 0) {
+		creation_write(op, c);
+		jw_kvalue(&op->params, "env", jv_get(op->in, "env"));
+		jw_obj_end(&op->params);
+		create_again(op, c);
+		return;
+	}
+	if (!id_is_free(op) || !check_required(op, c) || !check_room(op))
+		return;
+	creation_write(op, c);
+	jw_key(&op->params, "env");
+	if (jv_has(jv_get(op->in, "env")))
+		jw_value(&op->params, jv_get(op->in, "env"));
+	else
+		jw_raw(&op->params, "{}", 2);
+	jw_obj_end(&op->params);
+	create_find_vm(op, c);
+}
+
+void session_create_route(struct op *op)
+{
+	struct creation c = {0};
+	struct jv id = jv_get(op->in, "id");
+
+	if (!jv_has(id) || jv_is(id, JV_NULL)) {
+		id_new(op->session, "ses");
+	} else if (jv_strcpy(id, op->session, ID_MAX) < 0 ||
+		   !id_is(op->session, "ses")) {
+		op_refuse(op, -FAULT_INVALID_ID, "'id' is no session id");
+		return;
+	}
+	create_begin(op, &c);
+	creation_done(&c);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm_impl.h - Private to vm.c and vms.c: the VM object
+ *
+ *	vm.c    one VM: up, down, lost
+ *	vms.c   all of them: made, found again at a start, let go
+ */
+#ifndef HOST_DAEMON_VM_IMPL_H
+#define HOST_DAEMON_VM_IMPL_H
+
+#include <limits.h>
+
+#include "host/daemon/catalog.h"
+#include "host/daemon/daemon.h"
+
+struct waiter {
+	STAILQ_ENTRY(waiter) link;
+	vm_done_cb cb;
+	void *arg;
+};
+STAILQ_HEAD(waiter_list, waiter);
+
+struct vm {
+	TAILQ_ENTRY(vm) link;
+	struct hibd *d;
+	char id[ID_MAX];
+	char name[VM_NAME_MAX + 1]; /* "" for none. */
+	char image[PATH_MAX];
+	char dir[PATH_MAX];
+	const struct backend_ops *ops;
+	enum vm_net net;
+	int64_t idle_ms, created_ms, generation;
+	enum vm_state state;
+	char last_error[ERR_MSG_MAX];
+
+	struct machine *machine;
+	struct link *channel;
+	uint64_t boot_began; /* uv_hrtime(). */
+
+	struct waiter_list up;	 /* Want it running. */
+	struct waiter_list down; /* Want it off. */
+	enum vm_off off;	 /* How, while going down. */
+	bool gone_clean;	 /* The barrier was passed. */
+	bool adopted;		 /* It ran before this hibd: no boot to tell. */
+	bool powering;		 /* The backend's boot has not answered yet. */
+	bool released;		 /* hibd stops; freed when powering ends. */
+	struct err fault;	 /* Why the machine was killed, if we did. */
+	unsigned drains;	 /* Sessions whose tail is still on its way. */
+
+	uv_timer_t timer; /* Idle while RUNNING; deadline of the barrier. */
+	unsigned crashes; /* Since crashed_at. */
+	uint64_t crashed_at;
+};
+
+extern const char *const vm_state_names[];
+extern const struct backend_events vm_machine_events;
+
+/* What its backend must know. */
+struct vm_spec vm_spec(const struct vm *vm);
+/* Open the channel to vm->machine. */
+void vm_connect(struct vm *vm);
+/* Its machine ended while nobody asked for that: boot again, or give up. */
+void vm_lost(struct vm *vm, const char *detail);
+/* Tell all who wait; @vm NULL: it is gone. */
+void vm_tell(struct waiter_list *l, struct vm *vm, const struct err *e);
+/* Move its folder aside and remove it off the loop. */
+void vm_remove_folder(struct vm *vm);
+/* Free the object, once its handle has closed. */
+void vm_free(struct vm *vm);
+
+#endif
