@@ -654,8 +654,11 @@ static void link_on_run_changed(uv_fs_event_t *h, const char *name, int events,
 	struct link *l = h->data;
 
 	(void)events;
-	if (status == 0 && name != NULL && strcmp(name, "api.sock") == 0)
-		link_connect(l);
+	if (status != 0 || name == NULL || strcmp(name, "api.sock") != 0)
+		return;
+	/* It is there, and listens now or in a moment. */
+	l->retry_ms = LINK_RETRY_MIN_MS;
+	link_connect(l);
 }
 
 static void link_on_handle_closed(uv_handle_t *h)

@@ -19,7 +19,7 @@
 
 #define LINK_VERSION	    1
 #define LINK_BOOT_MS	    10000 /* Boot until the first UP. */
-#define LINK_RETRY_MIN_MS   2
+#define LINK_RETRY_MIN_MS   1
 #define LINK_RETRY_MAX_MS   1000
 #define LINK_FEED_BYTES_MAX (256u << 20)
 #define LINK_REPLY_MAX	    (8u << 20) /* One answer of a guest. */
