@@ -24,7 +24,7 @@
 #define H2_STREAMS_MAX 256	   /* Open streams that a peer may have. */
 #define H2_PATH_MAX    512	   /* Bytes of :path. */
 #define H2_HEAD_MAX    (16u << 10) /* All header fields of one message. */
-#define H2_WINDOW      (1u << 20)  /* Bytes in flight on one stream. */
+#define H2_WINDOW      (4u << 20)  /* Bytes in flight on one stream. */
 #define H2_CONN_WINDOW (8u << 20)  /* Bytes in flight on the connection. */
 
 struct h2;	  /* A connection; opaque. */
