@@ -876,7 +876,7 @@ TEST(F035_F038_a_permission_waits_for_its_answer)
 	ctx_of(ev, "input", input);
 	state_is(h, "waiting");
 	refused(answer(h, req, "no-such-option"), "invalid_argument");
-	refused(answer(h, "req_0", "allow_once"), "not_waiting");
+	refused(answer(h, "req_0", "allow_once"), "request_not_found");
 	done(begin(h, "session.answer",
 		   "{\"session\":\"" SES "\",\"request\":\"%s\","
 		   "\"outcome\":\"cancelled\"}",
@@ -970,7 +970,7 @@ static const struct row table[] = {
 	  "no_turn", "no_turn"}},
 	{"session.answer",
 	 ",\"request\":\"req_1\",\"outcome\":\"cancelled\"",
-	 {"not_waiting", "not_waiting", "not_waiting", "not_waiting",
+	 {"not_waiting", "not_waiting", "not_waiting", "request_not_found",
 	  "not_waiting", "not_waiting", "not_waiting", "not_waiting",
 	  "session_expired"}},
 	{"session.suspend",
