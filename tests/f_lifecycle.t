@@ -244,4 +244,11 @@ f073_run() {
 }
 ok "F021 run makes a VM, prompts, and leaves only the log" f073_run
 
+long_name() {
+	name=$(printf '%064d' 7)
+	hib vm create --name "$name" --no-boot && hib vm stop "$name" &&
+		hib vm destroy "$name" && not hib vm create --name "${name}x"
+}
+ok "a VM is found by the longest name it may have" long_name
+
 done_testing

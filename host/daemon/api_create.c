@@ -464,7 +464,7 @@ static void create_again(struct op *op, const struct creation *c)
 	const char *args[] = {op->session, NULL};
 	autofree char *hash = NULL;
 
-	memcpy(op->vm, op->brief.vm_id, sizeof(op->vm));
+	memcpy(op->vm, op->brief.vm_id, ID_MAX);
 	if (reader_value(op->d->reader,
 			 "SELECT lower(hex(create_hash)) FROM session "
 			 "WHERE id=?1",

@@ -137,7 +137,7 @@ bool op_load_session(struct op *op)
 		op_fail(op, &e);
 		return false;
 	}
-	memcpy(op->vm, op->brief.vm_id, sizeof(op->vm));
+	memcpy(op->vm, op->brief.vm_id, ID_MAX);
 	return true;
 }
 

@@ -27,7 +27,8 @@ struct op {
 	char only[ID_MAX]; /* The one session its token is for; "": all. */
 
 	/* From the path or from earlier steps. */
-	char session[ID_MAX], vm[ID_MAX], turn[ID_MAX], request[ID_MAX];
+	char session[ID_MAX], turn[ID_MAX], request[ID_MAX];
+	char vm[VM_NAME_MAX + 1];   /* Id or, from the path, name. */
 	char what[32];		    /* Last word of the path. */
 	struct session_brief brief; /* As of the last op_load_session(). */
 	struct jw params;	    /* For the guest. */
