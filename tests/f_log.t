@@ -69,7 +69,18 @@ f102_ids() {
 ok "F102 from an answer to its request, tool, turn and input by ids" f102_ids
 ok "F101 every type in the log is one that types prints" f101_types
 
-skip "F103 export --otel" "there is no such export"
+f103_otel() {
+	new_session && says "$SES" '!tool t1 Look;;!tool t2 Write;;!say x' x &&
+		says "$SES" y y && hib export --otel "$SES" >"$tmp/otel" &&
+		jq -e '.resourceSpans[0].scopeSpans[0].spans |
+			(map(select(.parentSpanId == null)) | length == 2) and
+			(map(select(.parentSpanId != null)) |
+				map(.name) == ["Look", "Write"]) and
+			(map(.traceId) | unique | length == 2) and
+			(map(select(.name == "Look")) | .[0].parentSpanId) ==
+			.[0].spanId' "$tmp/otel"
+}
+ok "F103 each turn is a root span with its tool calls below" f103_otel
 
 f104_tools() {
 	new_session && prompt "$SES" \

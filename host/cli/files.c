@@ -7,11 +7,12 @@
 #include <string.h>
 
 #include "host/cli/commands.h"
+#include "host/otel.h"
 #include "host/transfer.h"
 
 struct files_options {
 	const char *output;
-	bool json;
+	bool json, otel;
 };
 
 /* --- export ------------------------------------------------------------- */
@@ -23,11 +24,28 @@ static int write_file(const char *data, size_t n, void *arg)
 	return fwrite(data, 1, n, f) == n ? 0 : -errno;
 }
 
-static int export_to(struct cli *c, const char *session, FILE *f)
+/* Turns as traces, one line. */
+static int write_otel(struct cli *c, const char *session, FILE *f,
+		      struct err *e)
+{
+	autojw struct jw w = {0};
+	int r = otel_write(c->reader, session, &w, e);
+
+	if (r < 0)
+		return r;
+	jw_lit(&w, "\n", 1);
+	if (w.failed)
+		return err_set(e, -ENOMEM, "export: out of memory");
+	return write_file(w.buf, w.len, f);
+}
+
+static int export_to(struct cli *c, const char *session, bool otel, FILE *f)
 {
 	struct err e = {0};
+	int r = otel ? write_otel(c, session, f, &e)
+		     : transfer_export(c->reader, session, write_file, f, &e);
 
-	if (transfer_export(c->reader, session, write_file, f, &e) < 0)
+	if (r < 0 && e.code < 0)
 		return cli_fail(&e);
 	if (fflush(f) == 0)
 		return 0;
@@ -44,7 +62,8 @@ static int fail_file(const char *path)
 }
 
 /* A file appears whole or not at all. */
-static int export_to_file(struct cli *c, const char *session, const char *path)
+static int export_to_file(struct cli *c, const char *session, bool otel,
+			  const char *path)
 {
 	char tmp[PATH_MAX];
 	int status;
@@ -57,7 +76,7 @@ static int export_to_file(struct cli *c, const char *session, const char *path)
 	f = fopen(tmp, "we");
 	if (f == NULL)
 		return fail_file(path);
-	status = export_to(c, session, f);
+	status = export_to(c, session, otel, f);
 	if (fclose(f) != 0 && status == 0)
 		status = fail_file(path);
 	if (status == 0 && rename(tmp, path) < 0)
@@ -76,6 +95,11 @@ int export_command(struct cli *c, int argc, char **argv)
 			.offset = offsetof(struct files_options, output),
 			.letter = 'o',
 		},
+		{
+			.name = "otel",
+			.type = OPT_FLAG,
+			.offset = offsetof(struct files_options, otel),
+		},
 		OPT_END,
 	};
 	struct files_options o = {0};
@@ -91,8 +115,8 @@ int export_command(struct cli *c, int argc, char **argv)
 	if (reader_session(c->reader, c->argv[0], &b, &e) < 0)
 		return cli_fail(&e);
 	if (o.output == NULL || strcmp(o.output, "-") == 0)
-		return export_to(c, c->argv[0], stdout);
-	return export_to_file(c, c->argv[0], o.output);
+		return export_to(c, c->argv[0], o.otel, stdout);
+	return export_to_file(c, c->argv[0], o.otel, o.output);
 }
 
 /* --- import ------------------------------------------------------------- */

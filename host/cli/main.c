@@ -79,7 +79,7 @@ const struct command commands[] = {
 	{"vm stop", "[--json] VM", "Power it off", vm_stop_command},
 	{"vm destroy", "[--force] VM", "Remove it; logs of sessions stay",
 	 vm_destroy_command},
-	{"export", "[-o FILE] SES", "Write a session to a file",
+	{"export", "[-o FILE] [--otel] SES", "Write a session to a file",
 	 export_command},
 	{"import", "[--json] FILE|-", "Read such a file", import_command},
 	{"store check", "[--json]", "Look for damage", store_check_command},

@@ -8,7 +8,10 @@
  * commit order.  A page may already hold what is published a moment later; the
  * cursor `sent` drops the double.
  *
- *	BEHIND --end of log--> LIVE --queue full--> LOSING --drained--> LIVE
+ *	BEHIND --end of log--> LIVE
+ *	   ^                    |
+ *	   '---- queue full ----'
+ *	BEHIND --took nothing while HUB_LAG_MAX came--> LOSING --drained--> LIVE
  *
  * LOSING counts the range that was dropped; it is announced as one stream.gap.
  */
@@ -32,6 +35,7 @@ struct sub {
 	struct hub *hub;
 	struct http_req *r;
 	enum sub_state state;
+	size_t lag;		  /* Bytes published since it last drained. */
 	int64_t sent;		  /* Highest seq given or announced lost. */
 	int64_t gap_from, gap_to; /* While LOSING. */
 };
@@ -375,32 +379,45 @@ static void sub_on_drained(struct http_req *r, void *arg)
 	struct sub *s = arg;
 
 	(void)r;
+	s->lag = 0;
 	if (s->state == SUB_BEHIND)
 		sub_page(s);
 	else if (s->state == SUB_LOSING)
 		sub_gap(s);
 }
 
+/* What is not sent now is in the log.  Only who takes nothing at all loses. */
+static void sub_postpone(struct sub *s, const struct event *ev)
+{
+	s->lag += ev->len;
+	if (s->state == SUB_BEHIND && s->lag > HUB_LAG_MAX) {
+		s->state = SUB_LOSING;
+		s->gap_from = s->sent + 1;
+	}
+	if (s->state == SUB_LOSING)
+		s->gap_to = ev->seq;
+}
+
+static bool sub_is_full(const struct sub *s, const struct event *ev)
+{
+	size_t queued = http_stream_queued(s->r);
+
+	return queued > 0 && queued + s->hub->out.len + ev->len > HUB_QUEUE_MAX;
+}
+
 static void sub_publish(struct sub *s, const struct store_batch *b)
 {
 	const struct event *ev;
 
-	if (s->state == SUB_BEHIND)
-		return; /* It will read these from the log. */
 	TAILQ_FOREACH (ev, &b->events, link) {
 		if (ev->seq <= s->sent)
 			continue;
-		if (s->state == SUB_LIVE &&
-		    http_stream_queued(s->r) + s->hub->out.len + ev->len >
-			    HUB_QUEUE_MAX &&
-		    http_stream_queued(s->r) > 0) {
-			s->state = SUB_LOSING;
-			s->gap_from = ev->seq;
-		}
-		if (s->state == SUB_LOSING)
-			s->gap_to = ev->seq;
-		else
+		if (s->state == SUB_LIVE && sub_is_full(s, ev))
+			s->state = SUB_BEHIND;
+		if (s->state == SUB_LIVE)
 			sub_put(s, ev);
+		else
+			sub_postpone(s, ev);
 	}
 	sub_flush(s);
 }

@@ -3,9 +3,10 @@
  * hub.h - Stored events out to whoever listens
  *
  * A subscriber gets history after its cursor and then what is stored live, with
- * nothing missing or doubled at the seam.  Each has a bounded queue: one that
- * does not read loses events from its stream, is told which (stream.gap) and
- * never slows anybody else.
+ * nothing missing or doubled at the seam.  Each has a bounded queue, and never
+ * slows anybody else: one that reads slowly is served from the log again, one
+ * that does not read loses events from its stream and is told which
+ * (stream.gap).
  */
 #ifndef HOST_DAEMON_HUB_H
 #define HOST_DAEMON_HUB_H
@@ -15,6 +16,7 @@
 #include "core/store.h"
 
 #define HUB_QUEUE_MAX	    (1u << 20) /* Bytes waiting for one subscriber. */
+#define HUB_LAG_MAX	    (8u << 20) /* Published while it took nothing. */
 #define HUB_SUBSCRIBERS_MAX 64	       /* Of one session. */
 #define HUB_PING_MS	    15000
 #define HUB_PAGE_BYTES	    (256u << 10) /* Of history in one loop turn. */
