@@ -82,12 +82,12 @@ endif
 LLHTTP := /usr/share/llhttp
 CFLAGS   ?= $(MODE_$(MODE))
 CPPFLAGS += -D_GNU_SOURCE -DHIB_VERSION='"$(VERSION)"' -I. \
-	-isystem /usr/share/include/llhttp $(shell pkg-config --cflags $(PKGS))
+	-isystem /usr/share/include/llhttp $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 ALL_CFLAGS := -std=gnu17 $(WARN) $(if $(filter rel,$(MODE)),,-Werror) $(CFLAGS) \
 	-fPIC -fvisibility=hidden -fstack-protector-strong \
 	-fstack-clash-protection -fcf-protection
 LDFLAGS  += -Wl,-z,relro,-z,now $(filter -fsanitize=% --coverage,$(CFLAGS))
-LDLIBS   += $(shell pkg-config --libs $(PKGS))
+LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 SANITIZED := $(findstring -fsanitize,$(CFLAGS))
 
 # glibc warns at each static link that name lookups need its shared parts; no
