@@ -13,7 +13,8 @@
 #   MODE=fuzz  libFuzzer, with clang: make MODE=fuzz fuzz-json
 #
 # Each mode has its own tree under o/, so switching never needs a clean.
-# Warnings are errors in every mode but rel.
+# Warnings are errors in every mode but rel, and scan, whose findings want a
+# reader: gcc 12 calls a pointer that goes into a struct a leak.
 
 MODE ?= dev
 O    := o/$(MODE)
@@ -83,7 +84,7 @@ LLHTTP := /usr/share/llhttp
 CFLAGS   ?= $(MODE_$(MODE))
 CPPFLAGS += -D_GNU_SOURCE -DHIB_VERSION='"$(VERSION)"' -I. \
 	-isystem /usr/share/include/llhttp $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-ALL_CFLAGS := -std=gnu17 $(WARN) $(if $(filter rel,$(MODE)),,-Werror) $(CFLAGS) \
+ALL_CFLAGS := -std=gnu17 $(WARN) $(if $(filter rel scan,$(MODE)),,-Werror) $(CFLAGS) \
 	-fPIC -fvisibility=hidden -fstack-protector-strong \
 	-fstack-clash-protection -fcf-protection
 LDFLAGS  += -Wl,-z,relro,-z,now $(filter -fsanitize=% --coverage,$(CFLAGS))
