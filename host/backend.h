@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * backend.h - What kind of machine a VM is: the only door between the VM code
+ * backend.h - What kind of machine a VM is
  *
- * and sandboxes, QEMU and whatever comes later.  hibd's VM code knows nothing
- * else of a backend.  A VM is a folder (see ARCHITECTURE.md, "On disk"), so it
+ * The only door between hibd's VM code and sandboxes, or what else may come:
+ * that code knows nothing else of a backend.  A VM is a folder (see ARCHITECTURE.md, "On disk"), so it
  * outlives hibd; a running machine does too: a new hibd finds it by adopt().
  *
  * Operations are asynchronous: the callback comes once, from the loop, never

@@ -22,7 +22,6 @@ struct hibd {
 	struct hub *hub;
 	struct http_server *http;
 	TAILQ_HEAD(vm_list, vm) vms;
-	struct session_list *sessions; /* Operations on their way. */
 	bool stopping;
 	uv_signal_t sigterm, sigint;
 };

@@ -153,6 +153,21 @@ static void on_signal(uv_signal_t *s, int number)
 	hibd_stop(s->data);
 }
 
+/* A session that begins or ends to work starts its VM's idle time anew. */
+static void on_stored_event(const struct event *ev, void *arg)
+{
+	struct hibd *d = arg;
+	struct session_brief b;
+	struct vm *vm;
+
+	if (strcmp(ev->type, "session.state") != 0 ||
+	    reader_session(d->reader, ev->session, &b, NULL) < 0)
+		return;
+	vm = vm_find(d, b.vm_id);
+	if (vm != NULL)
+		vm_touch(vm);
+}
+
 static int start(struct hibd *d, const struct options *o, struct err *e)
 {
 	int r;
@@ -169,6 +184,7 @@ static int start(struct hibd *d, const struct options *o, struct err *e)
 	d->http = http_server_new(&d->loop, &api_handler, d);
 	if (d->mirror == NULL || d->hub == NULL || d->http == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
+	hub_observe(d->hub, on_stored_event, d);
 	r = vms_load(d, e);
 	if (r == 0)
 		r = http_server_listen_unix(d->http, d->home.sock, e);
