@@ -4,7 +4,9 @@
  *
  *	session.c        the object, its states, recovery, small operations
  *	session_start.c  create, resume, the handshake with an agent
- *	session_turn.c   prompts, updates, permissions, the end of a turn
+ *	session_turn.c   prompts, updates, the end of a turn
+ *	session_ask.c    what the agent asks, and who answers
+ *	session_serve.c  other requests of the agent
  *	session_end.c    suspend, close, expiry, and agents that end by themselves
  */
 #ifndef GUEST_SESSION_IMPL_H
@@ -146,7 +148,6 @@ void session_forget_agent(struct session *s);
 /* Idle: begin the prompt that waits, if any. */
 void session_settle(struct session *s);
 void session_on_update(const struct rpc_msg *m, void *arg);
-void session_on_request(const struct rpc_msg *m, void *arg);
 /* End the open turn by an event of @type; @data has its members in an open
  * object.  The state is the caller's to move. */
 void session_end_turn(struct session *s, const char *type, struct jw *data);
@@ -155,6 +156,19 @@ void session_interrupt_turn(struct session *s, const char *reason);
 /* Tell the agent to stop, and resolve what it asked. */
 void session_send_cancel(struct session *s);
 void prompt_free(struct prompt *p);
+
+/* session_ask.c */
+void session_ask(struct session *s, const struct rpc_msg *m);
+/* Resolve what is open: its turn is cancelled or over. */
+void session_cancel_asks(struct session *s);
+
+/* session_serve.c */
+void session_on_request(const struct rpc_msg *m, void *arg);
+/* Answer a request of the agent. */
+void session_reply(struct session *s, const struct rpc_msg *m,
+		   const char *result);
+void session_refuse(struct session *s, const struct rpc_msg *m, int code,
+		    const char *why);
 
 /* session_end.c */
 void session_on_broken(const struct err *e, void *arg);
