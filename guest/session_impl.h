@@ -2,7 +2,8 @@
 /*
  * session_impl.h - Private to session*.c: the session object and its moves
  *
- *	session.c        the object, its states, recovery, small operations
+ *	session.c        the object, its states, small operations
+ *	session_recover.c what a lost boot or a failed commit left open
  *	session_start.c  create, resume, the handshake with an agent
  *	session_turn.c   prompts, updates, the end of a turn
  *	session_ask.c    what the agent asks, and who answers
@@ -112,6 +113,7 @@ struct session {
 
 /* session.c */
 extern const char *const session_state_names[SESSION_STATES];
+enum session_state session_state_from_name(const char *name);
 /* Make the object; it is in guest.sessions.  NULL: out of memory. */
 struct session *session_new(struct guest *g, const char *id);
 /* Move, and record it.  @reason: a word for the log. */
@@ -130,6 +132,10 @@ void session_fail_waiting(struct session *s, const struct err *e, bool now);
 void session_reply_state(struct session *s, struct call *c);
 /* Copy into a fixed buffer, cut. */
 void session_copy(char *out, size_t cap, const char *text);
+
+/* session_recover.c */
+/* A commit has failed, and nothing is in flight any more. */
+void session_on_lost(struct journal *j, const struct err *e);
 
 /* session_start.c */
 /* Start an agent: SESSION_STARTING, or the move to it.  @launch as in
