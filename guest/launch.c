@@ -202,7 +202,8 @@ int launch_new(struct jv agent, struct jv env, const char *cwd,
 	if (l == NULL)
 		return out_of_memory(e);
 	if (take_argv(l, agent, e) < 0 || take_env(l, agent, env, e) < 0 ||
-	    take_cwd(l, cwd, e) < 0)
+	    take_cwd(l, cwd, e) < 0 ||
+	    quirks_read(jv_get(agent, "quirks"), &l->quirks, e) < 0)
 		return e->code;
 	*out = take_ptr(l);
 	return 0;

@@ -10,7 +10,7 @@
 #ifndef GUEST_LAUNCH_H
 #define GUEST_LAUNCH_H
 
-#include "core/json.h"
+#include "guest/quirks.h"
 
 struct launch {
 	char **argv; /* NULL-terminated. */
@@ -18,11 +18,12 @@ struct launch {
 	char *cwd;
 	size_t n_base; /* The first so many variables are the base's. */
 	size_t n_env;
+	struct quirks quirks;
 };
 
 /**
  * launch_new() - Check and take over what a call says
- * @agent: {command, args[], env {}}
+ * @agent: {command, args[], env {}, quirks {}}
  * @env:   {} of the session; may be absent
  * @cwd:   Absolute path of a folder that exists
  * @out:   Set on success, released by launch_free()
