@@ -13,6 +13,7 @@
 #include "guest/guest.h"
 
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -261,6 +262,8 @@ int guest_start(struct guest *g, struct call *c, struct err *e)
 			return r;
 		g->generation =
 			jv_int(jv_get(c->params, "generation"), g->generation);
+		g->max_sessions = jv_int(jv_get(c->params, "max_sessions"),
+					 LIVE_SESSIONS_DEFAULT);
 		snprintf(text, sizeof(text), "%lld", (long long)g->generation);
 		put_meta(g, "generation", text);
 		put_meta(g, "boot_id", g->boot_id);
@@ -373,6 +376,17 @@ void guest_sweep_later(struct guest *g)
 	g->sweeping = true;
 }
 
+/* What sessions took goes back to the system: not after each of them, and one
+ * turn of the loop later, when their handles are closed, too. */
+static void give_memory_back(struct guest *g)
+{
+	if (g->n_gone == 0 ||
+	    (g->n_gone < TRIM_SESSIONS && !TAILQ_EMPTY(&g->sessions)))
+		return;
+	g->n_gone = 0;
+	(void)malloc_trim(0);
+}
+
 static void sweep(struct guest *g)
 {
 	struct session *s, *next;
@@ -428,6 +442,7 @@ static void guest_on_prepare(uv_prepare_t *h)
 	retry_stuck(g);
 	journal_hub_flush(&g->hub);
 	hold_or_go(g);
+	give_memory_back(g);
 	sweep(g);
 	check_frozen(g);
 }

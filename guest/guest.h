@@ -40,9 +40,11 @@ struct guest {
 	char vm[ID_MAX];	      /* "" until the first hello. */
 	char boot_id[ID_MAX];
 	int64_t generation;
-	bool holding;	/* Agents are made to wait. */
-	bool sweeping;	/* Some session waits for session_sweep(). */
-	unsigned stuck; /* Sessions that wait for the store to recover. */
+	int64_t max_sessions; /* With an agent at a time. */
+	bool holding;	      /* Agents are made to wait. */
+	bool sweeping;	      /* Some session waits for session_sweep(). */
+	unsigned n_gone;      /* Sessions freed since memory was given back. */
+	unsigned stuck;	      /* Sessions that wait for the store to recover. */
 	struct call_list starting; /* Calls of start, to be answered. */
 	unsigned n_starting;	   /* Sessions still to be reconciled. */
 	struct call_list freezing; /* Calls of freeze. */
@@ -68,7 +70,7 @@ int guest_freeze(struct guest *g, const char *reason, struct call *c,
 void guest_poweroff(struct guest *g, struct call *c);
 
 /* How many sessions have or are getting an agent. */
-unsigned guest_live_sessions(const struct guest *g);
+int64_t guest_live_sessions(const struct guest *g);
 /* Have session_sweep() called when this turn of the loop is over. */
 void guest_sweep_later(struct guest *g);
 

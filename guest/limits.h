@@ -9,15 +9,16 @@
 #define GUEST_LIMITS_H
 
 /* Sessions. */
-#define LIVE_SESSIONS_MAX 32	       /* With an agent, in one VM. */
-#define ENV_VARS_MAX	  256	       /* Of agent and session together. */
-#define ENV_BYTES_MAX	  (128u << 10) /* Names and values. */
-#define ARGS_MAX	  256	       /* Of an agent's command line. */
-#define TITLE_MAX	  1024	       /* Bytes. */
-#define TAGS_MAX	  32
-#define TAG_BYTES_MAX	  64
-#define CONFIG_BYTES_MAX  (256u << 10) /* config, mcp, instructions: each. */
-#define START_TIMEOUT_MS  30000
+#define LIVE_SESSIONS_DEFAULT 32  /* With an agent; the host may say another. */
+#define TRIM_SESSIONS	      16  /* Gone, until their memory is given back. */
+#define ENV_VARS_MAX	      256 /* Of agent and session together. */
+#define ENV_BYTES_MAX	      (128u << 10) /* Names and values. */
+#define ARGS_MAX	      256	   /* Of an agent's command line. */
+#define TITLE_MAX	      1024	   /* Bytes. */
+#define TAGS_MAX	      32
+#define TAG_BYTES_MAX	      64
+#define CONFIG_BYTES_MAX      (256u << 10) /* config, mcp, instructions: each. */
+#define START_TIMEOUT_MS      30000
 
 /* Prompts. */
 #define PROMPT_TEXT_MAX	  (1u << 20)  /* Text of all blocks, as JSON. */

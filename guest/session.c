@@ -250,6 +250,7 @@ static void session_free(struct session *s)
 	free(s->instructions);
 	free(s->acp_id);
 	TAILQ_REMOVE(&s->guest->sessions, s, link);
+	s->guest->n_gone++;
 	uv_close((uv_handle_t *)&s->timer, session_on_closed);
 	uv_close((uv_handle_t *)&s->ttl, session_on_closed);
 }
@@ -317,10 +318,10 @@ bool session_id_is_live(const struct guest *g, const char *id)
 	return s != NULL && session_is_live(s);
 }
 
-unsigned guest_live_sessions(const struct guest *g)
+int64_t guest_live_sessions(const struct guest *g)
 {
 	const struct session *s;
-	unsigned n = 0;
+	int64_t n = 0;
 
 	TAILQ_FOREACH (s, &g->sessions, link)
 		n += session_is_live(s);

@@ -427,11 +427,11 @@ static int join_create(struct session *s, const struct session_spec *spec,
 
 static int check_room(const struct guest *g, struct err *e)
 {
-	if (guest_live_sessions(g) < LIVE_SESSIONS_MAX)
+	if (guest_live_sessions(g) < g->max_sessions)
 		return 0;
 	return err_set(e, -FAULT_LIMIT_SESSIONS,
-		       "%d sessions are live in this VM, no more may be",
-		       LIVE_SESSIONS_MAX);
+		       "%lld sessions are live in this VM, no more may be",
+		       (long long)g->max_sessions);
 }
 
 static int copy_or_fail(char **out, const char *text)

@@ -157,6 +157,7 @@ struct hib_vm_options {
 	const char *net;     /* "none" (NULL) or "host". */
 	int64_t idle_ms;     /* Sleep after that; 0: the default; < 0: never. */
 	bool no_boot;
+	int64_t max_sessions; /* Live at a time, at most; 0: the default. */
 };
 
 /* @id: may be NULL. */

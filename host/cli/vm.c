@@ -7,7 +7,7 @@
 
 struct vm_options {
 	const char *backend, *image, *name, *net, *id;
-	int64_t idle_ms;
+	int64_t idle_ms, max_sessions;
 	bool json, force, no_boot;
 };
 
@@ -36,6 +36,7 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_TEXT, vm_options, net, "net"),
 		OPT(OPT_TEXT, vm_options, id, "id"),
 		OPT(OPT_NUMBER, vm_options, idle_ms, "idle-ms"),
+		OPT(OPT_NUMBER, vm_options, max_sessions, "max-sessions"),
 		OPT(OPT_FLAG, vm_options, no_boot, "no-boot"),
 		OPT(OPT_FLAG, vm_options, json, "json"),
 		OPT_END,
@@ -57,6 +58,7 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 	v.name = o.name;
 	v.net = o.net;
 	v.no_boot = o.no_boot;
+	v.max_sessions = o.max_sessions;
 	/* Here 0 means never; in the SDK it is the default. */
 	v.idle_ms = o.idle_ms > 0 ? o.idle_ms : o.idle_ms == 0 ? -1 : 0;
 	r = hib_vm_create(c->hib, &v, id, &row, &e);

@@ -406,6 +406,7 @@ static void create_find_vm(struct op *op, const struct creation *c)
 		.net = c->net && strcmp(c->net, "host") == 0 ? VM_NET_HOST
 							     : VM_NET_NONE,
 		.idle_ms = VM_IDLE_MS,
+		.max_sessions = VM_SESSIONS,
 	};
 	struct vm *vm;
 

@@ -91,14 +91,17 @@ void vm_create_route(struct op *op)
 {
 	autofree char *id = NULL, *name = NULL, *backend = NULL, *image = NULL,
 		      *net = NULL;
-	struct vm_config cfg = {.idle_ms = VM_IDLE_MS};
+	struct vm_config cfg = {.idle_ms = VM_IDLE_MS,
+				.max_sessions = VM_SESSIONS};
 
 	if (!op_string(op, "id", 64, &id) ||
 	    !op_string(op, "name", 256, &name) ||
 	    !op_string(op, "backend", 32, &backend) ||
 	    !op_string(op, "image", 4096, &image) ||
 	    !op_string(op, "net", 8, &net) ||
-	    !op_integer(op, "idle_ms", 0, INT64_MAX / 2, &cfg.idle_ms))
+	    !op_integer(op, "idle_ms", 0, INT64_MAX / 2, &cfg.idle_ms) ||
+	    !op_integer(op, "max_sessions", 1, VM_SESSIONS_MAX,
+			&cfg.max_sessions))
 		return;
 	if (net != NULL && strcmp(net, "none") != 0 &&
 	    strcmp(net, "host") != 0) {

@@ -413,12 +413,14 @@ static void link_on_started(const char *body, size_t len, const struct err *e,
 
 static void link_start(struct link *l)
 {
-	char body[96];
+	char body[128];
 	int n;
 
 	l->state = LINK_START;
-	n = snprintf(body, sizeof(body), "{\"generation\":%lld,\"now\":%lld}",
-		     (long long)l->spec.generation, (long long)now_ms());
+	n = snprintf(body, sizeof(body),
+		     "{\"generation\":%lld,\"now\":%lld,\"max_sessions\":%lld}",
+		     (long long)l->spec.generation, (long long)now_ms(),
+		     (long long)l->spec.max_sessions);
 	if (link_post(l, "/start", body, (size_t)n, link_on_started, l) < 0)
 		link_lost(l, "out of memory");
 }

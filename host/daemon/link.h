@@ -35,6 +35,7 @@ struct link_spec {
 	const char *vm;	 /* Copied. */
 	const char *dir; /* VM folder; copied.  Its run/ is watched. */
 	int64_t generation;
+	int64_t max_sessions; /* Live at a time; the guest keeps to it. */
 };
 
 struct link_events {

@@ -235,6 +235,7 @@ void vm_connect(struct vm *vm)
 		.mirror = vm->d->mirror,
 		.reader = vm->d->reader,
 		.vm = vm->id,
+		.max_sessions = vm->max_sessions,
 		.dir = vm->dir,
 		.generation = vm->generation,
 	};

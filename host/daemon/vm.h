@@ -23,6 +23,8 @@
 
 #define VM_NAME_MAX	   64
 #define VM_IDLE_MS	   (15 * 60 * 1000) /* Default. */
+#define VM_SESSIONS	   32		    /* Live at a time: default, */
+#define VM_SESSIONS_MAX	   256		    /* and most. */
 #define VM_BARRIER_MS	   5000		    /* Freeze, drain, ack. */
 #define VM_CRASHES_MAX	   3		    /* In VM_CRASH_WINDOW_MS. */
 #define VM_CRASH_WINDOW_MS 60000
@@ -47,7 +49,8 @@ struct vm_config {
 	const char *name; /* NULL: none. */
 	const char *backend, *image;
 	enum vm_net net;
-	int64_t idle_ms; /* 0: never sleeps by itself. */
+	int64_t idle_ms;      /* 0: never sleeps by itself. */
+	int64_t max_sessions; /* Live at a time. */
 };
 
 typedef void (*vm_done_cb)(struct vm *vm, const struct err *e, void *arg);

@@ -29,7 +29,7 @@ struct vm {
 	char dir[PATH_MAX];
 	const struct backend_ops *ops;
 	enum vm_net net;
-	int64_t idle_ms, created_ms, generation;
+	int64_t idle_ms, max_sessions, created_ms, generation;
 	enum vm_state state;
 	char last_error[ERR_MSG_MAX];
 

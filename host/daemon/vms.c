@@ -138,6 +138,10 @@ static int vm_check(struct hibd *d, const struct vm_config *cfg, struct err *e)
 	if (cfg->idle_ms < 0)
 		return err_set(e, -FAULT_INVALID_ARGUMENT, "idle_ms %lld",
 			       (long long)cfg->idle_ms);
+	if (cfg->max_sessions < 1 || cfg->max_sessions > VM_SESSIONS_MAX)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "max_sessions %lld: 1 to %d",
+			       (long long)cfg->max_sessions, VM_SESSIONS_MAX);
 	return 0;
 }
 
@@ -181,9 +185,10 @@ static void vm_insert_row(struct vm *vm, struct creation *cr)
 	char config[160];
 
 	snprintf(config, sizeof(config),
-		 "{\"backend\":\"%s\",\"net\":\"%s\",\"idle_ms\":%lld}",
+		 "{\"backend\":\"%s\",\"net\":\"%s\",\"idle_ms\":%lld,"
+		 "\"max_sessions\":%lld}",
 		 vm->ops->name, vm->net == VM_NET_HOST ? "host" : "none",
-		 (long long)vm->idle_ms);
+		 (long long)vm->idle_ms, (long long)vm->max_sessions);
 	change_add(c,
 		   "INSERT INTO vm(id, name, image, state, generation, config, "
 		   "created_ms, updated_ms) VALUES "
@@ -211,6 +216,7 @@ void vm_create(struct hibd *d, const struct vm_config *cfg, vm_done_cb cb,
 	vm->ops = backend_find(cfg->backend);
 	vm->net = cfg->net;
 	vm->idle_ms = cfg->idle_ms;
+	vm->max_sessions = cfg->max_sessions;
 	snprintf(vm->name, sizeof(vm->name), "%s", cfg->name ? cfg->name : "");
 	snprintf(vm->image, sizeof(vm->image), "%s", cfg->image);
 	if (vm_make_disk(vm, &e) < 0) {
@@ -287,6 +293,7 @@ static void vm_load(struct hibd *d, struct jv row)
 	vm->net = jv_eq(jv_get(config, "net"), "host") ? VM_NET_HOST
 						       : VM_NET_NONE;
 	vm->idle_ms = jv_int(jv_get(config, "idle_ms"), VM_IDLE_MS);
+	vm->max_sessions = jv_int(jv_get(config, "max_sessions"), VM_SESSIONS);
 	vm->generation = jv_int(jv_get(row, "generation"), 0);
 	vm->created_ms = jv_int(jv_get(row, "created_ms"), 0);
 	if (jv_strcpy(jv_get(row, "state"), text, sizeof(text)) < 0)

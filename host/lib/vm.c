@@ -46,6 +46,8 @@ int hib_vm_create(struct hib *h, const struct hib_vm_options *options,
 	put_kstr(&body, "net", o.net);
 	if (o.idle_ms != 0)
 		jw_kint(&body, "idle_ms", o.idle_ms < 0 ? 0 : o.idle_ms);
+	if (o.max_sessions != 0)
+		jw_kint(&body, "max_sessions", o.max_sessions);
 	if (o.no_boot)
 		jw_kbool(&body, "boot", false);
 	jw_obj_end(&body);
