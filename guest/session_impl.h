@@ -4,7 +4,8 @@
  *
  *	session.c        the object, its states, small operations
  *	session_recover.c what a lost boot or a failed commit left open
- *	session_start.c  create, resume, the handshake with an agent
+ *	session_create.c create, resume
+ *	session_start.c  the handshake with an agent
  *	session_turn.c   prompts, updates, the end of a turn
  *	session_ask.c    what the agent asks, and who answers
  *	session_serve.c  other requests of the agent
