@@ -50,7 +50,7 @@ int db_fail(sqlite3 *db, struct err *e, const char *doing);
 /*
  * Statements of a hot path, prepared once and kept, for one thread.
  */
-#define DB_CACHE_MAX 64
+#define DB_CACHE_MAX 96
 
 struct db_cache {
 	sqlite3 *db;

@@ -314,19 +314,43 @@ static int cancel_pending(struct projection *p, int64_t asked_from)
 	return r > 0 ? count_pending(p) : r;
 }
 
-/* The copied log has told the usage and the open requests of the source. */
+/* Whose process and conversation it was, what it used, when it expires or was
+ * closed: that is the source's.  Another agent has nothing of the first one. */
+static const char make_fork[] =
+	"UPDATE session SET forked_from=coalesce(?2, forked_from),"
+	"  forked_seq=coalesce(nullif(?3, 0), forked_seq),"
+	"  vm_id=coalesce(?4, vm_id), title=coalesce(?5, title),"
+	"  tags=coalesce(?6, tags), env_names=coalesce(?7, env_names),"
+	"  create_hash=coalesce(?8, create_hash),"
+	"  root_id=id, parent_id=NULL, usage='{}', acp_session_id=NULL,"
+	"  state='suspended', suspended_from='idle', wait_kind=NULL,"
+	"  closed_ms=NULL, archived_ms=NULL, expires_ms=NULL WHERE n=?1";
+static const char fork_agent[] =
+	"UPDATE session SET agent=?2, agent_caps=NULL, features='[]',"
+	"  agent_info=iif(?3 IS NULL, NULL, json_object('resolved', ?3))"
+	" WHERE n=?1 AND ?2 IS NOT NULL";
+static const char fork_turns[] =
+	"UPDATE turn SET idem_key=NULL, idem_hash=NULL, usage=NULL"
+	" WHERE session_id=?1";
+
 static int on_forked(struct projection *p)
 {
-	static const char sql[] =
-		"UPDATE session SET forked_from=coalesce(?2, forked_from),"
-		"  forked_seq=coalesce(nullif(?3, 0), forked_seq),"
-		"  vm_id=coalesce(?4, vm_id), title=coalesce(?5, title),"
-		"  root_id=id, parent_id=NULL, usage='{}' WHERE n=?1";
+	struct slice tags = json(p, "tags", JV_ARRAY);
+	struct slice env = json(p, "env_names", JV_ARRAY);
 	int64_t at = jv_int(jv_get(p->data, "at"), 0);
-	int r = run(p, sql, "isiss", p->n,
+	uint8_t key[HASH_MAX] = {0};
+	size_t key_len = hash(p, "create_hash", key);
+	int r = run(p, make_fork, "isissSSb", p->n,
 		    id(p, jv_get(p->data, "from"), "ses"), at,
-		    id(p, jv_get(p->data, "vm"), "vm"), text(p, "title"));
+		    id(p, jv_get(p->data, "vm"), "vm"), text(p, "title"),
+		    tags.p, tags.len, env.p, env.len, key_len > 0 ? key : NULL,
+		    key_len);
 
+	if (r >= 0)
+		r = run(p, fork_agent, "iss", p->n, text(p, "agent"),
+			text(p, "resolved"));
+	if (r >= 0)
+		r = run(p, fork_turns, "s", p->ev->session);
 	return r < 0 ? r : cancel_pending(p, 0);
 }
 

@@ -17,8 +17,11 @@
  *                     data is merged into config (RFC 7396: null removes)
  *   session.error, turn.failed   {code,message,..}: last_error (turn.failed:
  *                     data.error); turn.completed clears it
- *   session.forked    from at vm title: forked_from, forked_seq, own root, no
- *                     parent; usage is emptied, open requests are cancelled
+ *   session.forked    from at vm title tags env_names create_hash agent
+ *                     resolved: forked_from, forked_seq, own root, no parent,
+ *                     suspended (from idle), no acp_session_id, not closed or
+ *                     archived, no expiry; usage is emptied, keys of prompts
+ *                     are forgotten, open requests are cancelled
  *   session.imported  vm
  *   session.closed, session.expired: closed_ms   session.archived/unarchived
  *   session.rewound   abandoned:[a,b] snapshot: turns and requests begun in

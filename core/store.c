@@ -37,6 +37,7 @@
 #include "core/append.h"
 #include "core/ballast.h"
 #include "core/db.h"
+#include "core/fork.h"
 #include "core/purge.h"
 
 #define WRITER_STACK	 (512u << 10)
@@ -401,6 +402,24 @@ void store_append(struct store *s, struct store_batch *b)
 	TAILQ_FOREACH (ev, &b->events, link)
 		b->job.bytes += ev->len;
 	store_submit(s, &b->job);
+}
+
+static int fork_run(sqlite3 *db, struct store_job *j, struct err *e)
+{
+	struct store_fork *f = container_of(j, struct store_fork, tail.job);
+	int r = fork_log(&f->tail.store->append, f->source, &f->tail, e);
+
+	return r == 0 && f->also != NULL ? f->also(db, f, e) : r;
+}
+
+void store_fork(struct store *s, struct store_fork *f)
+{
+	f->tail.store = s;
+	f->tail.n_stored_before = 0;
+	f->tail.fresh_only = true;
+	f->tail.job =
+		(struct store_job){.run = fork_run, .done = append_done_cb};
+	store_submit(s, &f->tail.job);
 }
 
 /*

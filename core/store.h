@@ -103,6 +103,28 @@ struct store_batch {
  * of an unknown session must be session.created, seq 1. */
 void store_append(struct store *s, struct store_batch *b);
 
+/* The beginning of a log as a log of its own, under another id. */
+struct store_fork {
+	/* What follows the copy: at least one event; the seq of the first says
+	 * where the copy ends.  Used as for store_append(), done() included. */
+	struct store_batch tail;
+	char source[ID_MAX];
+	/* More for the same transaction, on the writer thread, after the
+	 * events; NULL: nothing.  As store_job's run. */
+	int (*also)(struct sqlite3 *db, struct store_fork *f, struct err *e);
+};
+/*
+ * Copy events 1.. of @source with their seq, epoch, time, turn, type, ctx, data
+ * and chain, add the tail, all in one transaction: the new session is there
+ * whole or not at all, and the source is not written to.  Memory is bounded
+ * whatever the length; subscribers are told of the tail alone.  Owned by the
+ * caller, in place until tail.done() was called, which is also told
+ *   -FAULT_SESSION_NOT_FOUND  the source is not here
+ *   -FAULT_CURSOR_GONE	       it does not have all of those events
+ *   -EEXIST		       a session of the new id is there
+ */
+void store_fork(struct store *s, struct store_fork *f);
+
 /* Become the writer of a session: sets its epoch to @epoch if that is higher,
  * else -FAULT_STALE_EPOCH.  Asynchronous like all writes; @done on the loop.
  * Return: 0; -FAULT_INVALID_ID or -ENOMEM, and then @done is not called. */

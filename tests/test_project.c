@@ -288,10 +288,34 @@ TEST(a_fork_starts_with_a_clean_account)
 	session_is(&k, &l, "title", "copy");
 	session_is(&k, &l, "root_id=id", "1");
 	session_is(&k, &l, "usage", "{}");
+	session_is(&k, &l, "state", "suspended");
+	session_is(&k, &l, "suspended_from", "idle");
+	session_is(&k, &l, "acp_session_id", "NULL");
 	rows_are(&k, "SELECT count(*) FROM request WHERE state='pending'", "0");
 	rows_are(&k, "SELECT pending FROM mirror", "0");
 	log_write(&k, &l, "session.imported", NULL, "{\"vm\":\"" VM "\"}");
 	session_is(&k, &l, "vm_id", VM);
+	kit_close(&k);
+}
+
+TEST(a_fork_may_have_another_agent)
+{
+	struct kit k;
+	struct log l = begin(&k, STORE_HOST);
+
+	log_write(&k, &l, "session.ready", NULL,
+		  "{\"acp_session_id\":\"a-1\",\"capabilities\":{\"x\":1}}");
+	log_write(&k, &l, "session.forked", NULL,
+		  "{\"agent\":\"other\",\"resolved\":\"2.0\","
+		  "\"tags\":[\"t\"],\"env_names\":[\"A\"],"
+		  "\"create_hash\":\"ff\"}");
+	session_is(&k, &l, "agent", "other");
+	session_is(&k, &l, "agent_info", "{\"resolved\":\"2.0\"}");
+	session_is(&k, &l, "agent_caps", "NULL");
+	session_is(&k, &l, "acp_session_id", "NULL");
+	session_is(&k, &l, "tags", "[\"t\"]");
+	session_is(&k, &l, "env_names", "[\"A\"]");
+	session_is(&k, &l, "hex(create_hash)", "FF");
 	kit_close(&k);
 }
 
@@ -593,6 +617,7 @@ TESTS(CASE(created_makes_the_row),
       CASE(config_and_strings_are_bounded),
       CASE(errors_stay_until_a_turn_completes),
       CASE(a_fork_starts_with_a_clean_account),
+      CASE(a_fork_may_have_another_agent),
       CASE(a_rewind_ends_what_began_in_the_abandoned_range),
       CASE(a_turn_has_a_row_from_start_to_end),
       CASE(every_end_of_a_turn_has_its_state),
