@@ -193,18 +193,13 @@ static void fail_list(struct session *s, struct call_list *l,
 
 void session_fail_waiting(struct session *s, const struct err *e, bool now)
 {
-	struct prompt *p;
-
 	fail_list(s, &s->starters, e, now);
 	fail_list(s, &s->cancellers, e, now);
 	if (s->next != NULL) {
 		fail_call(s, take_ptr(s->next->call), e, now);
 		prompt_free(take_ptr(s->next));
 	}
-	while ((p = TAILQ_FIRST(&s->queue)) != NULL) {
-		TAILQ_REMOVE(&s->queue, p, link);
-		prompt_free(p);
-	}
+	prompts_free(&s->queue);
 	s->n_queued = 0;
 }
 
@@ -242,6 +237,7 @@ static void session_free(struct session *s)
 		TAILQ_REMOVE(&s->permissions, p, link);
 		permission_free(p);
 	}
+	prompts_free(&s->steered);
 	turn_done(&s->turn);
 	session_forget_agent(s);
 	launch_free(s->launch);
@@ -274,6 +270,7 @@ struct session *session_new(struct guest *g, const char *id)
 	turn_done(&s->turn);
 	TAILQ_INIT(&s->permissions);
 	TAILQ_INIT(&s->queue);
+	TAILQ_INIT(&s->steered);
 	TAILQ_INIT(&s->starters);
 	TAILQ_INIT(&s->enders);
 	TAILQ_INIT(&s->cancellers);

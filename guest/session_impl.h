@@ -51,6 +51,7 @@ struct prompt {
 	struct call *call; /* To be answered when its turn starts, or NULL. */
 	char *content;	   /* Array of blocks, JSON text. */
 	struct acp_content needs;
+	int64_t seq; /* Of input.message; 0 before. */
 	char input[ID_MAX];
 	char actor[ACTOR_MAX + 1];
 	char idem_key[IDEM_KEY_MAX + 1];
@@ -91,8 +92,9 @@ struct session {
 	int64_t n_turns;
 	struct permission_list permissions;
 	unsigned n_permissions;
-	struct prompt *next;	  /* Begins at the next idle. */
-	struct prompt_list queue; /* Behind it. */
+	struct prompt *next;	    /* Begins at the next idle. */
+	struct prompt_list queue;   /* Behind it. */
+	struct prompt_list steered; /* Given to the turn that runs. */
 	unsigned n_queued;
 
 	/* Calls to be answered when the session has started; when its agent
@@ -163,6 +165,7 @@ void session_interrupt_turn(struct session *s, const char *reason);
 /* Tell the agent to stop, and resolve what it asked. */
 void session_send_cancel(struct session *s);
 void prompt_free(struct prompt *p);
+void prompts_free(struct prompt_list *l);
 
 /* session_ask.c */
 void session_ask(struct session *s, const struct rpc_msg *m);

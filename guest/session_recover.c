@@ -160,6 +160,7 @@ static void drop_memory(struct session *s, const struct err *e)
 		permission_free(p);
 	}
 	s->n_permissions = 0;
+	prompts_free(&s->steered);
 	turn_done(&s->turn);
 	s->spawn_due = false;
 	uv_timer_stop(&s->timer);

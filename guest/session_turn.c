@@ -11,7 +11,10 @@
  * on_busy: a queued prompt is answered at once and waits for a completed turn.
  * Any other end empties the queue; the terminal event names the inputs that it
  * has dropped ("dropped":[..]).  interrupt cancels, and begins when the
- * cancelled turn has ended.  ACP has no way to steer.
+ * cancelled turn has ended.  steer gives it to the agent at once, as one more
+ * session/prompt of the same turn: ACP has no better way, and only agents whose
+ * manifest says so take it.  Such a turn ends with the last of its answers, which
+ * says how.
  *
  * Cancel: the agent is told, its open questions are answered "cancelled", and
  * it has CANCEL_GRACE_MS to answer the prompt, by whatever stop reason.  An
@@ -77,11 +80,12 @@ void session_end_turn(struct session *s, const char *type, struct jw *data)
 	if (strcmp(type, "turn.completed") != 0)
 		drop_queue(s, data);
 	jw_obj_end(data);
-	turn_write_ctx(&s->turn, &ctx);
+	turn_write_ctx(s->turn.input, s->turn.actor, &ctx);
 	journal_add_jw(&s->journal, type, ctx.failed ? NULL : ctx.buf, data);
 	memcpy(s->journal.late, s->turn.id, ID_MAX);
 	s->journal.turn[0] = '\0';
 	answer_cancellers(s);
+	prompts_free(&s->steered);
 	turn_done(&s->turn);
 }
 
@@ -132,7 +136,8 @@ static void session_on_prompt_done(const struct rpc_answer *a, void *arg)
 	struct session *s = arg;
 	autojw struct jw w = {0};
 
-	if (a->status == -ECANCELED || !turn_is_open(&s->turn))
+	if (a->status == -ECANCELED || !turn_is_open(&s->turn) ||
+	    --s->turn.n_prompts > 0)
 		return;
 	jw_obj(&w);
 	if (s->turn.cancelling ||
@@ -168,6 +173,16 @@ void prompt_free(struct prompt *p)
 	free(p);
 }
 
+void prompts_free(struct prompt_list *l)
+{
+	struct prompt *p;
+
+	while ((p = TAILQ_FIRST(l)) != NULL) {
+		TAILQ_REMOVE(l, p, link);
+		prompt_free(p);
+	}
+}
+
 /* What an agent must hear before the user: instructions, the past. */
 static void write_before(struct session *s, struct jw *w)
 {
@@ -201,27 +216,49 @@ static void write_prompt(struct session *s, const struct prompt *p,
 	jw_obj_end(w);
 }
 
-static void record_input(struct session *s, const struct prompt *p,
-			 const char *ctx)
+static void write_key(const struct prompt *p, struct jw *w)
+{
+	if (p->idem_key[0] == '\0')
+		return;
+	jw_kstr(w, "idem_key", p->idem_key);
+	jw_kstr(w, "idem_hash", p->idem_hash);
+}
+
+/* The key of a prompt that starts a turn stands in turn.started. */
+static int64_t record_input(struct session *s, const struct prompt *p,
+			    const char *ctx, bool steers)
 {
 	autojw struct jw w = {0};
 
 	jw_obj(&w);
 	jw_kstr(&w, "id", p->input);
 	jw_kraw(&w, "content", p->content);
-	jw_kstr(&w, "via", "prompt");
+	jw_kstr(&w, "via", steers ? "steer" : "prompt");
+	if (steers)
+		write_key(p, &w);
 	jw_obj_end(&w);
-	s->turn.first_seq =
-		journal_add_jw(&s->journal, "input.message", ctx, &w);
+	return journal_add_jw(&s->journal, "input.message", ctx, &w);
+}
+
+static void record_start(struct session *s, const struct prompt *p,
+			 const char *ctx)
+{
+	autojw struct jw w = {0};
+
 	jw_obj(&w);
 	jw_kint(&w, "n", s->turn.n);
 	jw_kint(&w, "first_seq", s->turn.first_seq);
-	if (p->idem_key[0] != '\0') {
-		jw_kstr(&w, "idem_key", p->idem_key);
-		jw_kstr(&w, "idem_hash", p->idem_hash);
-	}
+	write_key(p, &w);
 	jw_obj_end(&w);
 	journal_add_jw(&s->journal, "turn.started", ctx, &w);
+}
+
+static void send_prompt(struct session *s, struct jw *params)
+{
+	s->turn.n_prompts++;
+	if (agent_call(s->agent, "session/prompt", params->buf, 0,
+		       session_on_prompt_done, s) < 0)
+		journal_break(&s->journal, -ENOMEM, "out of memory");
 }
 
 static void write_turn(const struct turn *t, struct jw *w)
@@ -246,13 +283,14 @@ static void begin_turn(struct session *s, struct prompt *p)
 	memcpy(s->turn.actor, p->actor, sizeof(p->actor));
 	memcpy(s->turn.idem_key, p->idem_key, sizeof(p->idem_key));
 	memcpy(s->turn.idem_hash, p->idem_hash, sizeof(p->idem_hash));
-	turn_write_ctx(&s->turn, &ctx);
+	turn_write_ctx(p->input, p->actor, &ctx);
 	memcpy(s->journal.turn, s->turn.id, ID_MAX);
-	record_input(s, p, ctx.failed ? NULL : ctx.buf);
-	session_move(s, SESSION_RUNNING, "prompt");
-	if (params.failed || agent_call(s->agent, "session/prompt", params.buf,
-					0, session_on_prompt_done, s) < 0)
+	if (ctx.failed || params.failed)
 		journal_break(&s->journal, -ENOMEM, "out of memory");
+	s->turn.first_seq = record_input(s, p, ctx.buf, false);
+	record_start(s, p, ctx.buf);
+	session_move(s, SESSION_RUNNING, "prompt");
+	send_prompt(s, &params);
 	if (c != NULL) {
 		write_turn(&s->turn, &c->result);
 		call_reply_after(c, &s->journal);
@@ -290,7 +328,12 @@ void session_settle(struct session *s)
 
 static const char idem_sql[] =
 	"SELECT id, n, input_id, first_seq, lower(hex(idem_hash)) AS hash "
-	"FROM turn WHERE session_id=?1 AND idem_key=?2";
+	"FROM turn WHERE session_id=?1 AND idem_key=?2 "
+	"UNION ALL SELECT t.id, t.n, json_extract(e.data, '$.id'), e.seq, "
+	"json_extract(e.data, '$.idem_hash') FROM event e JOIN turn t "
+	"ON t.session_id=?1 AND t.id=e.turn_id WHERE e.session_n="
+	"(SELECT n FROM session WHERE id=?1) AND e.type='input.message' "
+	"AND e.type<>'acp.update' AND json_extract(e.data, '$.idem_key')=?2";
 
 static int same_hash(bool same, const char *key, struct err *e)
 {
@@ -307,6 +350,30 @@ static void write_queued(const struct prompt *p, int64_t position, struct jw *w)
 	jw_kstr(w, "input", p->input);
 	jw_kint(w, "position", position);
 	jw_obj_end(w);
+}
+
+static void write_steered(const struct session *s, const struct prompt *p,
+			  struct jw *w)
+{
+	jw_obj(w);
+	jw_kstr(w, "turn", s->turn.id);
+	jw_kint(w, "n", s->turn.n);
+	jw_kint(w, "seq", p->seq);
+	jw_kstr(w, "input", p->input);
+	jw_kbool(w, "steered", true);
+	jw_obj_end(w);
+}
+
+/* The same among those that steer the turn. */
+static const struct prompt *find_steered(const struct session *s,
+					 const char *key)
+{
+	const struct prompt *p;
+
+	TAILQ_FOREACH (p, &s->steered, link)
+		if (strcmp(p->idem_key, key) == 0)
+			break;
+	return p;
 }
 
 /* The same among turns that ended. */
@@ -354,6 +421,14 @@ static int find_earlier(struct session *s, const struct prompt_spec *spec,
 			      spec->idem_key, e);
 		if (r > 0)
 			write_turn(&s->turn, &c->result);
+		return r;
+	}
+	p = find_steered(s, spec->idem_key);
+	if (p != NULL) {
+		r = same_hash(strcmp(p->idem_hash, spec->idem_hash) == 0,
+			      spec->idem_key, e);
+		if (r > 0)
+			write_steered(s, p, &c->result);
 		return r;
 	}
 	TAILQ_FOREACH (p, &s->queue, link) {
@@ -422,6 +497,30 @@ static int enqueue(struct session *s, struct prompt *p, struct call *c,
 
 static void begin_cancel(struct session *s, const char *by, const char *reason);
 
+/* Into the turn that runs. */
+static int steer(struct session *s, struct prompt *p, struct call *c,
+		 struct err *e)
+{
+	autojw struct jw ctx = {0}, params = {0};
+
+	if (s->turn.n_prompts > PROMPT_QUEUE_MAX) {
+		prompt_free(p);
+		return err_set(e, -FAULT_OVERLOADED,
+			       "session %s: %d prompts steer the turn", s->id,
+			       PROMPT_QUEUE_MAX);
+	}
+	write_prompt(s, p, &params);
+	turn_write_ctx(p->input, p->actor, &ctx);
+	if (ctx.failed || params.failed)
+		journal_break(&s->journal, -ENOMEM, "out of memory");
+	p->seq = record_input(s, p, ctx.buf, true);
+	send_prompt(s, &params);
+	write_steered(s, p, &c->result);
+	call_reply_after(c, &s->journal);
+	TAILQ_INSERT_TAIL(&s->steered, p, link);
+	return 0;
+}
+
 static int prompt_busy(struct session *s, const struct prompt_spec *spec,
 		       struct prompt *p, struct call *c, struct err *e)
 {
@@ -431,8 +530,11 @@ static int prompt_busy(struct session *s, const struct prompt_spec *spec,
 		begin_cancel(s, p->actor[0] ? p->actor : "client", "interrupt");
 		return begin_later(s, p, c);
 	}
+	if (spec->on_busy == BUSY_STEER && s->launch->quirks.steer &&
+	    !s->turn.cancelling)
+		return steer(s, p, c, e);
 	prompt_free(p);
-	if (spec->on_busy == BUSY_STEER)
+	if (spec->on_busy == BUSY_STEER && !s->turn.cancelling)
 		return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
 			       "the agent cannot be steered");
 	return session_allows(s, OP_PROMPT, e);

@@ -4,6 +4,7 @@
  */
 #include "guest/turn.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -72,6 +73,18 @@ static void note_tool(struct turn *t, struct jv update)
 	t->tools[t->n_tools++] = hash;
 }
 
+static void note_context(struct turn *t, struct jv update)
+{
+	struct jv cost = jv_get(update, "cost");
+	size_t len = 0;
+	const char *raw = jv_raw(cost, &len);
+
+	t->context_used = jv_int(jv_get(update, "used"), 0);
+	t->context_size = jv_int(jv_get(update, "size"), 0);
+	if (jv_is(cost, JV_OBJECT) && len <= TURN_COST_MAX)
+		snprintf(t->cost, sizeof(t->cost), "%.*s", (int)len, raw);
+}
+
 void turn_note(struct turn *t, struct jv params, uint64_t now_ms)
 {
 	struct jv update = jv_get(params, "update");
@@ -84,6 +97,21 @@ void turn_note(struct turn *t, struct jv params, uint64_t now_ms)
 			note_text(t, update);
 	} else if (jv_eq(kind, "tool_call") || jv_eq(kind, "tool_call_update"))
 		note_tool(t, update);
+	else if (jv_eq(kind, "usage_update"))
+		note_context(t, update);
+}
+
+static void write_context(const struct turn *t, struct jw *w)
+{
+	if (t->context_size <= 0)
+		return;
+	jw_key(w, "context");
+	jw_obj(w);
+	jw_kint(w, "used", t->context_used);
+	jw_kint(w, "size", t->context_size);
+	if (t->cost[0] != '\0')
+		jw_kraw(w, "cost", t->cost);
+	jw_obj_end(w);
 }
 
 void turn_write_result(const struct turn *t, struct jv result, uint64_t now_ms,
@@ -103,6 +131,7 @@ void turn_write_result(const struct turn *t, struct jv result, uint64_t now_ms,
 		jw_value(w, usage);
 	else
 		jw_null(w);
+	write_context(t, w);
 	jw_kint(w, "tool_calls", (int64_t)t->n_tools);
 	jw_key(w, "text_preview");
 	jw_strn(w, t->preview, t->preview_len);
@@ -113,11 +142,11 @@ void turn_write_result(const struct turn *t, struct jv result, uint64_t now_ms,
 		jw_null(w);
 }
 
-void turn_write_ctx(const struct turn *t, struct jw *w)
+void turn_write_ctx(const char *input, const char *actor, struct jw *w)
 {
 	jw_obj(w);
-	jw_kstr(w, "input", t->input);
-	if (t->actor[0] != '\0')
-		jw_kstr(w, "actor", t->actor);
+	jw_kstr(w, "input", input);
+	if (actor[0] != '\0')
+		jw_kstr(w, "actor", actor);
 	jw_obj_end(w);
 }

@@ -13,6 +13,7 @@
 #include "guest/limits.h"
 
 #define TURN_TOOLS_MAX 1024 /* Different tool calls told apart. */
+#define TURN_COST_MAX  127  /* Bytes of what an agent says it cost. */
 
 struct turn {
 	char id[ID_MAX]; /* "": no turn is open. */
@@ -21,6 +22,7 @@ struct turn {
 	char idem_key[IDEM_KEY_MAX + 1]; /* "": none. */
 	char idem_hash[IDEM_HASH_MAX + 1];
 	int64_t n, first_seq;
+	unsigned n_prompts;	 /* Given to the agent and not answered. */
 	uint64_t began_ms;	 /* Monotonic. */
 	int64_t first_update_ms; /* After the beginning; -1: none yet. */
 	char preview[PREVIEW_MAX + 1];
@@ -28,6 +30,9 @@ struct turn {
 	bool preview_full;
 	uint64_t *tools; /* Hashes of the tool calls seen. */
 	size_t n_tools;
+	/* The last usage_update; size 0: there was none. */
+	int64_t context_used, context_size;
+	char cost[TURN_COST_MAX + 1]; /* JSON object, or "". */
 	bool cancelling;
 	char cancel_by[ACTOR_MAX + 1];
 	char cancel_reason[REASON_MAX + 1];
@@ -45,8 +50,8 @@ void turn_note(struct turn *t, struct jv params, uint64_t now_ms);
 /* Members of turn.completed into an open object. */
 void turn_write_result(const struct turn *t, struct jv result, uint64_t now_ms,
 		       struct jw *w);
-/* {"input":..,"actor":..} */
-void turn_write_ctx(const struct turn *t, struct jw *w);
+/* {"input":..,"actor":..}; an empty @actor is left out. */
+void turn_write_ctx(const char *input, const char *actor, struct jw *w);
 /* Back to no turn. */
 void turn_done(struct turn *t);
 

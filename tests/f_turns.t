@@ -95,6 +95,11 @@ f094_usage() {
 		jq -e '.usage | tostring | test("7") and test("5")'
 }
 ok "F094 the agent's usage is reported" f094_usage
+f094_context() {
+	holds "$SES" '[.[] | select(.type == "turn.completed")] | last |
+		.data.context.used == 12 and .data.context.size > 0'
+}
+ok "F094 and how full its context is" f094_context
 
 f095_summary() {
 	prompt "$SES" '!say first words;;!tool t9 Look read;;!sleep 300' &&
@@ -173,6 +178,38 @@ f088_interrupt() {
 		jq -e "any(.id == \"$cut\" and .state == \"cancelled\")"
 }
 ok "F088 an interrupting prompt cancels and starts" f088_interrupt
+
+steering_agent() {
+	agent steering --steer
+	jq '.quirks = {steer: true}' "$HIB_HOME/agents/steering.json" \
+		>"$tmp/manifest" &&
+		cp "$tmp/manifest" "$HIB_HOME/agents/steering.json"
+}
+
+# It ends with the answers to both, and the input in the middle is a part of it.
+f088_steer() {
+	steering_agent && _other=$(hib session create --agent steering \
+		--vm "$VM") || return 1
+	prompt_bg "$_other" '!usage 1 2;;!sleep 60000;;!say first' &&
+		wait_for_event "$_other" turn.started || return 1
+	hib prompt "$_other" --on-busy steer --key k "left" >"$tmp/steered" &&
+		wait_turn "$_other" "$TURN" || return 1
+	hib prompt "$_other" --on-busy steer --key k "left" >"$tmp/again"
+	cmp "$tmp/steered" "$tmp/again" &&
+		equal "$(cat "$tmp/steered")" "steered: leftfirst" &&
+		holds "$_other" "[.[] | select(.turn == \"$TURN\") | .type] |
+			map(select(. == \"input.message\")) | length == 2" &&
+		holds "$_other" '[.[] | select(.type == "input.message") |
+			.data.via] == ["prompt", "steer"]'
+}
+ok "F088 a prompt steers the turn of an agent that can" f088_steer
+
+f088_cannot_steer() {
+	prompt_bg "$SES" '!sleep 60000' &&
+		refused capability_unsupported 5 hib prompt "$SES" \
+			--on-busy steer left && hib cancel "$SES"
+}
+ok "F088 an agent that cannot be steered is not" f088_cannot_steer
 
 # --- ends -------------------------------------------------------------------
 

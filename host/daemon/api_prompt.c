@@ -37,8 +37,8 @@ static void put_agent_env(struct jw *w, struct jv list)
 /* Fill op->agent from the manifest. */
 static bool agent_from_manifest(struct op *op, const char *name)
 {
-	static const char *const members[] = {"name", "title", "version",
-					      "command", "args"};
+	static const char *const members[] = {"name",	 "title", "version",
+					      "command", "args",  "quirks"};
 	autofree char *text = NULL;
 	autojson struct json j = {0};
 	autojw struct jw w = {0};

@@ -47,7 +47,7 @@ struct options {
 	int64_t slow_start, slow_new;
 	int64_t fail_new, exit_on_start, protocol;
 	const char *store;
-	bool no_answer, load, image, system_prompt, banner;
+	bool no_answer, load, image, system_prompt, banner, steer;
 };
 
 struct text {
@@ -1534,6 +1534,21 @@ static char *take_texts(struct session *s, struct jv prompt, struct jw *before)
 	return last != NULL ? last : must(strdup(""));
 }
 
+/* A prompt during a turn: it is heard, and what waits goes on. */
+static void steer(struct session *s, struct call *c)
+{
+	autojw struct jw before = {0};
+	struct jw *w;
+	autofree char *text =
+		take_texts(s, jv_get(c->params, "prompt"), &before);
+
+	sayf(s, "steered: %s", text);
+	s->turn->wake = 0;
+	w = begin_result(c->id);
+	jw_kstr(w, "stopReason", "end_turn");
+	end_result(w);
+}
+
 static void on_prompt(struct call *c)
 {
 	struct session *s = session_of(c);
@@ -1542,6 +1557,10 @@ static void on_prompt(struct call *c)
 
 	if (s == NULL)
 		return;
+	if (s->turn != NULL && agent.opt.steer) {
+		steer(s, c);
+		return;
+	}
 	if (s->turn != NULL) {
 		send_error(c->id, RPC_INVALID, "a prompt is running");
 		return;
@@ -1776,6 +1795,7 @@ static const struct {
 	{"--protocol", .number = &agent.opt.protocol},		 /* N */
 	{"--system-prompt", .flag = &agent.opt.system_prompt},
 	{"--banner", .flag = &agent.opt.banner},
+	{"--steer", .flag = &agent.opt.steer},
 };
 
 /* Take the option at argv[0].  Return: how many words it has, 0 if unknown. */
