@@ -12,6 +12,10 @@
  * pipe may have no end: a descriptor of it can be handed to a process outside
  * the namespace.  So once nothing is in them for LINGER_MS they count as ended.
  *
+ * A proc that joins another is made by that one's init, and is PROC_RUNNING
+ * without a pidfd until that has said so.  A signal waits for it; the end of its
+ * status socket says that it never will be.
+ *
  * The `open` counter has one for each libuv handle; the last close callback
  * tells the exit and frees the proc, and nothing else does.
  *
@@ -49,6 +53,8 @@ struct proc {
 	bool paused;
 	bool bytes;	  /* stdout is not cut into lines. */
 	bool told;	  /* The init has reported an end. */
+	bool kill_due;	  /* All, as soon as there is an init. */
+	int signal_due;	  /* The same for a signal; 0: none. */
 	bool close_stdin; /* Once all is written. */
 	bool in_open, out_open, err_open;
 
@@ -292,6 +298,14 @@ static void proc_on_linger(uv_timer_t *t)
 
 /* --- the init ------------------------------------------------------------ */
 
+static void send_signal(struct proc *p, int signal, int value)
+{
+	siginfo_t si = {.si_signo = signal, .si_code = SI_QUEUE};
+
+	si.si_value.sival_int = value;
+	(void)syscall(SYS_pidfd_send_signal, p->sp.pidfd, signal, &si, 0);
+}
+
 static void proc_failed(struct proc *p, enum proc_step step, int code)
 {
 	const char *why = strerror(-code);
@@ -313,6 +327,8 @@ static void proc_report(struct proc *p, const struct init_report *r, pid_t from)
 		return;
 
 	switch ((enum init_report_type)r->type) {
+	case INIT_BORN:
+		break; /* What came with it says all. */
 	case INIT_HERE:
 		p->pid = from;
 		break;
@@ -331,16 +347,24 @@ static void proc_report(struct proc *p, const struct init_report *r, pid_t from)
 	}
 }
 
-/* The pid that the kernel attached, in our numbering; 0 without one. */
-static pid_t sender(struct msghdr *m)
+/* Take what came with a report: the pidfd of a new init.
+ * Return: the sender's pid that the kernel attached, in our numbering; 0
+ * without one. */
+static pid_t take_control(struct proc *p, struct msghdr *m)
 {
-	struct cmsghdr *c = CMSG_FIRSTHDR(m);
-	struct ucred cred;
+	struct ucred cred = {0};
 
-	if (c == NULL || c->cmsg_level != SOL_SOCKET ||
-	    c->cmsg_type != SCM_CREDENTIALS)
-		return 0;
-	memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL;
+	     c = CMSG_NXTHDR(m, c)) {
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_CREDENTIALS) {
+			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+		} else if (c->cmsg_type == SCM_RIGHTS) {
+			close_fd(&p->sp.pidfd);
+			memcpy(&p->sp.pidfd, CMSG_DATA(c), sizeof(int));
+		}
+	}
 	return cred.pid;
 }
 
@@ -348,7 +372,8 @@ static pid_t sender(struct msghdr *m)
  * makes no sense; -EAGAIN when there is none now. */
 static int proc_read_report(struct proc *p)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct ucred))];
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct ucred)) +
+					      CMSG_SPACE(sizeof(int))];
 	struct init_report r;
 	struct iovec iov = {&r, sizeof(r)};
 	struct msghdr m = {
@@ -357,45 +382,38 @@ static int proc_read_report(struct proc *p)
 		.msg_control = control,
 		.msg_controllen = sizeof(control),
 	};
-	ssize_t n = recvmsg(p->sp.status, &m, MSG_DONTWAIT);
+	ssize_t n = recvmsg(p->sp.status, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	pid_t from;
 
 	if (n < 0)
 		return -EAGAIN;
+	from = take_control(p, &m);
 	if (n != (ssize_t)sizeof(r))
 		return 0;
-	proc_report(p, &r, sender(&m));
+	proc_report(p, &r, from);
 	return 1;
 }
 
-static void proc_on_status(uv_poll_t *h, int status, int events)
-{
-	struct proc *p = h->data;
-
-	(void)events;
-	if (status < 0 || proc_read_report(p) == 0)
-		uv_poll_stop(h);
-}
-
-/* Wait for the init.  A reaper may have done it; then its status is lost,
- * which matters only for an init that died without a report. */
+/* Wait for the init.  A reaper may have done it, or it is the child of another
+ * init; then its status is lost, which matters only for an init that died
+ * without a report. */
 static void proc_reap(struct proc *p)
 {
 	siginfo_t si = {0};
+	bool exited = p->sp.pidfd < 0 ||
+		      (waitid(P_PIDFD, (id_t)p->sp.pidfd, &si, WEXITED) == 0 &&
+		       si.si_code == CLD_EXITED);
 
-	if (waitid(P_PIDFD, (id_t)p->sp.pidfd, &si, WEXITED) == 0 &&
-	    si.si_code == CLD_EXITED && !p->told)
+	if (p->told)
+		return;
+	if (exited)
 		proc_failed(p, PROC_STEP_INIT, -ECHILD);
-	else if (!p->told)
+	else
 		p->end.signal = SIGKILL;
 }
 
-static void proc_on_end(uv_poll_t *h, int status, int events)
+static void proc_gone(struct proc *p)
 {
-	struct proc *p = h->data;
-
-	(void)status;
-	(void)events;
-	uv_poll_stop(h);
 	uv_poll_stop(&p->status_poll);
 	while (proc_read_report(p) > 0)
 		continue;
@@ -406,6 +424,53 @@ static void proc_on_end(uv_poll_t *h, int status, int events)
 	if (!p->paused)
 		uv_timer_start(&p->linger, proc_on_linger, LINGER_MS, 0);
 	proc_close_if_done(p);
+}
+
+static void proc_on_end(uv_poll_t *h, int status, int events)
+{
+	(void)status;
+	(void)events;
+	uv_poll_stop(h);
+	proc_gone(h->data);
+}
+
+static int proc_watch(struct proc *p, uv_poll_t *h, int fd, uv_poll_cb cb)
+{
+	int r = uv_poll_init(p->linger.loop, h, fd);
+
+	if (r < 0)
+		return r;
+	h->data = p;
+	p->open++;
+	return uv_poll_start(h, UV_READABLE, cb);
+}
+
+/* There is an init now: what waited for it is sent. */
+static void proc_born(struct proc *p)
+{
+	if (proc_watch(p, &p->end_poll, p->sp.pidfd, proc_on_end) < 0) {
+		p->kill_due = true;
+		proc_gone(p); /* It is not waited for. */
+	}
+	if (p->kill_due)
+		send_signal(p, SIGKILL, 0);
+	else if (p->signal_due != 0)
+		send_signal(p, SESSION_INIT_SIGNAL, p->signal_due);
+}
+
+static void proc_on_status(uv_poll_t *h, int status, int events)
+{
+	struct proc *p = h->data;
+	int r = status < 0 ? 0 : proc_read_report(p);
+
+	(void)events;
+	if (p->sp.pidfd >= 0 && p->end_poll.data == NULL)
+		proc_born(p);
+	if (r != 0)
+		return;
+	uv_poll_stop(h);
+	if (p->sp.pidfd < 0)
+		proc_gone(p);
 }
 
 /* --- stdin --------------------------------------------------------------- */
@@ -483,17 +548,6 @@ static void proc_on_write(uv_write_t *req, int status)
 
 /* --- start --------------------------------------------------------------- */
 
-static int proc_watch(struct proc *p, uv_poll_t *h, int fd, uv_poll_cb cb)
-{
-	int r = uv_poll_init(p->linger.loop, h, fd);
-
-	if (r < 0)
-		return r;
-	h->data = p;
-	p->open++;
-	return uv_poll_start(h, UV_READABLE, cb);
-}
-
 /* The descriptor goes to the handle. */
 static int proc_pipe(struct proc *p, uv_pipe_t *h, int *fd, bool *is_open)
 {
@@ -524,21 +578,24 @@ static int proc_handles(struct proc *p)
 	if (r == 0)
 		r = proc_watch(p, &p->status_poll, p->sp.status,
 			       proc_on_status);
-	if (r == 0)
+	if (r == 0 && p->sp.pidfd >= 0)
 		r = proc_watch(p, &p->end_poll, p->sp.pidfd, proc_on_end);
 	if (r == 0)
 		proc_read_start(p);
 	return r;
 }
 
-/* The init runs but cannot be watched.  Its end is near: wait for it here. */
+/* The init runs but cannot be watched.  Its end is near: wait for it here.  One
+ * that another makes ends when it finds its status socket closed. */
 static void proc_give_up(struct proc *p)
 {
 	siginfo_t si;
 
 	p->ev = &no_events;
-	(void)syscall(SYS_pidfd_send_signal, p->sp.pidfd, SIGKILL, NULL, 0);
-	(void)waitid(P_PIDFD, (id_t)p->sp.pidfd, &si, WEXITED);
+	if (p->sp.pidfd >= 0) {
+		send_signal(p, SIGKILL, 0);
+		(void)waitid(P_PIDFD, (id_t)p->sp.pidfd, &si, WEXITED);
+	}
 	proc_close(p);
 }
 
@@ -565,6 +622,18 @@ static struct proc *proc_new(uv_loop_t *loop, const struct proc_spec *spec)
 	return p;
 }
 
+static int start(struct proc *p, const struct proc_spec *spec, struct err *e)
+{
+	const struct proc *join = spec->isolate ? spec->join : NULL;
+
+	if (join == NULL)
+		return spawn_start(spec, NULL, &p->sp, e);
+	if (join->state != PROC_RUNNING || join->pid == 0)
+		return err_set(e, -ESRCH, "%s: its session has ended",
+			       spec->argv[0]);
+	return spawn_start(spec, &join->sp, &p->sp, e);
+}
+
 int proc_spawn(uv_loop_t *loop, const struct proc_spec *spec,
 	       const struct proc_events *ev, void *arg, struct proc **out,
 	       struct err *e)
@@ -575,7 +644,7 @@ int proc_spawn(uv_loop_t *loop, const struct proc_spec *spec,
 	if (p == NULL)
 		return err_set(e, -ENOMEM, "%s: out of memory", spec->argv[0]);
 	p->open = 1;
-	r = spawn_start(spec, &p->sp, e);
+	r = start(p, spec, e);
 	if (r < 0) {
 		p->ev = &no_events;
 		proc_close(p);
@@ -649,12 +718,12 @@ void proc_resume(struct proc *p)
 /* Have the init send @signal, to the process group when negative. */
 static void proc_signal(struct proc *p, int signal)
 {
-	siginfo_t si = {.si_signo = SESSION_INIT_SIGNAL, .si_code = SI_QUEUE};
-
-	si.si_value.sival_int = signal;
-	if (p->state == PROC_RUNNING)
-		(void)syscall(SYS_pidfd_send_signal, p->sp.pidfd,
-			      SESSION_INIT_SIGNAL, &si, 0);
+	if (p->state != PROC_RUNNING)
+		return;
+	if (p->sp.pidfd < 0)
+		p->signal_due = signal;
+	else
+		send_signal(p, SESSION_INIT_SIGNAL, signal);
 }
 
 void proc_kill(struct proc *p, int signal)
@@ -666,9 +735,10 @@ void proc_kill_all(struct proc *p)
 {
 	if (!p->isolate)
 		proc_signal(p, -SIGKILL);
+	else if (p->sp.pidfd < 0)
+		p->kill_due = true;
 	else if (p->state == PROC_RUNNING)
-		(void)syscall(SYS_pidfd_send_signal, p->sp.pidfd, SIGKILL, NULL,
-			      0);
+		send_signal(p, SIGKILL, 0);
 }
 
 void proc_abandon(struct proc *p)

@@ -45,7 +45,11 @@ struct proc_spec {
 	const char *const *hide; /* NULL-terminated paths the child must not see
 				  * into, or NULL; isolate only. */
 	enum proc_user user;	 /* isolate only; else as we are. */
-	bool want_stdin;	 /* Else /dev/null. */
+	/* An isolated program that has started, or NULL; isolate only.  This
+	 * one then sees the files that it sees, under the same user, in a PID
+	 * namespace below that one's: it ends with it at the latest. */
+	struct proc *join;
+	bool want_stdin; /* Else /dev/null. */
 	enum proc_stdout out;
 	bool merge_stderr; /* stderr goes where stdout goes. */
 	size_t line_max;   /* Longest stdout line; 0: PROC_LINE_MAX. */
@@ -59,7 +63,7 @@ enum proc_step {
 	PROC_STEP_INIT,	 /* Starting the session init. */
 	PROC_STEP_MOUNT, /* Its mounts. */
 	PROC_STEP_FORK,
-	PROC_STEP_USER, /* Giving up privileges. */
+	PROC_STEP_USER, /* Its user namespace, giving up privileges. */
 	PROC_STEP_CWD,
 	PROC_STEP_EXEC,
 };
@@ -110,7 +114,8 @@ struct proc_events {
  * event, with end->failed set.
  *
  * Return: 0 or a negative errno when there is no memory, descriptor, process or
- * namespace to be had; then @loop must run once more before it is closed.
+ * namespace to be had, -ESRCH when spec->join does not run, -EAGAIN when it has
+ * too much to start; then @loop must run once more before it is closed.
  */
 int proc_spawn(uv_loop_t *loop, const struct proc_spec *spec,
 	       const struct proc_events *ev, void *arg, struct proc **out,

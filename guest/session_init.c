@@ -3,10 +3,16 @@
  * session_init.c - Process 1 of a session: fences, starts, reaps, ends
  *
  *	init     hides the daemon's folders, mounts /proc, forks
- *	program  gives up privileges, enters cwd, executes
- *	init     buries orphans and passes signals on until the program ends,
- *	         reports how, and exits: the kernel then kills every process
- *	         left in the namespace, whatever it did to get away
+ *	program  enters a user namespace if it needs one, gives up privileges,
+ *	         enters cwd, executes
+ *	init     buries orphans, passes signals on and makes the inits of
+ *	         programs that join until the program ends, reports how, and
+ *	         exits: the kernel then kills every process left in the
+ *	         namespace, whatever it did to get away
+ *
+ * The init of a program that joins is a copy of ours in a PID namespace of its
+ * own below, with its own descriptors; from there on the two do not differ.  An
+ * init ends when its status socket is closed: nobody waits for it any more.
  *
  * Each step that fails is reported with its errno by whoever took it, and ends
  * that process.  The init stays uid 0 and is not dumpable, so the program, even
@@ -23,6 +29,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -32,6 +39,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -40,19 +48,41 @@
 #include "guest/proc.h"
 
 #define HIDDEN_LAYERS_MAX 16 /* Mounts taken away, one on the other. */
+#define FD_HIGH		  16 /* Above every number that has a meaning. */
 
 struct init {
 	struct init_spec spec;
 	const char *cwd;
 	char **argv, **env, **hide; /* NULL-terminated. */
 	pid_t program;
+	int signals;	  /* signalfd(2) of all. */
+	int user;	  /* User namespace of the program, or -1: ours. */
+	int user_sock[2]; /* Between init and program while that is made. */
 };
+
+/* @fd: to be sent along, or -1. */
+static int send_report(int status, struct init_report r, int fd)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(fd))] = {0};
+	struct iovec iov = {&r, sizeof(r)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *c = (struct cmsghdr *)control;
+
+	if (fd >= 0) {
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+		m.msg_control = control;
+		m.msg_controllen = sizeof(control);
+	}
+	return sendmsg(status, &m, MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
 
 static void report(enum init_report_type type, int a, int b)
 {
-	struct init_report r = {.type = (int32_t)type, .a = a, .b = b};
-
-	(void)send(SESSION_INIT_STATUS_FD, &r, sizeof(r), MSG_NOSIGNAL);
+	(void)send_report(SESSION_INIT_STATUS_FD,
+			  (struct init_report){(int32_t)type, a, b}, -1);
 }
 
 /* Report that @step failed, with errno, and end this process. */
@@ -162,21 +192,60 @@ static int write_text(const char *path, const char *text)
 	return write(fd, text, n) == (ssize_t)n ? 0 : -1;
 }
 
-/* A user namespace in which the one uid that we have is SESSION_INIT_UID.  As
- * ours is uid 0 of its namespace, CAP_SETFCAP is needed to map it
- * (user_namespaces(7)). */
-static int enter_user_namespace(void)
+static bool agent_is_mapped(void)
 {
-	unsigned uid = geteuid(), gid = getegid();
-	char uid_map[64], gid_map[64];
+	return id_is_mapped("/proc/self/uid_map", SESSION_INIT_UID) &&
+	       id_is_mapped("/proc/self/gid_map", SESSION_INIT_UID);
+}
 
-	snprintf(uid_map, sizeof(uid_map), "%d %u 1", SESSION_INIT_UID, uid);
-	snprintf(gid_map, sizeof(gid_map), "%d %u 1", SESSION_INIT_UID, gid);
-	if (unshare(CLONE_NEWUSER) < 0 ||
-	    write_text("/proc/self/setgroups", "deny") < 0 ||
-	    write_text("/proc/self/gid_map", gid_map) < 0)
+/* In the init: the one uid that we have becomes SESSION_INIT_UID in the
+ * program's user namespace.  As ours is uid 0 of its namespace, CAP_SETFCAP is
+ * needed to map it (user_namespaces(7)). */
+static int map_user(pid_t program)
+{
+	char path[64], map[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/gid_map", (int)program);
+	snprintf(map, sizeof(map), "%d %u 1", SESSION_INIT_UID, getegid());
+	if (write_text(path, map) < 0)
 		return -1;
-	return write_text("/proc/self/uid_map", uid_map);
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)program);
+	snprintf(map, sizeof(map), "%d %u 1", SESSION_INIT_UID, geteuid());
+	return write_text(path, map);
+}
+
+/* In the init, while the program waits in its new user namespace, which is kept
+ * for those that join. */
+static int give_user(struct init *in)
+{
+	char path[64], word;
+
+	if (read(in->user_sock[0], &word, 1) != 1)
+		return 0; /* It has reported why. */
+	if (map_user(in->program) < 0)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)in->program);
+	in->user = open(path, O_RDONLY | O_CLOEXEC);
+	if (in->user < 0)
+		return -1;
+	return write(in->user_sock[0], &word, 1) == 1 ? 0 : -1;
+}
+
+/* In the program. */
+static int enter_user(const struct init *in)
+{
+	char word = 0;
+
+	if (in->user >= 0)
+		return setns(in->user, CLONE_NEWUSER);
+	if (in->user_sock[1] < 0)
+		return 0;
+	if (unshare(CLONE_NEWUSER) < 0 ||
+	    write(in->user_sock[1], &word, 1) != 1)
+		return -1;
+	if (read(in->user_sock[1], &word, 1) != 1)
+		_exit(127); /* The init has reported why. */
+	return 0;
 }
 
 static int drop_bounding(void)
@@ -221,17 +290,12 @@ static int drop_groups(void)
 	return setresgid(gid, gid, gid);
 }
 
-static int drop_user(void)
+static int drop_user(const struct init *in)
 {
 	const uid_t uid = SESSION_INIT_UID;
-	bool mapped = id_is_mapped("/proc/self/uid_map", uid) &&
-		      id_is_mapped("/proc/self/gid_map", uid);
 
-	if (!mapped && enter_user_namespace() < 0)
-		return -1;
-	if (drop_bounding() < 0)
-		return -1;
-	if (mapped && (drop_groups() < 0 || setresuid(uid, uid, uid) < 0))
+	if (enter_user(in) < 0 || drop_bounding() < 0 || drop_groups() < 0 ||
+	    setresuid(uid, uid, uid) < 0)
 		return -1;
 	return drop_capabilities();
 }
@@ -259,7 +323,7 @@ static _Noreturn void become_program(const struct init *in, pid_t parent)
 	setsid();
 	umask(022);
 	(void)setrlimit(RLIMIT_CORE, &no_core);
-	if (in->spec.drop_user && drop_user() < 0)
+	if (in->spec.drop_user && drop_user(in) < 0)
 		fail(PROC_STEP_USER);
 	if (!in->spec.isolate) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -291,17 +355,27 @@ static void wait_closed(int pipe[2])
  * that INIT_STARTED never comes before INIT_FAILED. */
 static void start(struct init *in)
 {
+	bool new_user =
+		in->spec.drop_user && in->user < 0 && !agent_is_mapped();
 	pid_t self = getpid();
 	int executed[2];
 
+	in->user_sock[0] = in->user_sock[1] = -1;
 	if (pipe2(executed, O_CLOEXEC) < 0)
 		fail(PROC_STEP_FORK);
+	if (new_user && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
+				   in->user_sock) < 0)
+		fail(PROC_STEP_USER);
 	in->program = fork();
 	if (in->program < 0)
 		fail(PROC_STEP_FORK);
 	if (in->program == 0)
 		become_program(in, self);
 
+	close_fd(&in->user_sock[1]);
+	if (new_user && give_user(in) < 0)
+		fail(PROC_STEP_USER);
+	close_fd(&in->user_sock[0]);
 	/* The other sides of its pipes must see when it closes them. */
 	(void)close_range(STDIN_FILENO, STDERR_FILENO, 0);
 	wait_closed(executed);
@@ -332,26 +406,131 @@ static bool program_ended(const struct init *in, siginfo_t *si)
 	}
 }
 
+static void take_signal(const struct init *in)
+{
+	struct signalfd_siginfo si;
+
+	if (read(in->signals, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	if (si.ssi_signo == (uint32_t)SESSION_INIT_SIGNAL)
+		pass_signal(in, si.ssi_int);
+	else if (si.ssi_signo != SIGCHLD)
+		pass_signal(in, (int)si.ssi_signo);
+}
+
+static _Noreturn void be_init(struct init *in);
+
+/* In the copy: put the descriptors in place and go on as any init.  They are
+ * moved up first, or one could be overwritten before it is moved. */
+static _Noreturn void be_joined(const struct init *in,
+				const int fd[SESSION_INIT_FDS])
+{
+	struct init copy = {.user = in->user};
+	int high[SESSION_INIT_FDS];
+
+	for (int i = 0; i < SESSION_INIT_FDS; i++)
+		high[i] = fcntl(fd[i], F_DUPFD_CLOEXEC, FD_HIGH);
+	if (in->user >= 0)
+		copy.user = fcntl(in->user, F_DUPFD_CLOEXEC, FD_HIGH);
+	for (int i = 0; i < SESSION_INIT_FDS; i++)
+		if (dup2(high[i], i) < 0)
+			_exit(127);
+	if (copy.user >= 0)
+		copy.user = dup2(copy.user, SESSION_INIT_FDS);
+	(void)close_range(SESSION_INIT_FDS + (copy.user >= 0), ~0u, 0);
+	be_init(&copy);
+}
+
+/* Return: the pid of an init that waits for the end of @told; -1. */
+static pid_t clone_init(const struct init *in, const int fd[SESSION_INIT_FDS],
+			int told[2], int *pidfd)
+{
+	struct clone_args args = {
+		.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_PIDFD,
+		.pidfd = (uintptr_t)pidfd,
+		.exit_signal = SIGCHLD,
+	};
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+
+	if (pid != 0)
+		return pid;
+	wait_closed(told);
+	be_joined(in, fd);
+}
+
+/* Make the init of a program that joins.  Its owner has to get its pidfd before
+ * any report of its own. */
+static void make_joined(const struct init *in, const int fd[SESSION_INIT_FDS])
+{
+	struct init_report r = {.type = INIT_BORN};
+	int told[2] = {-1, -1};
+	autoclose int pidfd = -1;
+	pid_t pid = -1;
+
+	if (pipe2(told, O_CLOEXEC) == 0)
+		pid = clone_init(in, fd, told, &pidfd);
+	if (pid < 0)
+		r = (struct init_report){INIT_FAILED, PROC_STEP_INIT, errno};
+	if (send_report(fd[SESSION_INIT_STATUS_FD], r, pidfd) < 0 && pid > 0)
+		(void)kill(pid, SIGKILL);
+	close_fd(&told[0]);
+	close_fd(&told[1]);
+}
+
+/* Return: false when the socket is closed. */
+static bool take_request(const struct init *in)
+{
+	_Alignas(struct cmsghdr) char
+		control[CMSG_SPACE(SESSION_INIT_FDS * sizeof(int))];
+	char word;
+	struct iovec iov = {&word, 1};
+	struct msghdr m = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	ssize_t got = recvmsg(SESSION_INIT_STATUS_FD, &m,
+			      MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	int fd[SESSION_INIT_FDS];
+	size_t n;
+
+	if (got <= 0)
+		return got < 0 && (errno == EAGAIN || errno == EINTR);
+	if (c == NULL || c->cmsg_type != SCM_RIGHTS)
+		return true;
+	n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(fd, CMSG_DATA(c), n * sizeof(int));
+	/* With less there was no room for them; its owner sees them close. */
+	if (n == SESSION_INIT_FDS)
+		make_joined(in, fd);
+	while (n > 0)
+		close(fd[--n]);
+	return true;
+}
+
 static void wait_for_end(const struct init *in, siginfo_t *end)
 {
-	siginfo_t si;
-	sigset_t all;
-	int sig;
+	struct pollfd fds[] = {
+		{.fd = in->signals, .events = POLLIN},
+		{.fd = SESSION_INIT_STATUS_FD, .events = POLLIN},
+	};
 
-	sigfillset(&all);
 	while (!program_ended(in, end)) {
-		sig = sigwaitinfo(&all, &si);
-		if (sig == SESSION_INIT_SIGNAL)
-			pass_signal(in, si.si_value.sival_int);
-		else if (sig > 0 && sig != SIGCHLD)
-			pass_signal(in, sig);
+		if (poll(fds, ARRAY_LEN(fds), -1) < 0)
+			continue;
+		if (fds[0].revents != 0)
+			take_signal(in);
+		if (fds[1].revents != 0 && !take_request(in)) {
+			pass_signal(in, -SIGKILL);
+			_exit(127);
+		}
 	}
 }
 
-int session_init_main(void)
+static void fence(struct init *in)
 {
-	struct init in = {0};
-	siginfo_t end;
 	sigset_t all;
 
 	sigfillset(&all);
@@ -359,20 +538,37 @@ int session_init_main(void)
 	(void)signal(SIGCHLD, SIG_DFL); /* Ignored, it would bury by itself. */
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)close_range(SESSION_INIT_SPEC_FD + 1, ~0u, 0);
+	(void)prctl(PR_SET_NAME, "hib-session");
 	(void)fcntl(SESSION_INIT_STATUS_FD, F_SETFD, FD_CLOEXEC);
-
-	if (load(&in) < 0)
+	in->signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (in->signals < 0)
 		fail(PROC_STEP_INIT);
-	if (in.spec.isolate && mounts(&in) < 0)
+}
+
+static _Noreturn void be_init(struct init *in)
+{
+	siginfo_t end;
+
+	fence(in);
+	if (load(in) < 0)
+		fail(PROC_STEP_INIT);
+	if (in->spec.isolate && mounts(in) < 0)
 		fail(PROC_STEP_MOUNT);
-	start(&in);
-	wait_for_end(&in, &end);
-	if (!in.spec.isolate)
-		pass_signal(&in, -SIGKILL);
+	start(in);
+	wait_for_end(in, &end);
+	if (!in->spec.isolate)
+		pass_signal(in, -SIGKILL);
 	if (end.si_code == CLD_EXITED)
 		report(INIT_ENDED, end.si_status, 0);
 	else
 		report(INIT_ENDED, 0, end.si_status);
 	_exit(0);
+}
+
+int session_init_main(void)
+{
+	struct init in = {.user = -1};
+
+	(void)close_range(SESSION_INIT_FDS, ~0u, 0);
+	be_init(&in);
 }

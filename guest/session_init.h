@@ -5,6 +5,10 @@
  * spawn.c executes our own program again as `hib-guest session-init`; main()
  * must call session_init_main() before it does anything else.  The two sides
  * are one build, so what they exchange is plain structs.
+ *
+ * To run another program in the session, spawn.c sends its init the descriptors
+ * that another init would be started with, as one message over the status
+ * socket.  It makes that init in a PID namespace below its own.
  */
 #ifndef GUEST_SESSION_INIT_H
 #define GUEST_SESSION_INIT_H
@@ -18,6 +22,7 @@
  * it passes on. */
 #define SESSION_INIT_STATUS_FD 3 /* Seqpacket socket, init_report out. */
 #define SESSION_INIT_SPEC_FD   4 /* Memory file: init_spec and its strings. */
+#define SESSION_INIT_FDS       5 /* Those two and stdio. */
 
 /* Carries the signal in si_value to be sent to the program; real-time, so that
  * none is lost or merged. */
@@ -31,6 +36,7 @@ struct init_spec {
 };
 
 enum init_report_type {
+	INIT_BORN,    /* From the init that made it; its pidfd comes with it. */
 	INIT_HERE,    /* From the program's process; its pid comes with it. */
 	INIT_FAILED,  /* a: enum proc_step, b: errno; nothing else follows. */
 	INIT_STARTED, /* The program was executed. */

@@ -10,6 +10,11 @@
  * in session_init.c.  What to run travels in a memory file: an environment may
  * be larger than a pipe.
  *
+ * A program that joins another's session is started by the init of that session,
+ * which is told so by a message.  To enter its namespaces from here by setns(2)
+ * would take a process of ours in reach of the agent's signals while we wait for
+ * it: in a VM of an ordinary user both have one uid.
+ *
  * The pipes are pipes and not sockets: programs open /dev/stdout again, which
  * fails with a socket.
  */
@@ -27,14 +32,13 @@
 
 #define CHILD_STACK   (64u << 10)
 #define STDOUT_PIPE   (256 << 10) /* Fewer wake-ups when an agent floods. */
-#define CHILD_FDS     5		  /* stdio, status, spec */
 #define CHILD_FD_HIGH 16	  /* Above every number that is a target. */
 
 /* Shared with the child while we wait for its execve(). */
 struct child {
 	const char *init;
-	int fd[CHILD_FDS]; /* To become 0 .. 4. */
-	int error;	   /* errno of the child when it failed. */
+	int fd[SESSION_INIT_FDS]; /* To become 0 .. 4. */
+	int error;		  /* errno of the child when it failed. */
 };
 
 static void close_pair(int pair[2])
@@ -45,7 +49,7 @@ static void close_pair(int pair[2])
 
 static void child_done(struct child *c)
 {
-	for (int i = 0; i < CHILD_FDS; i++)
+	for (int i = 0; i < SESSION_INIT_FDS; i++)
 		close_fd(&c->fd[i]);
 }
 
@@ -207,14 +211,14 @@ spawn_child(void *arg)
 	struct child *c = arg;
 	const char *argv[] = {"hib-guest", SESSION_INIT_ARG, NULL};
 	const char *env[] = {NULL};
-	int high[CHILD_FDS];
+	int high[SESSION_INIT_FDS];
 
-	for (int i = 0; i < CHILD_FDS; i++) {
+	for (int i = 0; i < SESSION_INIT_FDS; i++) {
 		high[i] = fcntl(c->fd[i], F_DUPFD_CLOEXEC, CHILD_FD_HIGH);
 		if (high[i] < 0)
 			goto fail;
 	}
-	for (int i = 0; i < CHILD_FDS; i++)
+	for (int i = 0; i < SESSION_INIT_FDS; i++)
 		if (dup2(high[i], i) < 0)
 			goto fail;
 	execve(c->init, (char **)(uintptr_t)argv, (char **)(uintptr_t)env);
@@ -246,8 +250,30 @@ static int clone_child(struct child *c, bool isolate, int *pidfd)
 	return r;
 }
 
-static int start(const struct proc_spec *spec, struct child *c, struct spawn *s,
-		 struct err *e)
+/* Have the init of another program start ours. */
+static int send_to_init(const struct child *c, int status)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(c->fd))] = {0};
+	char word = 0;
+	struct iovec iov = {&word, 1};
+	struct msghdr m = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(c->fd));
+	memcpy(CMSG_DATA(h), c->fd, sizeof(c->fd));
+	return sendmsg(status, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno
+								    : 0;
+}
+
+static int start(const struct proc_spec *spec, const struct spawn *join,
+		 struct child *c, struct spawn *s, struct err *e)
 {
 	const char *name = spec->argv[0];
 	int r = open_stdio(spec, c, s);
@@ -261,21 +287,23 @@ static int start(const struct proc_spec *spec, struct child *c, struct spawn *s,
 		return err_set(e, r, "arguments of '%s': %s", name,
 			       strerror(-r));
 	c->fd[SESSION_INIT_SPEC_FD] = r;
-	r = clone_child(c, spec->isolate, &s->pidfd);
+	r = join != NULL ? send_to_init(c, join->status)
+			 : clone_child(c, spec->isolate, &s->pidfd);
 	if (r < 0)
 		return err_set(e, r, "session init of '%s': %s", name,
 			       strerror(-r));
 	return 0;
 }
 
-int spawn_start(const struct proc_spec *spec, struct spawn *out, struct err *e)
+int spawn_start(const struct proc_spec *spec, const struct spawn *join,
+		struct spawn *out, struct err *e)
 {
 	struct child c = {
 		.init = spec->init != NULL ? spec->init : "/proc/self/exe",
 		.fd = {-1, -1, -1, -1, -1},
 	};
 	struct spawn s = {-1, -1, -1, -1, -1};
-	int r = start(spec, &c, &s, e);
+	int r = start(spec, join, &c, &s, e);
 
 	child_done(&c);
 	if (r < 0)

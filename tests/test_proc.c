@@ -39,6 +39,7 @@ struct run {
 	void (*at_line)(struct run *r, const char *line);
 	void (*at_start)(struct run *r);
 	void (*at_drained)(struct run *r);
+	void (*at_exit)(struct run *r);
 };
 
 static void add(char *to, size_t cap, const char *text, size_t n)
@@ -123,6 +124,8 @@ static void on_exit_event(struct proc *p, const struct proc_end *end, void *arg)
 	(void)p;
 	r->exits++;
 	r->end = *end;
+	if (r->at_exit != NULL)
+		r->at_exit(r);
 }
 
 static const struct proc_events events = {
@@ -872,6 +875,190 @@ TEST(init_buries_a_thousand_orphans)
 	STR_EQ(r.out, "0;");
 }
 
+/* --- joining a session --------------------------------------------------- */
+
+/* A program, and one that is started in its namespaces once it says "up". */
+struct pair {
+	struct run outer, inner;
+	const char *script;	 /* Of the inner one. */
+	const char *const *hide; /* From the outer one. */
+};
+static struct pair pair;
+
+static int spawn_inner(struct run *r, struct err *e)
+{
+	return proc_spawn(&r->loop,
+			  &(struct proc_spec){.argv = SCRIPT(pair.script),
+					      .env = plain_env,
+					      .cwd = "/",
+					      .isolate = true,
+					      .join = r->p},
+			  &events, &pair.inner, &pair.inner.p, e);
+}
+
+static void spawn_when_up(struct run *r, const char *line)
+{
+	struct err e = {0};
+
+	if (strcmp(line, "up") == 0 && spawn_inner(r, &e) < 0)
+		FAIL("%s", e.msg);
+}
+
+static void close_outer_stdin(struct run *r)
+{
+	(void)r;
+	if (pair.outer.exits == 0)
+		proc_close_stdin(pair.outer.p);
+}
+
+static void begin_pair(const char *outer, const char *inner)
+{
+	need_namespaces();
+	pair.script = inner;
+	pair.outer.at_line = spawn_when_up;
+	pair.inner.at_exit = close_outer_stdin;
+	begin(&pair.outer, &(struct proc_spec){.argv = SCRIPT(outer),
+					       .env = plain_env,
+					       .cwd = "/",
+					       .isolate = true,
+					       .hide = pair.hide,
+					       .want_stdin = true});
+}
+
+/* With "cat" at its end the outer program lives as long as the inner one. */
+static void run_pair(const char *outer, const char *inner)
+{
+	begin_pair(outer, inner);
+	finish(&pair.outer);
+	EQ(pair.inner.exits, 1);
+}
+
+TEST(joined_program_is_the_same_user)
+{
+	static const char who[] = "id -u; readlink /proc/self/ns/user; "
+				  "grep ^CapEff /proc/self/status; echo up";
+	char outer[128];
+
+	snprintf(outer, sizeof(outer), "%s; cat", who);
+	run_pair(outer, who);
+	STR_EQ(pair.inner.out, pair.outer.out);
+	OK(strncmp(pair.inner.out, "1000;", 5) == 0);
+	EQ(pair.outer.end.code, 0);
+}
+
+TEST(joined_program_sees_what_the_session_sees)
+{
+	const char *hide[] = {NULL, NULL};
+	char state[96], script[256];
+	struct tree t;
+
+	make_tree(&t);
+	snprintf(state, sizeof(state), "%s/state", t.root);
+	EQ(mkdir(state, 0755), 0);
+	put_secret(state);
+	hide[0] = state;
+	pair.hide = hide;
+	snprintf(script, sizeof(script),
+		 "ls -A %s | wc -l; echo $$; "
+		 "cd /proc; for p in [0-9]*; do echo $p; done",
+		 state);
+	run_pair("echo up; cat", script);
+	STR_EQ(pair.inner.out, "0;2;1;2;");
+	remove_tree(&t);
+}
+
+static void kill_outer_when_in(struct run *r, const char *line)
+{
+	(void)r;
+	if (strcmp(line, "in") == 0)
+		proc_kill_all(pair.outer.p);
+}
+
+static void end_outer_when_in(struct run *r, const char *line)
+{
+	if (strcmp(line, "in") == 0)
+		close_outer_stdin(r);
+}
+
+static void kill_inner_when_in(struct run *r, const char *line)
+{
+	if (strcmp(line, "in") == 0)
+		proc_kill_all(r->p);
+}
+
+/* A daemon in the joined program: own session, two forks, deaf to signals. */
+static int begin_daemon(struct tree *t, const char *outer)
+{
+	static char script[512];
+	int fifo;
+
+	make_tree(t);
+	fifo = open(t->fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	OK(fifo >= 0);
+	snprintf(script, sizeof(script),
+		 "trap '' TERM HUP INT; setsid sh -c '(exec 3>%s; echo in; "
+		 "exec sleep 1000 >/dev/null 2>&1) &' & wait; sleep 1000",
+		 t->fifo);
+	begin_pair(outer, script);
+	return fifo;
+}
+
+static void end_daemon(struct tree *t, int fifo)
+{
+	char byte;
+
+	finish(&pair.outer);
+	EQ(pair.inner.exits, 1);
+	STR_EQ(pair.inner.out, "in;");
+	EQ(pair.inner.end.signal, SIGKILL);
+	EQ(read(fifo, &byte, 1), 0); /* No writer left. */
+	close(fifo);
+	remove_tree(t);
+}
+
+TEST(killing_the_session_kills_what_joined_it)
+{
+	struct tree t;
+	int fifo;
+
+	pair.inner.at_line = kill_outer_when_in;
+	fifo = begin_daemon(&t, "echo up; cat");
+	end_daemon(&t, fifo);
+	EQ(pair.outer.end.signal, SIGKILL);
+}
+
+TEST(the_end_of_the_session_ends_what_joined_it)
+{
+	struct tree t;
+	int fifo;
+
+	pair.inner.at_line = end_outer_when_in;
+	fifo = begin_daemon(&t, "echo up; cat; exit 3");
+	end_daemon(&t, fifo);
+	EQ(pair.outer.end.code, 3);
+}
+
+TEST(killing_what_joined_leaves_the_session)
+{
+	struct tree t;
+	int fifo;
+
+	pair.inner.at_line = kill_inner_when_in;
+	fifo = begin_daemon(&t, "echo up; cat; exit 4");
+	end_daemon(&t, fifo);
+	EQ(pair.outer.end.code, 4);
+}
+
+TEST(only_a_program_that_runs_can_be_joined)
+{
+	struct err e = {0};
+
+	begin_pair("exit 0", ":");
+	EQ(spawn_inner(&pair.outer, &e), -ESRCH);
+	finish(&pair.outer);
+	EQ(pair.inner.exits, 0);
+}
+
 /* --- the reaper ---------------------------------------------------------- */
 
 static void leave_orphans(int n)
@@ -1001,6 +1188,12 @@ int main(int argc, char **argv)
 		CASE(hidden_folders_are_empty),
 		CASE(cwd_is_entered_as_the_agent),
 		CASE(init_buries_a_thousand_orphans),
+		CASE(joined_program_is_the_same_user),
+		CASE(joined_program_sees_what_the_session_sees),
+		CASE(killing_the_session_kills_what_joined_it),
+		CASE(the_end_of_the_session_ends_what_joined_it),
+		CASE(killing_what_joined_leaves_the_session),
+		CASE(only_a_program_that_runs_can_be_joined),
 		CASE(reaper_buries_a_thousand_orphans),
 		CASE(reaper_takes_no_exit_status),
 	};
