@@ -46,12 +46,15 @@
 struct options {
 	int64_t slow_start, slow_new;
 	int64_t fail_new, exit_on_start, protocol;
+	int64_t fail_load, crash_on_load, replay_late;
 	const char *store;
+	bool no_resume, fork, hang_on_load, replay_wrong;
 	bool no_answer, load, image, system_prompt, banner, steer;
 };
 
 struct text {
 	STAILQ_ENTRY(text) link;
+	bool agent; /* It said so, not the user. */
 	char *s;
 };
 STAILQ_HEAD(texts, text);
@@ -79,6 +82,7 @@ struct turn {
 	bool cancelled; /* Ends as soon as no request is open. */
 	bool ignore_cancel;
 	bool idle_update;
+	struct jw said; /* To be remembered at its end. */
 	int64_t late_updates;
 	int64_t tokens_in, tokens_out;
 	struct flood flood;
@@ -281,6 +285,8 @@ static void chunk(const char *session, const char *kind, const char *text,
 
 static void sayn(struct session *s, const char *text, size_t n)
 {
+	if (s->turn != NULL)
+		jw_lit(&s->turn->said, text, n);
 	chunk(s->id, "agent_message_chunk", text, n);
 }
 
@@ -326,7 +332,8 @@ static void say_in_chunks(struct session *s, const char *text)
 
 /* --- history ------------------------------------------------------------- */
 
-/* The file of a session under --store, one JSON string on each line. */
+/* The file of a session under --store: on each line a JSON string that the user
+ * said, or {"agent":..}. */
 static FILE *history_file(const char *id, const char *mode)
 {
 	char path[4096];
@@ -337,23 +344,30 @@ static FILE *history_file(const char *id, const char *mode)
 	return fopen(path, mode);
 }
 
-static void history_add(struct session *s, const char *text)
+static void history_add(struct session *s, const char *text, bool agent_said)
 {
 	struct text *t = must(calloc(1, sizeof(*t)));
 
 	t->s = must(strdup(text));
+	t->agent = agent_said;
 	STAILQ_INSERT_TAIL(&s->history, t, link);
 }
 
-static void history_keep(struct session *s, const char *text)
+static void history_keep(struct session *s, const char *text, bool agent_said)
 {
 	FILE *f = history_file(s->id, "ae");
 	autojw struct jw w = {0};
 
-	history_add(s, text);
+	history_add(s, text, agent_said);
 	if (f == NULL)
 		return;
-	jw_str(&w, text);
+	if (agent_said) {
+		jw_obj(&w);
+		jw_kstr(&w, "agent", text);
+		jw_obj_end(&w);
+	} else {
+		jw_str(&w, text);
+	}
 	if (!w.failed)
 		fprintf(f, "%s\n", w.buf);
 	fclose(f);
@@ -372,12 +386,14 @@ static int history_line(char *line, size_t len, void *arg)
 {
 	autojson struct json j = {0};
 	autofree char *text = NULL;
+	struct jv v;
 
 	if (json_parse(&j, line, len, NULL) < 0)
 		return 0;
-	text = jv_strdup(json_root(&j), NULL);
+	v = json_root(&j);
+	text = jv_strdup(jv_is(v, JV_OBJECT) ? jv_get(v, "agent") : v, NULL);
 	if (text != NULL)
-		history_add(arg, text);
+		history_add(arg, text, jv_is(v, JV_OBJECT));
 	return 0;
 }
 
@@ -481,6 +497,7 @@ static void turn_free(struct turn *t)
 		waitpid(t->run_pid, NULL, 0);
 	}
 	jw_done(&t->run_output);
+	jw_done(&t->said);
 	free(t->id);
 	free(t->script);
 	free(t->preamble);
@@ -506,6 +523,8 @@ static void turn_over(struct session *s)
 	struct turn *t = s->turn;
 
 	s->turn = NULL;
+	if (t->said.len > 0)
+		history_keep(s, t->said.buf, true);
 	for (int64_t i = 1; t->cancelled && i <= t->late_updates; i++)
 		sayf(s, "late %lld", (long long)i);
 	if (t->idle_update)
@@ -1350,8 +1369,10 @@ static void on_initialize(struct call *c)
 	jw_obj_end(w);
 	jw_key(w, "sessionCapabilities");
 	jw_obj(w);
-	if (agent.opt.load)
+	if (agent.opt.load && !agent.opt.no_resume)
 		jw_kraw(w, "resume", "{}");
+	if (agent.opt.fork)
+		jw_kraw(w, "fork", "{}");
 	if (agent.opt.system_prompt)
 		jw_kraw(w, "systemPrompt", "{\"mode\":{\"override\":{}}}");
 	jw_obj_end(w);
@@ -1366,12 +1387,25 @@ static void on_initialize(struct call *c)
 	end_result_late(w, agent.opt.slow_start);
 }
 
-static void on_new(struct call *c)
+/* One of a random id. */
+static struct session *session_new(struct jv params)
 {
 	struct session *s;
 	uint64_t random;
-	struct jw *w;
 	char id[48];
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		die("getrandom");
+	snprintf(id, sizeof(id), "echo-%016llx", (unsigned long long)random);
+	s = session_add(id, params);
+	history_touch(s);
+	return s;
+}
+
+static void on_new(struct call *c)
+{
+	struct session *s;
+	struct jw *w;
 
 	if (agent.opt.fail_new != 0) {
 		send_error(c->id, agent.opt.fail_new, "no session for you");
@@ -1382,15 +1416,22 @@ static void on_new(struct call *c)
 		send_error(c->id, RPC_PARAMS, "cwd and mcpServers are needed");
 		return;
 	}
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		die("getrandom");
-	snprintf(id, sizeof(id), "echo-%016llx", (unsigned long long)random);
-	s = session_add(id, c->params);
-	history_touch(s);
+	s = session_new(c->params);
 	w = begin_result(c->id);
 	jw_kstr(w, "sessionId", s->id);
 	write_session(w, s);
 	end_result_late(w, agent.opt.slow_new);
+}
+
+/* What an agent may do wrong when it is asked for a session that it had.
+ * Return: true when it has. */
+static bool fail_load(struct call *c)
+{
+	if (agent.opt.crash_on_load >= 0)
+		_exit((int)agent.opt.crash_on_load);
+	if (agent.opt.fail_load != 0)
+		send_error(c->id, agent.opt.fail_load, "not this one");
+	return agent.opt.hang_on_load || agent.opt.fail_load != 0;
 }
 
 /* The session named, if it is here or on disk; else the error is sent. */
@@ -1400,10 +1441,12 @@ static struct session *session_again(struct call *c)
 	char id[48];
 	FILE *f;
 
-	if (!agent.opt.load) {
+	if (!agent.opt.load && !agent.opt.fork) {
 		send_error(c->id, RPC_METHOD, "not supported");
 		return NULL;
 	}
+	if (fail_load(c))
+		return NULL;
 	if (s != NULL)
 		return s;
 	f = jv_strcpy(jv_get(c->params, "sessionId"), id, sizeof(id)) > 0
@@ -1434,17 +1477,65 @@ static void on_resume(struct call *c)
 		answer_session(c, s);
 }
 
-/* The same with all that was said before. */
+/* All that was said before, each in its own cuts, and some news. */
+static void replay(struct session *s)
+{
+	struct text *t;
+	struct jw *w;
+
+	STAILQ_FOREACH (t, &s->history, link)
+		if (!t->agent)
+			chunk(s->id, "user_message_chunk", t->s, strlen(t->s));
+		else if (!agent.opt.replay_wrong)
+			say_in_chunks(s, t->s);
+	if (agent.opt.replay_wrong)
+		say(s, "I never said anything");
+	w = begin_update(s->id, "available_commands_update");
+	jw_kraw(w, "availableCommands", "[]");
+	end_update(w);
+}
+
+static void replay_later(struct session *s)
+{
+	struct late_line *l = must(calloc(1, sizeof(*l)));
+
+	flush();
+	replay(s);
+	l->due = now_ms() + agent.opt.replay_late;
+	l->line = must(jw_take(&agent.out, &l->len));
+	TAILQ_INSERT_TAIL(&agent.late, l, link);
+}
+
 static void on_load(struct call *c)
 {
 	struct session *s = session_again(c);
-	struct text *t;
 
 	if (s == NULL)
 		return;
-	STAILQ_FOREACH (t, &s->history, link)
-		chunk(s->id, "user_message_chunk", t->s, strlen(t->s));
+	if (agent.opt.replay_late == 0)
+		replay(s);
 	answer_session(c, s);
+	if (agent.opt.replay_late > 0)
+		replay_later(s);
+}
+
+/* Told again under the new id, before that is known. */
+static void on_fork(struct call *c)
+{
+	struct session *s = session_again(c), *copy;
+	struct text *t;
+	struct jw *w;
+
+	if (s == NULL)
+		return;
+	copy = session_new(c->params);
+	STAILQ_FOREACH (t, &s->history, link)
+		history_keep(copy, t->s, t->agent);
+	replay(copy);
+	w = begin_result(c->id);
+	jw_kstr(w, "sessionId", copy->id);
+	write_session(w, copy);
+	end_result(w);
 }
 
 static struct session *session_of(struct call *c)
@@ -1497,6 +1588,8 @@ static void recite(struct session *s)
 	struct text *t;
 
 	STAILQ_FOREACH (t, &s->history, link) {
+		if (t->agent)
+			continue;
 		if (all.len > 0)
 			jw_lit(&all, "\n", 1);
 		jw_lit(&all, t->s, strlen(t->s));
@@ -1525,7 +1618,7 @@ static char *take_texts(struct session *s, struct jv prompt, struct jw *before)
 		if (!jv_eq(jv_get(b, "type"), "text"))
 			continue;
 		if (last != NULL) {
-			history_keep(s, last);
+			history_keep(s, last, false);
 			jw_lit(before, last, strlen(last));
 			free(last);
 		}
@@ -1577,7 +1670,7 @@ static void on_prompt(struct call *c)
 		t->at = t->script;
 	else
 		plain(s, t->script);
-	history_keep(s, t->script);
+	history_keep(s, t->script, false);
 }
 
 static void on_cancel(struct call *c)
@@ -1612,6 +1705,7 @@ static const struct method {
 	{"session/new", on_new, false},
 	{"session/load", on_load, false},
 	{"session/resume", on_resume, false},
+	{"session/fork", on_fork, false},
 	{"session/prompt", on_prompt, false},
 	{"session/set_mode", on_set_mode, false},
 	{"session/set_config_option", on_set_config_option, false},
@@ -1788,6 +1882,13 @@ static const struct {
 	{"--slow-new", .number = &agent.opt.slow_new},	   /* MS */
 	{"--no-answer", .flag = &agent.opt.no_answer},
 	{"--load", .flag = &agent.opt.load},
+	{"--no-resume", .flag = &agent.opt.no_resume},
+	{"--fork", .flag = &agent.opt.fork},
+	{"--fail-load", .number = &agent.opt.fail_load},	 /* CODE */
+	{"--crash-on-load", .number = &agent.opt.crash_on_load}, /* CODE */
+	{"--hang-on-load", .flag = &agent.opt.hang_on_load},
+	{"--replay-late", .number = &agent.opt.replay_late}, /* MS */
+	{"--replay-wrong", .flag = &agent.opt.replay_wrong},
 	{"--store", .text = &agent.opt.store}, /* DIR */
 	{"--image", .flag = &agent.opt.image},
 	{"--fail-new", .number = &agent.opt.fail_new},		 /* CODE */
@@ -1827,6 +1928,7 @@ int main(int argc, char **argv)
 	agent.argv = argv;
 	agent.opt.protocol = PROTOCOL;
 	agent.opt.exit_on_start = -1;
+	agent.opt.crash_on_load = -1;
 	for (int i = 1; i < argc; i += n) {
 		n = take_option(argv + i);
 		if (n == 0) {
