@@ -307,6 +307,15 @@ int event_parse(const char *line, size_t len, struct event **out, struct err *e)
 	return 0;
 }
 
+/* Inside of a JSON string the quotes would be escaped. */
+bool event_is_foreign(const struct event *ev)
+{
+	static const char mark[] = "\"foreign\":true";
+
+	return ev->ctx != NULL &&
+	       memmem(ev->ctx, ev->ctx_len, mark, sizeof(mark) - 1) != NULL;
+}
+
 void event_list_free(struct event_list *l)
 {
 	struct event *ev;

@@ -69,6 +69,10 @@ void event_write(struct jw *w, const struct event_spec *s);
 int event_parse(const char *line, size_t len, struct event **out,
 		struct err *e);
 
+/* Is it what an agent said of a session that is not this one?  It is kept as it
+ * came and belongs to no turn and no message, whatever stands around it. */
+bool event_is_foreign(const struct event *ev);
+
 /* Free every event of a list and empty it. */
 void event_list_free(struct event_list *l);
 

@@ -406,7 +406,7 @@ static int fold_event(const struct event *ev, void *arg)
 
 	if (f->q->to_seq > 0 && ev->seq > f->q->to_seq)
 		return 1; /* Enough. */
-	if (is_abandoned(f, ev->seq))
+	if (is_abandoned(f, ev->seq) || event_is_foreign(ev))
 		return 0;
 	r = json_parse(&j, ev->data, ev->data_len, NULL);
 	if (r == -ENOMEM)
@@ -483,7 +483,8 @@ static int add_reply(const struct event *ev, void *arg)
 	autofree char *s = NULL;
 	size_t len;
 
-	if (json_parse(&j, ev->data, ev->data_len, NULL) < 0)
+	if (event_is_foreign(ev) ||
+	    json_parse(&j, ev->data, ev->data_len, NULL) < 0)
 		return 0;
 	update = jv_path(json_root(&j), "msg.params.update");
 	chunk = jv_path(update, "content.text");

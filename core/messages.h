@@ -22,7 +22,8 @@
  *
  * Housekeeping updates (available_commands_update, current_mode_update,
  * config_option_update, session_info_update, usage_update) make no part, nor does
- * user_message_chunk, which repeats an input.  A user's parts are the content
+ * user_message_chunk, which repeats an input, nor what an agent says of a session
+ * that is not this one.  A user's parts are the content
  * blocks of the prompt as they were given.
  */
 #ifndef CORE_MESSAGES_H

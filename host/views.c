@@ -56,11 +56,12 @@
 	"(SELECT count(*) FROM session s WHERE s.vm_id=vm.id) AS sessions " \
 	"FROM vm "
 
-/* An update as it stands in an acp.update event. */
+/* An update of this session as it stands in an acp.update event. */
 #define UPDATES                                                        \
 	"WITH u AS MATERIALIZED (SELECT seq, ts_ms, turn_id, "         \
 	"json_extract(data,'$.msg.params.update') AS j FROM v_active " \
-	"WHERE session_id=?1 AND type='acp.update') "
+	"WHERE session_id=?1 AND type='acp.update' "                   \
+	"AND coalesce(json_extract(ctx,'$.foreign'),0)=0) "
 
 /* The value that the last update gave, and none before it. */
 #define LAST(path)                                                     \

@@ -247,7 +247,8 @@ static void wait_on_event(const struct hib_event *ev, void *arg)
 		return;
 	if (t->on_event != NULL)
 		t->on_event(ev, t->arg);
-	if (strcmp(ev->type, "acp.update") == 0)
+	if (strcmp(ev->type, "acp.update") == 0 &&
+	    !jv_bool(jv_path(json_root(&j), "ctx.foreign"), false))
 		on_update(t, data);
 	else if (is_turn_end(ev->type))
 		on_turn_end(t, ev, data);
