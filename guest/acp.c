@@ -25,6 +25,7 @@ void acp_read_caps(struct jv result, struct acp_caps *out)
 		.embedded = jv_bool(jv_get(prompt, "embeddedContext"), false),
 		.load = jv_bool(jv_get(caps, "loadSession"), false),
 		.resume = is_object(caps, "sessionCapabilities.resume"),
+		.fork = is_object(caps, "sessionCapabilities.fork"),
 		.close = is_object(caps, "sessionCapabilities.close"),
 		.system_prompt =
 			is_object(caps, "sessionCapabilities.systemPrompt"),

@@ -16,9 +16,9 @@
 
 /* What an agent can do. */
 struct acp_caps {
-	bool image, audio, embedded; /* In prompts. */
-	bool load, resume, close;    /* Methods. */
-	bool system_prompt;	     /* In session/new. */
+	bool image, audio, embedded;	/* In prompts. */
+	bool load, resume, fork, close; /* Methods. */
+	bool system_prompt;		/* In session/new. */
 };
 
 /* @result: of initialize. */
@@ -26,7 +26,7 @@ void acp_read_caps(struct jv result, struct acp_caps *out);
 
 void acp_write_initialize(struct jw *w);
 
-/* Params of session/new, session/load and session/resume. */
+/* Params of session/new, session/load, session/resume and session/fork. */
 struct acp_open {
 	const char *cwd;
 	const char *session;	  /* NULL: session/new. */

@@ -40,8 +40,8 @@ struct agent {
 	uv_timer_t
 		timer; /* To the next step of its end, or from its stdout's. */
 	enum agent_end ending;
-	bool broken, replaying;
-	unsigned n_replayed, n_junk;
+	bool broken;
+	unsigned n_junk;
 	const char *out_type; /* Of the message that rpc is about to send. */
 	LIST_HEAD(outgoing_list, outgoing) outgoing;
 
@@ -98,7 +98,9 @@ static void agent_on_send(const char *msg, size_t len, void *arg)
 	memcpy(o->line, msg, len);
 	o->line[len] = '\n';
 	LIST_INSERT_HEAD(&a->outgoing, o, link);
-	journal_add_acp(a->journal, a->out_type, false, msg, len);
+	journal_add_acp(a->journal, &(struct journal_acp){.type = a->out_type,
+							  .msg = msg,
+							  .len = len});
 	journal_then(a->journal, &o->stored);
 }
 
@@ -196,12 +198,29 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
+/* Record a message, then act on it. */
+static void take_message(struct agent *a, const char *line, size_t len,
+			 const struct rpc_msg *m)
+{
+	struct journal_acp acp = {
+		.type = type_of(m), .inward = true, .msg = line, .len = len};
+	enum agent_news news = AGENT_NEWS;
+
+	if (strcmp(acp.type, "acp.update") == 0)
+		news = a->ev->sort(m, a->arg);
+	if (news == AGENT_HISTORY)
+		return;
+	acp.foreign = news == AGENT_FOREIGN;
+	journal_add_acp(a->journal, &acp);
+	if (news == AGENT_NEWS)
+		rpc_dispatch(a->rpc, m);
+}
+
 static void agent_on_line(struct proc *p, char *line, size_t len, void *arg)
 {
 	struct agent *a = arg;
 	struct rpc_msg m;
 	struct err e = {0};
-	const char *type;
 
 	(void)p;
 	while (len > 0 && is_space(line[len - 1]))
@@ -217,13 +236,7 @@ static void agent_on_line(struct proc *p, char *line, size_t len, void *arg)
 		return;
 	}
 	a->n_junk = 0;
-	type = type_of(&m);
-	if (a->replaying && strcmp(type, "acp.update") == 0) {
-		a->n_replayed++;
-		return;
-	}
-	journal_add_acp(a->journal, type, true, line, len);
-	rpc_dispatch(a->rpc, &m);
+	take_message(a, line, len, &m);
 }
 
 static void agent_on_overlong(struct proc *p, void *arg)
@@ -480,12 +493,6 @@ int agent_start(const struct agent_setup *s, struct agent **out, struct err *e)
 	}
 	*out = a;
 	return 0;
-}
-
-unsigned agent_set_replaying(struct agent *a, bool on)
-{
-	a->replaying = on;
-	return a->n_replayed;
 }
 
 void agent_pause(struct agent *a, bool on)

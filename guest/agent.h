@@ -5,8 +5,9 @@
  * The agent records: each line in either direction is an event of the session's
  * journal before it has any effect.  What comes in is recorded and then told to
  * the owner, in the same turn of the loop; what goes out is written to the pipe
- * after its commit.  Lines that are no JSON-RPC are kept as agent.stderr, with
- * "stream":"stdout"; too many of them, or one too long, break the agent.
+ * after its commit.  History that the agent repeats is the one exception.  Lines
+ * that are no JSON-RPC are kept as agent.stderr, with "stream":"stdout"; too many
+ * of them, or one too long, break the agent.
  *
  *	RUNNING --agent_end(ASK)--> ASKED --5 s--> TERMINATED --2 s--> KILLED
  *
@@ -22,11 +23,21 @@
 
 struct agent; /* Opaque. */
 
+/* What a session/update is. */
+enum agent_news {
+	AGENT_NEWS,    /* To be recorded and told. */
+	AGENT_FOREIGN, /* Of another session: only to be recorded. */
+	AGENT_HISTORY, /* Of what the log holds already: neither. */
+};
+
 /* Told by the loop or by a line of the agent, never from a call of ours. */
 struct agent_events {
 	/* The program runs. */
 	void (*started)(void *arg);
-	/* A session/update, recorded. */
+	/* What is this session/update?  It is not yet recorded, and nothing may
+	 * be added to the journal. */
+	enum agent_news (*sort)(const struct rpc_msg *m, void *arg);
+	/* A session/update with news, recorded. */
 	void (*update)(const struct rpc_msg *m, void *arg);
 	/* A request of it, recorded; to be answered by agent_reply(). */
 	void (*request)(const struct rpc_msg *m, void *arg);
@@ -60,10 +71,6 @@ void agent_reply(struct agent *a, const char *id, size_t id_len,
 		 const char *result);
 void agent_reply_error(struct agent *a, const char *id, size_t id_len, int code,
 		       const char *message);
-
-/* While on, a session/update is counted but neither recorded nor told: the
- * history that session/load repeats.  Return: how many there were. */
-unsigned agent_set_replaying(struct agent *a, bool on);
 
 /* Stop and start reading it. */
 void agent_pause(struct agent *a, bool on);

@@ -195,21 +195,36 @@ static void trim_scratch(struct jw *w)
 		jw_done(w);
 }
 
-int64_t journal_add_acp(struct journal *j, const char *type, bool inward,
-			const char *msg, size_t len)
+/* {"late":..,"foreign":true}, either, or nothing. */
+static void write_acp_ctx(const struct journal *j, bool foreign, struct jw *w)
+{
+	bool late = j->turn[0] == '\0' && j->late[0] != '\0';
+
+	if (!late && !foreign)
+		return;
+	jw_obj(w);
+	if (late)
+		jw_kstr(w, "late", j->late);
+	if (foreign)
+		jw_kbool(w, "foreign", true);
+	jw_obj_end(w);
+}
+
+int64_t journal_add_acp(struct journal *j, const struct journal_acp *m)
 {
 	static const char in[] = "{\"dir\":\"in\",\"msg\":";
 	static const char out[] = "{\"dir\":\"out\",\"msg\":";
 	struct jw *w = &j->hub->data;
-	char ctx[ID_MAX + 16];
-	bool late = j->turn[0] == '\0' && j->late[0] != '\0';
+	autojw struct jw ctx = {0};
 	int64_t seq;
 
-	jw_lit(w, inward ? in : out, inward ? sizeof(in) - 1 : sizeof(out) - 1);
-	jw_lit(w, msg, len);
+	jw_lit(w, m->inward ? in : out,
+	       m->inward ? sizeof(in) - 1 : sizeof(out) - 1);
+	jw_lit(w, m->msg, m->len);
 	jw_lit(w, "}", 1);
-	stpcpy(stpcpy(stpcpy(ctx, "{\"late\":\""), j->late), "\"}");
-	seq = journal_add_jw(j, type, late ? ctx : NULL, w);
+	write_acp_ctx(j, m->foreign, &ctx);
+	w->failed |= ctx.failed;
+	seq = journal_add_jw(j, m->type, ctx.len > 0 ? ctx.buf : NULL, w);
 	trim_scratch(w);
 	return seq;
 }

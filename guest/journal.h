@@ -91,10 +91,16 @@ int64_t journal_add(struct journal *j, const char *type, const char *ctx,
  * journal. */
 int64_t journal_add_jw(struct journal *j, const char *type, const char *ctx,
 		       struct jw *data);
-/* Add an ACP message as it stands on the wire.  Between turns the event names
- * the turn that it is late for. */
-int64_t journal_add_acp(struct journal *j, const char *type, bool inward,
-			const char *msg, size_t len);
+/* An ACP message as it stands on the wire; borrowed for the call. */
+struct journal_acp {
+	const char *type;
+	bool inward;
+	bool foreign; /* It speaks of a session that is not this one. */
+	const char *msg;
+	size_t len;
+};
+/* Add one.  Between turns the event names the turn that it is late for. */
+int64_t journal_add_acp(struct journal *j, const struct journal_acp *m);
 
 /* Run @ef after the commit of what was added up to now: never during this call,
  * always exactly once. */

@@ -19,6 +19,9 @@
 #define TAG_BYTES_MAX	      64
 #define CONFIG_BYTES_MAX      (256u << 10) /* config, mcp, instructions: each. */
 #define START_TIMEOUT_MS      30000
+#define RESUME_TRIES_MAX      3	    /* Starts of an agent that ends at once. */
+#define NATIVE_TIMEOUT_MS     15000 /* To load a session; at most half a start. */
+#define REPLAY_EVENTS_MAX     50000 /* Of a log that a replay is compared with. */
 
 /* Prompts. */
 #define PROMPT_TEXT_MAX	  (1u << 20)  /* Text of all blocks, as JSON. */

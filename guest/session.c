@@ -245,6 +245,8 @@ static void session_free(struct session *s)
 	free(s->cwd);
 	free(s->instructions);
 	free(s->acp_id);
+	restore_done(&s->facts);
+	jw_done(&s->refused);
 	TAILQ_REMOVE(&s->guest->sessions, s, link);
 	s->guest->n_gone++;
 	uv_close((uv_handle_t *)&s->timer, session_on_closed);

@@ -290,7 +290,7 @@ void session_on_broken(const struct err *e, void *arg)
 
 	agent_explain(s->agent, NULL, &why);
 	if (s->state == SESSION_STARTING && !s->spawn_due) {
-		session_start_failed(s, &why);
+		session_start_lost(s, &why);
 		return;
 	}
 	if (turn_is_open(&s->turn))
@@ -328,7 +328,10 @@ static void die_starting(struct session *s, const struct proc_end *end)
 
 	describe_end(s, end, &e);
 	agent_record_exit(s->agent, end);
-	session_start_failed(s, &e);
+	if (end->failed == PROC_STEP_NONE)
+		session_start_lost(s, &e);
+	else
+		session_start_failed(s, &e);
 }
 
 void session_on_gone(const struct proc_end *end, void *arg)

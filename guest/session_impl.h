@@ -6,6 +6,7 @@
  *	session_recover.c what a lost boot or a failed commit left open
  *	session_create.c create, resume
  *	session_start.c  the handshake with an agent
+ *	session_ladder.c how the agent gets its context back
  *	session_turn.c   prompts, updates, the end of a turn
  *	session_ask.c    what the agent asks, and who answers
  *	session_serve.c  other requests of the agent
@@ -18,6 +19,7 @@
 #include "guest/agent.h"
 #include "guest/guest.h"
 #include "guest/permission.h"
+#include "guest/replay.h"
 #include "guest/restore.h"
 #include "guest/session.h"
 #include "guest/turn.h"
@@ -43,6 +45,14 @@ enum session_op {
 	OP_RESUME,
 	OP_UPDATE,
 	SESSION_OPS,
+};
+
+/* What an agent may be telling again. */
+enum replaying {
+	REPLAYING_NOTHING,
+	REPLAYING_LOAD, /* session/load is not answered. */
+	REPLAYING_FORK, /* Nor is session/fork: its id is not known. */
+	REPLAYING_LATE, /* It is, and what comes now still is history. */
 };
 
 /* A prompt that waits: for the agent to wake or stop, or in the queue. */
@@ -83,7 +93,12 @@ struct session {
 	struct restore_facts facts;
 	enum restore rung;
 	int64_t start_timeout_ms;
-	unsigned n_replayed;
+	uint64_t start_deadline;   /* By the loop's clock. */
+	unsigned n_starts;	   /* Processes begun for it. */
+	const char *native_method; /* That has not been answered, or NULL. */
+	struct jw refused; /* Steps of the ladder, as elements of an array. */
+	enum replaying replaying; /* Up to the first prompt. */
+	struct replay replay;
 	bool spawn_due; /* As soon as the ending agent is gone. */
 	bool instructions_due, preamble_due; /* Before the next prompt. */
 
@@ -149,9 +164,30 @@ void session_begin_start(struct session *s, bool first, bool want_none,
 void session_spawn(struct session *s);
 /* The start has failed: failed, and the agent ends. */
 void session_start_failed(struct session *s, const struct err *e);
+/* It was refused by the agent, or not answered; or the agent did wrong (@why goes
+ * behind "agent"). */
+void session_start_refused(struct session *s, const char *method,
+			   const struct rpc_answer *a);
+void session_start_broken(struct session *s, const char *why);
+/* The agent has ended before it was ready, or must be: start it again, or fail
+ * when that makes no sense. */
+void session_start_lost(struct session *s, const struct err *why);
+/* Keep what the agent says of its session: modes, options. */
+void session_take_state(struct session *s, struct jv result);
+/* The agent has its context: idle. */
+void session_ready(struct session *s);
 void session_write_live(struct session *s, struct jw *w);
 /* Free what the last agent said of itself. */
 void session_forget_agent(struct session *s);
+
+/* session_ladder.c */
+/* The agent is initialized: take the highest step that is left. */
+void session_climb(struct session *s);
+/* The open native step is refused: record it.  @code: the agent's, or a fault's
+ * number. */
+void session_refuse_native(struct session *s, int64_t code, const char *why);
+void session_record_resumed(struct session *s);
+enum agent_news session_sort_update(const struct rpc_msg *m, void *arg);
 
 /* session_turn.c */
 /* Idle: begin the prompt that waits, if any. */

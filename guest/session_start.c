@@ -2,14 +2,13 @@
 /*
  * session_start.c - Sessions: the handshake with an agent
  *
- *	spawn -> started -> initialize -> (the ladder's step) -> ready
- *	                                  session/new
- *	                                  session/resume or session/load
+ *	spawn -> started -> initialize -> (the ladder) -> ready
  *
  * The process is started while session.created (or session.resuming) is being
  * committed: it is told nothing before that is stored, and killed when it is
  * not.  One timer bounds the whole start.  Whatever goes wrong ends in
- * session_start_failed() but a refused native step, which goes one step down.
+ * session_start_failed(), but for agents that end while a session is resumed:
+ * those are started again, up to RESUME_TRIES_MAX times in all.
  */
 #include <assert.h>
 #include <string.h>
@@ -81,9 +80,8 @@ void session_start_failed(struct session *s, const struct err *e)
 	session_end_agent(s, AGENT_END_KILL);
 }
 
-/* The agent answered with an error, or not at all. */
-static void refuse(struct session *s, const char *method,
-		   const struct rpc_answer *a)
+void session_start_refused(struct session *s, const char *method,
+			   const struct rpc_answer *a)
 {
 	struct err e = {0};
 	char words[ERR_MSG_MAX / 2] = "";
@@ -98,7 +96,7 @@ static void refuse(struct session *s, const char *method,
 	session_start_failed(s, &e);
 }
 
-static void break_off(struct session *s, const char *why)
+void session_start_broken(struct session *s, const char *why)
 {
 	struct err e = {0};
 
@@ -110,20 +108,6 @@ static void break_off(struct session *s, const char *why)
 /*
  * Ready.
  */
-
-static void record_resumed(struct session *s)
-{
-	autojw struct jw w = {0};
-
-	jw_obj(&w);
-	jw_kstr(&w, "restore", restore_name(s->rung));
-	jw_kint(&w, "last_seq", s->journal.last_seq);
-	jw_kint(&w, "epoch", s->journal.epoch);
-	if (s->n_replayed > 0)
-		jw_kint(&w, "replayed", s->n_replayed);
-	jw_obj_end(&w);
-	journal_add_jw(&s->journal, "session.resumed", NULL, &w);
-}
 
 static void record_ready(struct session *s)
 {
@@ -141,18 +125,24 @@ static void record_ready(struct session *s)
 	journal_add_jw(&s->journal, "session.ready", NULL, &w);
 }
 
-static void ready(struct session *s, struct jv result)
+void session_take_state(struct session *s, struct jv result)
+{
+	forget(&s->modes);
+	forget(&s->config_options);
+	s->modes = copy_json(jv_get(result, "modes"));
+	s->config_options = copy_json(jv_get(result, "configOptions"));
+}
+
+void session_ready(struct session *s)
 {
 	bool fresh = s->rung != RESTORE_NATIVE;
 
 	uv_timer_stop(&s->timer);
-	s->modes = copy_json(jv_get(result, "modes"));
-	s->config_options = copy_json(jv_get(result, "configOptions"));
 	s->preamble_due = s->rung == RESTORE_TRANSCRIPT;
 	s->instructions_due =
 		fresh && s->instructions != NULL && !s->caps.system_prompt;
 	if (!s->facts.first)
-		record_resumed(s);
+		session_record_resumed(s);
 	record_ready(s);
 	session_move(s, SESSION_IDLE, "ready");
 	answer_starters(s);
@@ -160,70 +150,8 @@ static void ready(struct session *s, struct jv result)
 }
 
 /*
- * The ladder.
+ * The handshake.
  */
-
-static void step(struct session *s);
-
-static void session_on_new(const struct rpc_answer *a, void *arg)
-{
-	struct session *s = arg;
-	size_t len;
-	char *id;
-
-	if (a->status == -ECANCELED || s->state != SESSION_STARTING)
-		return;
-	if (a->status < 0) {
-		refuse(s, "session/new", a);
-		return;
-	}
-	id = jv_strdup(jv_get(a->result, "sessionId"), &len);
-	if (id == NULL || strlen(id) != len || len == 0 ||
-	    len > ACP_SESSION_ID_MAX) {
-		free(id);
-		break_off(s, "answered session/new without a session id");
-		return;
-	}
-	free(s->acp_id);
-	s->acp_id = id;
-	ready(s, a->result);
-}
-
-static void session_on_native(const struct rpc_answer *a, void *arg)
-{
-	struct session *s = arg;
-
-	if (a->status == -ECANCELED || s->state != SESSION_STARTING)
-		return;
-	s->n_replayed = agent_set_replaying(s->agent, false);
-	if (a->status == 0) {
-		ready(s, a->result);
-		return;
-	}
-	s->n_replayed = 0;
-	s->rung = restore_next(&s->facts);
-	step(s);
-}
-
-static void step(struct session *s)
-{
-	bool native = s->rung == RESTORE_NATIVE;
-	const char *method = native ? restore_method(&s->caps) : "session/new";
-	const struct acp_open o = {
-		.cwd = s->cwd,
-		.session = native ? s->acp_id : NULL,
-		.instructions = s->caps.system_prompt ? s->instructions : NULL,
-	};
-	autojw struct jw w = {0};
-
-	acp_write_open(&w, &o);
-	if (native)
-		(void)agent_set_replaying(s->agent, true);
-	if (w.failed ||
-	    agent_call(s->agent, method, w.buf, 0,
-		       native ? session_on_native : session_on_new, s) < 0)
-		journal_break(&s->journal, -ENOMEM, "out of memory");
-}
 
 static void session_on_initialized(const struct rpc_answer *a, void *arg)
 {
@@ -232,19 +160,20 @@ static void session_on_initialized(const struct rpc_answer *a, void *arg)
 	if (a->status == -ECANCELED || s->state != SESSION_STARTING)
 		return;
 	if (a->status < 0) {
-		refuse(s, "initialize", a);
+		session_start_refused(s, "initialize", a);
 		return;
 	}
 	if (jv_int(jv_get(a->result, "protocolVersion"), 0) != ACP_VERSION) {
-		break_off(s, "speaks another version of ACP than 1");
+		session_start_broken(s, "speaks another version of ACP than 1");
 		return;
 	}
 	session_forget_agent(s);
 	acp_read_caps(a->result, &s->caps);
 	s->agent_info = copy_json(jv_get(a->result, "agentInfo"));
 	s->capabilities = copy_json(jv_get(a->result, "agentCapabilities"));
-	s->rung = restore_first(&s->facts, &s->caps, s->acp_id);
-	step(s);
+	if (s->launch->quirks.no_load)
+		s->caps.load = false;
+	session_climb(s);
 }
 
 static void record_started(struct session *s)
@@ -275,6 +204,7 @@ static void session_on_started(void *arg)
 
 static const struct agent_events agent_events = {
 	.started = session_on_started,
+	.sort = session_sort_update,
 	.update = session_on_update,
 	.request = session_on_request,
 	.broken = session_on_broken,
@@ -297,6 +227,35 @@ static void session_on_start_timeout(uv_timer_t *t)
 	session_start_failed(s, &e);
 }
 
+/* What the agent did not survive is not asked of it again. */
+static void blame_native(struct session *s, const struct err *why)
+{
+	if (s->native_method != NULL)
+		session_refuse_native(s, err_fault(why->code), why->msg);
+}
+
+void session_start_lost(struct session *s, const struct err *why)
+{
+	struct err e = {0};
+
+	if (s->facts.first) {
+		session_start_failed(s, why);
+		return;
+	}
+	blame_native(s, why);
+	if (s->n_starts >= RESUME_TRIES_MAX) {
+		err_set(&e, -FAULT_NO_PROGRESS,
+			"agent was started %u times and never got ready: %s",
+			s->n_starts, why->msg);
+		memcpy(e.data, why->data, sizeof(e.data));
+		session_start_failed(s, &e);
+		return;
+	}
+	log_info("%s: %s, starting it again", s->id, why->msg);
+	session_end_agent(s, AGENT_END_KILL);
+	session_spawn(s);
+}
+
 void session_spawn(struct session *s)
 {
 	const struct agent_setup setup = {
@@ -313,6 +272,8 @@ void session_spawn(struct session *s)
 	if (s->spawn_due)
 		return;
 	s->agent_dead = false;
+	if (s->n_starts++ > 0)
+		s->journal.epoch++;
 	if (agent_start(&setup, &s->agent, &e) < 0)
 		session_start_failed(s, &e);
 	else if (s->guest->holding)
@@ -326,7 +287,12 @@ void session_begin_start(struct session *s, bool first, bool want_none,
 	s->facts.first = first;
 	s->facts.want_none = want_none;
 	s->start_timeout_ms = timeout_ms > 0 ? timeout_ms : START_TIMEOUT_MS;
-	s->n_replayed = 0;
+	s->start_deadline =
+		uv_now(s->guest->loop) + (uint64_t)s->start_timeout_ms;
+	s->n_starts = 0;
+	s->replaying = REPLAYING_NOTHING;
+	s->native_method = NULL;
+	jw_reset(&s->refused);
 	s->journal.late[0] = '\0';
 	uv_timer_start(&s->timer, session_on_start_timeout,
 		       (uint64_t)s->start_timeout_ms, 0);

@@ -277,6 +277,7 @@ static void begin_turn(struct session *s, struct prompt *p)
 	autojw struct jw ctx = {0}, params = {0};
 	struct call *c = take_ptr(p->call);
 
+	s->replaying = REPLAYING_NOTHING;
 	write_prompt(s, p, &params);
 	turn_begin(&s->turn, ++s->n_turns, clock_ms());
 	memcpy(s->turn.input, p->input, ID_MAX);

@@ -26,7 +26,6 @@
 #define ENV_MAX		 256
 #define ENV_BYTES_MAX	 (128u << 10)
 #define INSTRUCTIONS_MAX (256u << 10)
-#define TIMEOUT_MAX_MS	 (24 * 3600 * 1000)
 #define OS_INSTRUCTIONS                                                      \
 	"You work in a sandbox of Hibernacle. /workspace holds the user's "  \
 	"files and outlives this machine, which may sleep and wake between " \

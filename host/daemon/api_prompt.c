@@ -126,14 +126,18 @@ static void resume_on_answer(const char *body, size_t len, const struct err *e,
 static void resume_call(struct op *op, void (*next)(struct op *op))
 {
 	autofree char *restore = NULL;
+	int64_t start_ms = 0;
 
-	if (!op_string(op, "restore", 16, &restore))
+	if (!op_string(op, "restore", 16, &restore) ||
+	    !op_integer(op, "startTimeoutMs", 1, TIMEOUT_MAX_MS, &start_ms))
 		return;
 	jw_reset(&op->params);
 	jw_obj(&op->params);
 	jw_kstr(&op->params, "session", op->session);
 	if (restore != NULL)
 		jw_kstr(&op->params, "restore", restore);
+	if (start_ms > 0)
+		jw_kint(&op->params, "start_timeout_ms", start_ms);
 	if (!op_put_agent(op) || !op_put_env(op))
 		return;
 	jw_obj_end(&op->params);

@@ -9,6 +9,10 @@
 
 #include "host/daemon/op.h"
 
+/* Longest time that a client may give an agent to start or a question to be
+ * answered. */
+#define TIMEOUT_MAX_MS (24 * 3600 * 1000)
+
 /* api.c: connect the routes to d->http. */
 extern const struct http_handler api_handler;
 

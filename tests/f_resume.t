@@ -1,0 +1,197 @@
+#!/bin/sh
+# How an agent is started again and gets its context back.
+# shellcheck disable=SC2016,SC2119 # $ is for jq; new_vm takes no options
+. tests/lib.sh
+
+new_vm
+
+# says_of NAME FILTER - change the manifest of an agent.
+says_of() {
+	jq "$2" "$HIB_HOME/agents/$1.json" >"$tmp/manifest" &&
+		mv "$tmp/manifest" "$HIB_HOME/agents/$1.json"
+}
+
+# asleep AGENT TEXT - a session of that agent that was told the text and sleeps.
+asleep() {
+	SES=$(hib session create --vm "$VM" --agent "$1") &&
+		says "$SES" "$2" "$2" && hib session suspend "$SES"
+}
+
+# last_of TYPE FILTER - true of the data of the last event of that type.
+last_of() {
+	log_json "$SES" | jq -se "map(select(.type == \"$1\")) | last | .data | $2"
+}
+
+count_of() {
+	log_json "$SES" | jq -s "map(select(.type == \"$1\")) | length"
+}
+
+store='--store /home/user'
+
+# --- the ladder -------------------------------------------------------------
+
+agent loads --load --no-resume $store
+f057_load() {
+	asleep loads 'the word is plum' &&
+		hib session resume "$SES" | grep native &&
+		last_of session.resumed '.restore == "native" and
+			.replay == {updates: 4, same: true, user_same: true} and
+			(has("refused") | not)' &&
+		equal "$(prompt "$SES" 'what did I say')" 'the word is plum'
+}
+ok "F057 a loaded session is compared with the log" f057_load
+f057_once() {
+	holds "$SES" 'map(select(.type == "acp.update") |
+		.data.msg.params.update) |
+		(map(select(.sessionUpdate == "user_message_chunk")) == []) and
+		(map(select(.sessionUpdate == "available_commands_update")) |
+			length == 1) and
+		(map(.content.text // empty) | join("") ==
+			"the word is plumthe word is plum")'
+}
+ok "F057 what is repeated is not stored, and news are" f057_once
+
+agent refuses --load $store --fail-load -32002
+f057_why() {
+	asleep refuses 'pear' && prompt "$SES" 'what did I say' | grep pear &&
+		last_of session.resumed '.restore == "transcript" and
+			.refused == [{rung: "native", method: "session/resume",
+				code: -32002, message: "not this one"}]'
+}
+ok "F057 a refused native step is told with the reason" f057_why
+
+agent dies --load $store --crash-on-load 9
+f057_crash() {
+	asleep dies 'fig' && prompt "$SES" 'what did I say' | grep fig &&
+		last_of session.resumed '.restore == "transcript" and
+			.refused[0].rung == "native" and
+			.refused[0].code == 50202' &&
+		equal "$(count_of agent.started)" 3 &&
+		last_of agent.exited '.code == 9'
+}
+ok "F057 an agent that loading kills is started again without it" f057_crash
+
+agent hangs --load --no-resume $store --hang-on-load
+f057_hang() {
+	asleep hangs 'kiwi' &&
+		http POST "/v1/sessions/$SES/resume" \
+			'{"startTimeoutMs":4000}' >"$tmp/x"
+	last_of session.resumed '.restore == "transcript" and
+		.refused[0].method == "session/load" and
+		.refused[0].code == 50402' &&
+		prompt "$SES" 'what did I say' | grep kiwi
+}
+ok "F057 one that hangs in it, too" f057_hang
+
+agent wrong --load --no-resume $store --replay-wrong
+f057_wrong() {
+	asleep wrong 'lime' && hib session resume "$SES" | grep native &&
+		last_of session.resumed '.replay == {updates: 2, same: false,
+			user_same: true}'
+}
+ok "F057 an agent that remembers something else is found out" f057_wrong
+
+agent noload --load --no-resume $store
+says_of noload '.quirks = {no_load: true}'
+f057_no_load() {
+	asleep noload 'date' && hib session resume "$SES" | grep transcript &&
+		last_of session.resumed 'has("refused") | not'
+}
+ok "F057 an agent whose session/load is no good is not asked for it" \
+	f057_no_load
+
+agent late --load --no-resume $store --replay-late 300
+says_of late '.quirks = {late_replay_ms: 1000}'
+f057_late() {
+	asleep late 'plum' && hib session resume "$SES" | grep native &&
+		last_of session.resumed '.replay.updates == 2 and .replay.same' &&
+		f057_once_only plum
+}
+# The text stands once in the log as the agent's.
+f057_once_only() {
+	holds "$SES" "map(select(.type == \"acp.update\") |
+		.data.msg.params.update.content.text) | map(select(. == \"$1\")) |
+		length == 1"
+}
+ok "F057 an agent that repeats after its answer is waited for" f057_late
+
+agent later --load --no-resume $store --replay-late 300
+f057_later() {
+	asleep later 'plum' && hib session resume "$SES" | grep native &&
+		wait_for "$SES" available_commands_update 5 >"$tmp/x" &&
+		f057_once_only plum && says "$SES" nut nut &&
+		f057_once_only nut
+}
+ok "F057 or what it repeats up to the first prompt is not stored" f057_later
+
+f057_none() {
+	SES=$(hib session create --vm "$VM" --agent loads) &&
+		hib session suspend "$SES" && hib session resume "$SES" |
+		grep none && last_of session.resumed '.restore == "none"'
+}
+ok "F057 where nothing was said there is nothing to restore" f057_none
+
+# --- agents that do not start -----------------------------------------------
+
+shell_agent crashes '[ ! -e /workspace/crash ] || exit 7; exec /opt/hib/echo-agent'
+f093_no_progress() {
+	asleep crashes 'hi' && : >"$HIB_HOME/vms/$VM/disk/workspace/crash" &&
+		refused no_progress 2 prompt "$SES" hello &&
+		state_is "$SES" failed &&
+		last_of session.error '.code == "no_progress" and .exit == 7' &&
+		equal "$(count_of agent.started)" 4 &&
+		holds "$SES" 'map(select(.type == "agent.exited" and
+			.data.code == 7)) | length == 3' &&
+		equal "$(count_of turn.started)" 1
+}
+ok "F093 an agent that always ends while it is resumed is given up" \
+	f093_no_progress
+f093_explicit() {
+	refused session_failed 7 prompt "$SES" hello &&
+		rm "$HIB_HOME/vms/$VM/disk/workspace/crash" &&
+		hib session resume "$SES" | grep transcript &&
+		prompt "$SES" 'what did I say' | grep hi
+}
+ok "F093 and comes back when it is resumed by hand" f093_explicit
+
+shell_agent twice 'n=$(cat /workspace/n 2>/dev/null || echo 9)
+	echo $((n + 1)) >/workspace/n
+	[ "$n" -gt 2 ] || exit 7; exec /opt/hib/echo-agent'
+f093_third() {
+	asleep twice 'hi' && echo 1 >"$HIB_HOME/vms/$VM/disk/workspace/n" &&
+		chmod 666 "$HIB_HOME/vms/$VM/disk/workspace/n" &&
+		says "$SES" hello hello && equal "$(count_of agent.started)" 4 &&
+		holds "$SES" '[.[] | select(.type == "agent.started") | .epoch] ==
+			[1, 2, 3, 4]'
+}
+ok "F093 one that starts at the third try goes on" f093_third
+
+f093_create() {
+	: >"$HIB_HOME/vms/$VM/disk/workspace/crash"
+	id=$(new_id ses)
+	refused agent_exited 2 hib session create --vm "$VM" --agent crashes \
+		--id "$id"
+	SES=$id
+	equal "$(count_of agent.started)" 1 && state_is "$SES" failed
+	_status=$?
+	rm "$HIB_HOME/vms/$VM/disk/workspace/crash"
+	return "$_status"
+}
+ok "F093 a new session fails at the first" f093_create
+
+# --- updates of other sessions ----------------------------------------------
+
+f088_foreign() {
+	SES=$(hib session create --vm "$VM" --agent echo) &&
+		says "$SES" '!updatefor nowhere;;!say mine' mine &&
+		holds "$SES" 'map(select(.type == "acp.update" and .ctx.foreign)) |
+			length == 1 and
+			.[0].data.msg.params.sessionId == "nowhere"' &&
+		hib messages "$SES" --json | not grep stray &&
+		http GET "/v1/sessions/$SES/elements" | not grep stray &&
+		last_of turn.completed '.text_preview == "mine"'
+}
+ok "updates of a session that is not ours are kept and count for nothing" \
+	f088_foreign
+
+done_testing
