@@ -19,7 +19,6 @@
 
 #include "core/db.h"
 #include "core/log.h"
-#include "guest/feed.h"
 #include "guest/limits.h"
 #include "guest/server.h"
 #include "guest/session.h"
@@ -545,6 +544,7 @@ int guest_run(const struct guest_options *opt, struct err *e)
 	int r;
 
 	TAILQ_INIT(&g.sessions);
+	TAILQ_INIT(&g.feeds);
 	TAILQ_INIT(&g.starting);
 	TAILQ_INIT(&g.freezing);
 	r = open_all(&g, e);

@@ -13,6 +13,7 @@
 
 #include "core/reader.h"
 #include "guest/call.h"
+#include "guest/feed.h"
 #include "guest/outbox.h"
 #include "guest/reaper.h"
 
@@ -37,6 +38,7 @@ struct guest {
 	struct outbox *outbox;
 	struct server *server;
 	struct session_list sessions; /* Those in memory. */
+	struct feed_list feeds;	      /* Late ones. */
 	char vm[ID_MAX];	      /* "" until the first hello. */
 	char boot_id[ID_MAX];
 	int64_t generation;

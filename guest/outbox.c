@@ -38,6 +38,7 @@ struct peer {
 	char session[ID_MAX];
 	int64_t sent, last;
 	bool is_behind;
+	bool fed; /* The host has what comes: it sent it. */
 	TAILQ_HEAD(mark_list, mark) marks;
 };
 
@@ -231,6 +232,10 @@ void outbox_on_stored(const struct store_batch *b, void *arg)
 	TAILQ_FOREACH (ev, &b->events, link)
 		bytes += ev->len;
 	p->last = TAILQ_LAST(&b->events, event_list)->seq;
+	if (p->fed) {
+		p->sent = p->last;
+		return;
+	}
 	add_mark(o, p, p->last, bytes);
 	if (o->stream == NULL || !o->have)
 		return;
@@ -357,6 +362,15 @@ void outbox_sync(struct outbox *o, struct h2_stream *s)
 	o->stream = s;
 	h2_stream_set(s, &stream_events, o);
 	h2_respond(s, 200);
+}
+
+void outbox_feed(struct outbox *o, const char *session, bool on)
+{
+	struct peer *p = get_peer(o, session);
+
+	/* Without memory the host gets its events back, which it drops. */
+	if (p != NULL)
+		p->fed = on;
 }
 
 void outbox_forget(struct outbox *o, const char *session)

@@ -31,6 +31,9 @@ void outbox_sync(struct outbox *o, struct h2_stream *s);
  * to a few of them. */
 size_t outbox_unacked(const struct outbox *o);
 
+/* What is stored of it from now on comes from the host, or no longer does. */
+void outbox_feed(struct outbox *o, const char *session, bool on);
+
 /* The session has been purged. */
 void outbox_forget(struct outbox *o, const char *session);
 

@@ -12,7 +12,6 @@
 #include "core/log.h"
 #include "core/unixsock.h"
 #include "guest/calls.h"
-#include "guest/feed.h"
 #include "guest/limits.h"
 
 #define LOG_COMPONENT "channel"
@@ -140,12 +139,11 @@ static void serve_feed(struct guest *g, struct h2_stream *s)
 {
 	struct err e = {0};
 
-	if (g->state == GUEST_NEW) {
-		feed_serve(s, g->store, g->reader);
+	if (g->state <= GUEST_SERVING) {
+		feed_serve(g, s);
 		return;
 	}
-	err_set(&e, -FAULT_SESSION_CONFLICT,
-		"the guest writes its logs itself since it was started");
+	err_set(&e, -FAULT_DRAINING, "the VM goes to sleep");
 	refuse(s, &e);
 }
 

@@ -428,6 +428,9 @@ int session_find(struct guest *g, const char *id, struct session **out,
 			       "'%.64s' is no id of a session", id);
 	s = in_memory(g, id);
 	if (s == NULL) {
+		if (feed_brings(g, id))
+			return err_set(e, -FAULT_SESSION_NOT_FOUND,
+				       "session %s is on its way", id);
 		r = reader_session(g->reader, id, &b, e);
 		return r < 0 ? r : load(g, &b, out, e);
 	}

@@ -66,11 +66,13 @@ enum {
 	HIB_SESSION_NOT_FOUND = 40401,
 	HIB_VM_NOT_FOUND = 40402,
 	HIB_AGENT_UNKNOWN = 40407,
+	HIB_TURN_NOT_FOUND = 40403,
 	HIB_TURN_ACTIVE = 40901,
 	HIB_SESSION_CONFLICT = 40902,
 	HIB_NOT_WAITING = 40903,
 	HIB_SESSION_CLOSED = 40905,
 	HIB_SESSION_FAILED = 40907,
+	HIB_FORK_MID_TURN = 40909,
 	HIB_IDEMPOTENCY_MISMATCH = 40912,
 	HIB_NO_TURN = 40913,
 	HIB_CURSOR_AHEAD = 40916,
@@ -244,6 +246,27 @@ HIB_API int hib_destroy_session(struct hib *h, const char *session,
 HIB_API int hib_archive_session(struct hib *h, const char *session,
 				bool archived, char **json,
 				struct hib_error *e);
+
+struct hib_fork_options {
+	size_t size;	   /* sizeof(struct hib_fork_options) */
+	const char *at;	   /* A turn id, or a seq; NULL: all that has ended. */
+	const char *id;	   /* Of the fork; NULL: made here. */
+	const char *title; /* NULL: the source's. */
+	const char *const *tags; /* NULL-terminated; NULL: the source's. */
+	const char *agent;	 /* NULL: the source's. */
+	const char *model;	 /* NULL: the agent's, or what was chosen. */
+	/* "NAME=value", NULL-terminated; or NULL.  The source's is not copied. */
+	const char *const *env;
+	bool start; /* Start its agent, too. */
+};
+
+/* Copy a session up to the end of a turn into one of its own, in the same VM,
+ * which need not run.  The source stays as it is.  @o: NULL for the defaults.
+ * @id: may be NULL.  @json: the new session's row. */
+HIB_API int hib_fork_session(struct hib *h, const char *session,
+			     const struct hib_fork_options *o,
+			     char id[HIB_ID_MAX], char **json,
+			     struct hib_error *e);
 /* Permissions and other questions of the agent, answered ones too. */
 HIB_API int hib_get_requests(struct hib *h, const char *session, char **json,
 			     struct hib_error *e);

@@ -23,6 +23,7 @@
 
 #define VM     "vm_00000000000000000000000000000001"
 #define SES    "ses_00000000000000000000000000000001"
+#define SES2   "ses_00000000000000000000000000000002"
 #define EVENTS 60000
 
 struct host {
@@ -1600,17 +1601,20 @@ TEST(at_most_32_sessions_are_live)
 	down(h);
 }
 
+/* The log of a suspended session, as a host writes it. */
+#define FED_LOG(ses)                                                     \
+	"{\"v\":1,\"session\":\"" ses                                    \
+	"\",\"seq\":1,\"epoch\":1,\"ts\":1,\"type\":\"session.created\"" \
+	",\"data\":{\"vm\":\"" VM "\",\"agent\":\"echo\",\"cwd\":\"/\"," \
+	"\"env_names\":[],\"config\":{},\"create_hash\":\"aa\"}}\n"      \
+	"{\"v\":1,\"session\":\"" ses                                    \
+	"\",\"seq\":2,\"epoch\":1,\"ts\":1,\"type\":\"session.state\","  \
+	"\"data\":{\"from\":\"starting\",\"to\":\"suspended\","          \
+	"\"suspended_from\":\"idle\",\"reason\":\"x\"}}\n"
+
 TEST(feed_takes_what_the_host_wrote)
 {
-	static const char body[] =
-		"{\"v\":1,\"session\":\"" SES
-		"\",\"seq\":1,\"epoch\":1,\"ts\":1,\"type\":\"session.created\""
-		",\"data\":{\"vm\":\"" VM "\",\"agent\":\"echo\",\"cwd\":\"/\","
-		"\"env_names\":[],\"config\":{},\"create_hash\":\"aa\"}}\n"
-		"{\"v\":1,\"session\":\"" SES
-		"\",\"seq\":2,\"epoch\":1,\"ts\":1,\"type\":\"session.state\","
-		"\"data\":{\"from\":\"starting\",\"to\":\"suspended\","
-		"\"suspended_from\":\"idle\",\"reason\":\"x\"}}\n";
+	static const char body[] = FED_LOG(SES);
 	struct host *h = host_new();
 	struct reply *r;
 
@@ -1628,6 +1632,25 @@ TEST(feed_takes_what_the_host_wrote)
 	done(resume(h, "", ""));
 	says(h, "hi", "hi");
 	check_log(h, SES);
+	down(h);
+}
+
+TEST(a_late_feed_brings_one_unknown_session_or_nothing)
+{
+	static const char body[] = FED_LOG(SES);
+	struct host *h = up();
+
+	refused(begin_text(h, "/feed", FED_LOG(SES) "nonsense\n"), "bad_frame");
+	refused(begin_text(h, "/feed", FED_LOG(SES) FED_LOG(SES2)),
+		"bad_frame");
+	refused(simple(h, "session.get", ""), "session_not_found");
+	done(begin_text(h, "/feed", body));
+	refused(begin_text(h, "/feed", body), "session_conflict");
+	state_is(h, "suspended");
+	done(resume(h, "", ""));
+	says(h, "hi", "hi");
+	OK(h->n > 0);
+	EQ(h->events[0]->seq, 3); /* What the host gave does not come back. */
 	down(h);
 }
 
@@ -1769,6 +1792,7 @@ TESTS(CASE(hello_tells_who_we_are_and_refuses_another_vm),
       CASE(instructions_are_told_once_before_the_first_prompt),
       CASE(F053_an_image_needs_an_agent_that_takes_it),
       CASE(at_most_32_sessions_are_live), CASE(feed_takes_what_the_host_wrote),
+      CASE(a_late_feed_brings_one_unknown_session_or_nothing),
       CASE(F119_a_full_disk_fails_the_turn_and_loses_nothing_shown),
       CASE(an_idle_daemon_does_not_wake),
       CASE(F102_a_resolution_leads_to_request_tool_turn_and_input))

@@ -25,6 +25,7 @@ int messages_command(struct cli *c, int argc, char **argv);
 
 /* session.c */
 int session_create_command(struct cli *c, int argc, char **argv);
+int fork_command(struct cli *c, int argc, char **argv);
 int session_list_command(struct cli *c, int argc, char **argv);
 int session_get_command(struct cli *c, int argc, char **argv);
 int session_turns_command(struct cli *c, int argc, char **argv);

@@ -25,6 +25,10 @@ const struct command commands[] = {
 	{"approve", "SES [REQ]", "Say yes to what the agent asks",
 	 approve_command},
 	{"deny", "SES [REQ]", "Say no to it", deny_command},
+	{"fork",
+	 "[--at TURN|SEQ] [--title T] [--tag T]... [--agent A] [--model M] "
+	 "[--env K=V]... [--id ID] [--start] [--json] SES",
+	 "Copy a session up to the end of a turn", fork_command},
 	{"log",
 	 "[--since N] [--follow] [--json | --raw] [--types P] [--exclude P] "
 	 "[--turn T] [--limit N] [--view events|messages|tools] SES",

@@ -9,10 +9,10 @@
 
 struct session_options {
 	const char *agent, *vm, *cwd, *title, *id, *instructions, *net, *state,
-		*tag_filter, *config, *restore;
+		*tag_filter, *config, *restore, *at, *model;
 	struct opt_list env, tags;
 	int64_t start_ms, permission_ms, ttl_ms, limit;
-	bool skip_os, json, archived, force, discard, live;
+	bool skip_os, json, archived, force, discard, live, start;
 };
 
 #define JSON_OPT OPT(OPT_FLAG, session_options, json, "json")
@@ -68,6 +68,49 @@ int session_create_command(struct cli *c, int argc, char **argv)
 	s.permission_timeout_ms = o.permission_ms;
 	s.ttl_ms = o.ttl_ms;
 	if (hib_create_session(c->hib, &s, id, &json, &e) < 0)
+		return cli_fail_hib(&e);
+	cli_print(o.json ? json : id);
+	return 0;
+}
+
+/* --- fork --------------------------------------------------------------- */
+
+int fork_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_TEXT, session_options, at, "at"),
+		OPT(OPT_TEXT, session_options, id, "id"),
+		OPT(OPT_TEXT, session_options, title, "title"),
+		OPT(OPT_LIST, session_options, tags, "tag"),
+		OPT(OPT_TEXT, session_options, agent, "agent"),
+		OPT(OPT_TEXT, session_options, model, "model"),
+		OPT(OPT_LIST, session_options, env, "env"),
+		OPT(OPT_FLAG, session_options, start, "start"),
+		JSON_OPT,
+		OPT_END,
+	};
+	struct session_options o = {0};
+	struct hib_fork_options f = {.size = sizeof(f)};
+	char id[HIB_ID_MAX];
+	autofree char *json = NULL;
+	struct hib_error e;
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_session_id(c->argv[0]);
+	if (r < 0)
+		r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	f.at = o.at;
+	f.id = o.id;
+	f.title = o.title;
+	f.tags = o.tags.n > 0 ? o.tags.item : NULL;
+	f.agent = o.agent;
+	f.model = o.model;
+	f.env = o.env.n > 0 ? o.env.item : NULL;
+	f.start = o.start;
+	if (hib_fork_session(c->hib, c->argv[0], &f, id, &json, &e) < 0)
 		return cli_fail_hib(&e);
 	cli_print(o.json ? json : id);
 	return 0;

@@ -49,6 +49,7 @@ static const struct route {
 	{"POST", "/v1/sessions/:id/prompt", SCOPE_PROMPT, session_prompt_route},
 	{"POST", "/v1/sessions/:id/cancel", SCOPE_PROMPT, session_cancel_route},
 	{"POST", "/v1/sessions/:id/resume", SCOPE_ADMIN, session_resume_route},
+	{"POST", "/v1/sessions/:id/fork", SCOPE_ADMIN, session_fork_route},
 	{"POST", "/v1/sessions/:id/suspend", SCOPE_ADMIN,
 	 session_suspend_route},
 	{"POST", "/v1/sessions/:id/close", SCOPE_ADMIN, session_close_route},

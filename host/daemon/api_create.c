@@ -22,7 +22,6 @@
 #include "host/views.h"
 
 #define CWD_MAX		 4096
-#define AGENT_MAX	 64
 #define ENV_MAX		 256
 #define ENV_BYTES_MAX	 (128u << 10)
 #define INSTRUCTIONS_MAX (256u << 10)
@@ -59,7 +58,7 @@ static bool check_variable(struct op *op, struct jv key, struct jv value,
 	return false;
 }
 
-static bool check_env(struct op *op)
+bool op_check_env(struct op *op)
 {
 	struct jv env = jv_get(op->in, "env");
 	size_t bytes = 0;
@@ -102,8 +101,11 @@ static void creation_done(struct creation *c)
 	free(c->instructions);
 }
 
-static void env_names_write(struct jw *w, struct jv env)
+void op_put_env_names(struct op *op, struct jw *w)
 {
+	struct jv env = jv_get(op->in, "env");
+
+	jw_key(w, "env_names");
 	jw_arr(w);
 	for (struct jv k = jv_first(env); jv_has(k); k = jv_next(env, k))
 		jw_value(w, k);
@@ -145,7 +147,7 @@ static bool creation_read(struct op *op, struct creation *c)
 	    !op_integer(op, "permissionTimeoutMs", 0, TIMEOUT_MAX_MS,
 			&c->permission_ms) ||
 	    !op_integer(op, "ttlMs", 1, INT64_MAX / 2, &c->ttl_ms) ||
-	    !op_tags(op) || !check_env(op))
+	    !op_tags(op) || !op_check_env(op))
 		return false;
 	if (c->agent == NULL) {
 		op_refuse(op, -FAULT_INVALID_ARGUMENT, "'agent' is missing");
@@ -170,12 +172,12 @@ static bool creation_read(struct op *op, struct creation *c)
 }
 
 /* What the agent's manifest requires and env does not have. */
-static bool check_required(struct op *op, const struct creation *c)
+bool op_check_required(struct op *op, const char *agent)
 {
 	autofree char *missing = NULL;
 	struct err e = {0};
 
-	if (manifest_missing_env(&op->d->home, c->agent, jv_get(op->in, "env"),
+	if (manifest_missing_env(&op->d->home, agent, jv_get(op->in, "env"),
 				 &missing, &e) < 0) {
 		op_fail(op, &e);
 		return false;
@@ -183,8 +185,7 @@ static bool check_required(struct op *op, const struct creation *c)
 	if (missing == NULL)
 		return true;
 	err_set(&e, -FAULT_AGENT_AUTH_REQUIRED,
-		"agent %s needs more in its environment: %s", c->agent,
-		missing);
+		"agent %s needs more in its environment: %s", agent, missing);
 	err_data(&e, "\"names\":%s", missing);
 	op_fail(op, &e);
 	return false;
@@ -240,8 +241,7 @@ static void creation_write(struct op *op, const struct creation *c)
 		jw_raw(w, "[]", 2);
 	put_config(w, config, c->skip_os);
 	put_instructions(op, c);
-	jw_key(w, "env_names");
-	env_names_write(w, jv_get(op->in, "env"));
+	op_put_env_names(op, w);
 	jw_kstr(w, "root", op->session);
 	if (c->ttl_ms > 0)
 		jw_kint(w, "expires_ms", now_ms() + c->ttl_ms);
@@ -355,8 +355,7 @@ static void create_on_sealed(const struct err *e, void *arg)
 		vm_need(vm_find(op->d, op->vm), create_on_awake, op);
 }
 
-/* What starting the agent again takes: its environment and its command. */
-static int seal(struct op *op, struct change *c, struct err *e)
+int op_seal(struct op *op, struct change *c, const char *session, struct err *e)
 {
 	size_t len;
 	const char *raw = jv_raw(jv_get(op->in, "env"), &len);
@@ -365,11 +364,11 @@ static int seal(struct op *op, struct change *c, struct err *e)
 
 	if (env == NULL)
 		return err_set(e, -ENOMEM, "env: out of memory");
-	r = vault_put(op->d->vault, c, op->session, "env", env, e);
+	r = vault_put(op->d->vault, c, session, "env", env, e);
 	vault_wipe(env);
 	if (r < 0)
 		return r;
-	return vault_put(op->d->vault, c, op->session, "agent", op->agent, e);
+	return vault_put(op->d->vault, c, session, "agent", op->agent, e);
 }
 
 static void create_seal(struct op *op)
@@ -377,7 +376,7 @@ static void create_seal(struct op *op)
 	struct change *c = change_new();
 	struct err e = {0};
 
-	if (seal(op, c, &e) < 0) {
+	if (op_seal(op, c, op->session, &e) < 0) {
 		change_free(c);
 		create_fail(op, &e);
 		return;
@@ -446,15 +445,15 @@ static bool check_room(struct op *op)
 	return false;
 }
 
-static bool id_is_free(struct op *op)
+bool op_id_is_free(struct op *op, const char *id)
 {
-	const char *args[] = {op->session, NULL};
+	const char *args[] = {id, NULL};
 	autofree char *found = NULL;
 
 	if (reader_value(op->d->reader, "SELECT id FROM tombstone WHERE id=?1",
 			 args, &found, NULL) != 1)
 		return true;
-	op_refuse(op, -FAULT_ALREADY_EXISTS, "%s was destroyed", op->session);
+	op_refuse(op, -FAULT_ALREADY_EXISTS, "%s was destroyed", id);
 	return false;
 }
 
@@ -498,7 +497,8 @@ static void create_begin(struct op *op, struct creation *c)
 		create_again(op, c);
 		return;
 	}
-	if (!id_is_free(op) || !check_required(op, c) || !check_room(op))
+	if (!op_id_is_free(op, op->session) ||
+	    !op_check_required(op, c->agent) || !check_room(op))
 		return;
 	creation_write(op, c);
 	jw_key(&op->params, "env");

@@ -74,7 +74,7 @@ bool op_put_new_agent(struct op *op, const char *name)
 	return true;
 }
 
-bool op_put_agent(struct op *op)
+bool op_find_agent(struct op *op)
 {
 	struct err e = {0};
 	int r;
@@ -85,7 +85,12 @@ bool op_put_agent(struct op *op)
 		op_fail(op, &e);
 		return false;
 	}
-	if (r == 0 && !agent_from_manifest(op, op->brief.agent))
+	return r > 0 || agent_from_manifest(op, op->brief.agent);
+}
+
+bool op_put_agent(struct op *op)
+{
+	if (!op_find_agent(op))
 		return false;
 	jw_kraw(&op->params, "agent", op->agent);
 	vault_wipe(take_ptr(op->agent)); /* Resuming may come again. */

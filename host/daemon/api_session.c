@@ -127,6 +127,7 @@ void session_get_route(struct op *op)
 	jw_obj(&op->params);
 	jw_kstr(&op->params, "session", op->session);
 	jw_obj_end(&op->params);
+	op->fed = true; /* A look changes nothing. */
 	op_call(op, "session.get", get_on_live);
 }
 
@@ -372,6 +373,7 @@ static void destroy_call(struct op *op)
 	jw_kbool(w, "force", true);
 	jw_kstr(w, "reason", "destroyed");
 	jw_obj_end(w);
+	op->fed = true;
 	op_call(op, "session.close", destroy_on_closed);
 }
 

@@ -113,9 +113,8 @@ static int statement_run(sqlite3 *db, const struct statement *q, struct err *e)
 	return db_step(s, e);
 }
 
-static int change_run(sqlite3 *db, struct store_job *j, struct err *e)
+int change_apply(struct change *c, sqlite3 *db, struct err *e)
 {
-	struct change *c = container_of(j, struct change, job);
 	struct statement *q;
 
 	if (c->failed)
@@ -127,6 +126,11 @@ static int change_run(sqlite3 *db, struct store_job *j, struct err *e)
 			return r;
 	}
 	return 0;
+}
+
+static int change_run(sqlite3 *db, struct store_job *j, struct err *e)
+{
+	return change_apply(container_of(j, struct change, job), db, e);
 }
 
 static void change_on_done(struct store_job *j, const struct err *e)

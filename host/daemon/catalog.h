@@ -13,6 +13,7 @@
 
 #define CATALOG_ARGS_MAX 12
 
+struct sqlite3;
 struct change; /* Statements to run together; opaque. */
 
 typedef void (*change_done_cb)(const struct err *e, void *arg);
@@ -25,6 +26,10 @@ struct change *change_new(void);
 void change_add(struct change *c, const char *sql, unsigned n, ...);
 /* The same for integers, as text: valid until the next call but eight. */
 const char *int_text(int64_t n);
+
+/* On the writer thread, within another job of it; the change stays the
+ * caller's.  Return: 0 or why, and then that job has to be undone. */
+int change_apply(struct change *c, struct sqlite3 *db, struct err *e);
 
 /* Give up a change that is not submitted. */
 void change_free(struct change *c);

@@ -28,6 +28,7 @@
 #include "core/h2.h"
 #include "core/log.h"
 #include "core/time.h"
+#include "host/daemon/feeder.h"
 
 #define LOG_COMPONENT	 "link"
 #define RESYNCS_MAX	 5 /* In RESYNC_WINDOW_MS. */
@@ -64,6 +65,7 @@ struct link {
 	struct h2_stream *sync;
 	struct mirror_feed *feed;
 	TAILQ_HEAD(call_list, call) calls;
+	LIST_HEAD(late_list, late) late; /* Sessions fed since it is up. */
 	struct jw have; /* {"ses_..":seq,..} as sent with the next sync. */
 
 	struct ack *acks;
@@ -431,21 +433,9 @@ struct feeding {
 	struct link *l;
 	const struct jv *sessions; /* Of the guest's hello. */
 	bool started;
-	struct jw out; /* Event lines that the guest lacks. */
+	struct feeder *lacks;
 	struct err err;
 };
-
-static int feed_line(const struct event *ev, void *arg)
-{
-	struct feeding *f = arg;
-
-	jw_lit(&f->out, ev->line, ev->len);
-	if (f->out.len > LINK_FEED_BYTES_MAX)
-		return err_set(&f->err, -E2BIG,
-			       "%s: the guest lacks too much of its log",
-			       ev->session);
-	return f->out.failed ? -ENOMEM : 0;
-}
 
 static struct jv hello_session(struct jv sessions, const char *id)
 {
@@ -465,7 +455,6 @@ static int feed_session(const struct session_brief *b, void *arg)
 	struct jv s = hello_session(*f->sessions, b->id);
 	int64_t theirs = jv_int(jv_get(s, "last_seq"), 0);
 	int64_t common = theirs < b->last_seq ? theirs : b->last_seq;
-	struct event_query q = {.session = b->id, .since = theirs};
 
 	jw_kint(&l->have, b->id, b->last_seq);
 	if (theirs < 0)
@@ -479,16 +468,15 @@ static int feed_session(const struct session_brief *b, void *arg)
 			       b->id, (long long)common);
 	if (theirs >= b->last_seq || f->started)
 		return 0;
-	return reader_each_event(l->spec.reader, &q, feed_line, f, &f->err);
+	if (feeder_add(f->lacks, b->id, theirs) < 0)
+		return err_set(&f->err, -ENOMEM, "%s: out of memory", b->id);
+	return 0;
 }
 
-static void link_on_fed(const char *body, size_t len, const struct err *e,
-			void *arg)
+static void link_on_fed(const struct err *e, void *arg)
 {
 	struct link *l = arg;
 
-	(void)body;
-	(void)len;
 	if (e->code == 0)
 		link_start(l);
 	else if (e->code == -FAULT_GUEST_UNREACHABLE)
@@ -497,7 +485,23 @@ static void link_on_fed(const char *body, size_t len, const struct err *e,
 		link_fail(l, e);
 }
 
-/* Make the `have` line; give the guest what it lacks; go on to start. */
+/* Make the `have` line and the list of what the guest lacks. */
+static int link_compare(struct link *l, struct feeding *f)
+{
+	int r;
+
+	jw_reset(&l->have);
+	jw_obj(&l->have);
+	jw_key(&l->have, "have");
+	jw_obj(&l->have);
+	r = reader_sessions(l->spec.reader, l->vm, feed_session, f, &f->err);
+	jw_obj_end(&l->have);
+	jw_obj_end(&l->have);
+	jw_lit(&l->have, "\n", 1);
+	return r;
+}
+
+/* Give the guest what it lacks; go on to start. */
 static void link_feed(struct link *l, struct jv hello)
 {
 	struct jv sessions = jv_get(hello, "sessions");
@@ -505,26 +509,109 @@ static void link_feed(struct link *l, struct jv hello)
 		.l = l,
 		.sessions = &sessions,
 		.started = jv_bool(jv_get(hello, "started"), false),
+		.lacks = feeder_new(l->spec.reader),
 	};
-	int r;
 
 	l->state = LINK_FEED;
-	jw_reset(&l->have);
-	jw_obj(&l->have);
-	jw_key(&l->have, "have");
-	jw_obj(&l->have);
-	r = reader_sessions(l->spec.reader, l->vm, feed_session, &f, &f.err);
-	jw_obj_end(&l->have);
-	jw_obj_end(&l->have);
-	jw_lit(&l->have, "\n", 1);
-	if (r < 0)
-		link_fail(l, &f.err);
-	else if (f.out.len == 0)
-		link_start(l);
-	else if (link_post(l, "/feed", f.out.buf, f.out.len, link_on_fed, l) <
-		 0)
+	if (f.lacks == NULL) {
 		link_lost(l, "out of memory");
-	jw_done(&f.out);
+	} else if (link_compare(l, &f) < 0) {
+		feeder_free(f.lacks);
+		link_fail(l, &f.err);
+	} else if (feeder_is_empty(f.lacks)) {
+		feeder_free(f.lacks);
+		link_start(l);
+	} else if (feeder_send(f.lacks, l->h2, link_on_fed, l) < 0) {
+		feeder_free(f.lacks);
+		link_lost(l, "out of memory");
+	}
+}
+
+/* --- a late feed -------------------------------------------------------- */
+
+struct late_wait {
+	STAILQ_ENTRY(late_wait) link;
+	link_fed_cb cb;
+	void *arg;
+};
+
+/* One session on its way to a started guest, and who waits for that. */
+struct late {
+	LIST_ENTRY(late) link;
+	char session[ID_MAX];
+	STAILQ_HEAD(late_waits, late_wait) waits;
+};
+
+static void late_on_fed(const struct err *e, void *arg)
+{
+	struct late *late = arg;
+	struct late_wait *w;
+
+	LIST_REMOVE(late, link);
+	while ((w = STAILQ_FIRST(&late->waits)) != NULL) {
+		STAILQ_REMOVE_HEAD(&late->waits, link);
+		w->cb(e, w->arg);
+		free(w);
+	}
+	free(late);
+}
+
+static struct late *late_find(struct link *l, const char *session)
+{
+	struct late *late;
+
+	LIST_FOREACH(late, &l->late, link)
+	{
+		if (strcmp(late->session, session) == 0)
+			break;
+	}
+	return late;
+}
+
+static struct late *late_begin(struct link *l, const char *session)
+{
+	struct late *late = calloc(1, sizeof(*late));
+	struct feeder *f = feeder_new(l->spec.reader);
+
+	if (late == NULL || f == NULL || feeder_add(f, session, 0) < 0 ||
+	    feeder_send(f, l->h2, late_on_fed, late) < 0) {
+		feeder_free(f);
+		free(late);
+		return NULL;
+	}
+	STAILQ_INIT(&late->waits);
+	snprintf(late->session, sizeof(late->session), "%s", session);
+	LIST_INSERT_HEAD(&l->late, late, link);
+	return late;
+}
+
+void link_feed_session(struct link *l, const char *session, link_fed_cb cb,
+		       void *arg)
+{
+	struct late_wait *w = NULL;
+	struct late *late = NULL;
+	struct err e = {0};
+
+	if (!link_is_up(l)) {
+		err_set(&e, -FAULT_GUEST_UNREACHABLE,
+			"the channel to the guest is down");
+		cb(&e, arg);
+		return;
+	}
+	w = calloc(1, sizeof(*w));
+	if (w != NULL)
+		late = late_find(l, session);
+	if (w != NULL && late == NULL)
+		late = late_begin(l, session);
+	if (late == NULL) {
+		free(w);
+		err_set(&e, -ENOMEM, "%s: out of memory", session);
+		cb(&e, arg);
+		return;
+	}
+	w->cb = cb;
+	w->arg = arg;
+	STAILQ_INSERT_TAIL(&late->waits, w, link);
 }
 
 /* --- hello -------------------------------------------------------------- */

@@ -17,12 +17,11 @@
 #include "host/backend.h"
 #include "host/daemon/mirror.h"
 
-#define LINK_VERSION	    1
-#define LINK_BOOT_MS	    10000 /* Boot until the first UP. */
-#define LINK_RETRY_MIN_MS   1
-#define LINK_RETRY_MAX_MS   1000
-#define LINK_FEED_BYTES_MAX (256u << 20)
-#define LINK_REPLY_MAX	    (8u << 20) /* One answer of a guest. */
+#define LINK_VERSION	  1
+#define LINK_BOOT_MS	  10000 /* Boot until the first UP. */
+#define LINK_RETRY_MIN_MS 1
+#define LINK_RETRY_MAX_MS 1000
+#define LINK_REPLY_MAX	  (8u << 20) /* One answer of a guest. */
 
 struct link; /* Opaque. */
 
@@ -65,6 +64,13 @@ typedef void (*link_done_cb)(const char *body, size_t len, const struct err *e,
  * returned, but for a link that is not up: then at once. */
 void link_call(struct link *l, const char *method, const char *params,
 	       link_done_cb cb, void *arg);
+
+/* Give a started guest a session that it does not know, whole.  Who asks while
+ * that is under way joins.  Never calls @cb before it returned, but for a link
+ * that is not up and without memory: then at once. */
+typedef void (*link_fed_cb)(const struct err *e, void *arg);
+void link_feed_session(struct link *l, const char *session, link_fed_cb cb,
+		       void *arg);
 
 /* Tell the guest what is stored; joined into one line per loop turn. */
 void link_ack(struct link *l, const char *session, int64_t seq);

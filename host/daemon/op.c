@@ -164,6 +164,52 @@ void op_wake(struct op *op, void (*next)(struct op *op))
 	vm_need(vm, op_on_awake, op);
 }
 
+static void op_on_called(const char *body, size_t len, const struct err *e,
+			 void *arg);
+
+static void op_send(struct op *op)
+{
+	struct vm *vm = vm_find(op->d, op->vm);
+
+	link_call(vm ? vm_link(vm) : NULL, op->method, op->params.buf,
+		  op_on_called, op);
+}
+
+static void op_on_fed(const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	if (e->code < 0)
+		op->called("", 0, e, op);
+	else
+		op_send(op);
+}
+
+/* Is it one of ours, which the guest has not been told of? */
+static bool op_may_feed(const struct op *op)
+{
+	struct session_brief b;
+
+	return !op->fed && op->session[0] != '\0' &&
+	       reader_session(op->d->reader, op->session, &b, NULL) == 0 &&
+	       strcmp(b.vm_id, op->vm) == 0;
+}
+
+static void op_on_called(const char *body, size_t len, const struct err *e,
+			 void *arg)
+{
+	struct op *op = arg;
+	struct vm *vm = vm_find(op->d, op->vm);
+
+	if (e->code != -FAULT_SESSION_NOT_FOUND || vm == NULL ||
+	    !op_may_feed(op)) {
+		op->called(body, len, e, op);
+		return;
+	}
+	op->fed = true;
+	link_feed_session(vm_link(vm), op->session, op_on_fed, op);
+}
+
 void op_call(struct op *op, const char *method, link_done_cb done)
 {
 	struct vm *vm = vm_find(op->d, op->vm);
@@ -174,7 +220,9 @@ void op_call(struct op *op, const char *method, link_done_cb done)
 	}
 	if (vm != NULL)
 		vm_touch(vm);
-	link_call(vm ? vm_link(vm) : NULL, method, op->params.buf, done, op);
+	op->method = method;
+	op->called = done;
+	op_send(op);
 }
 
 static void op_on_stored(const struct err *e, void *arg)

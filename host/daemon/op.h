@@ -37,6 +37,9 @@ struct op {
 	bool resumed; /* The agent was started for this op. */
 	bool wants_os_instructions; /* Says the agent's manifest. */
 	bool made_vm;		    /* The VM was made for this op. */
+	bool fed; /* The guest was given the session, or shall not be. */
+	const char *method; /* Of the last op_call(), and who gets its end. */
+	link_done_cb called;
 	void (*next)(struct op *op);
 	void (*after)(struct op *op); /* Of op_resume(). */
 	struct err err;
@@ -60,7 +63,9 @@ bool op_load_session(struct op *op);
 
 /* Wake the VM op->vm, then op->next; failure answers the op. */
 void op_wake(struct op *op, void (*next)(struct op *op));
-/* Call the guest of op->vm with op->params; @done gets the result. */
+/* Call the guest of op->vm with op->params; @done gets the result.  A guest that
+ * does not know op->session yet, because it was forked here, is given it first,
+ * unless op->fed is set.  @method: static text. */
 void op_call(struct op *op, const char *method, link_done_cb done);
 /* The usual end of a call: @done's arguments; waits until the host has stored
  * up to result.last_seq, then op->next.  Failure answers the op. */

@@ -27,7 +27,24 @@ void vm_stop_route(struct op *op);
 void vm_destroy_route(struct op *op);
 
 /* api_create.c: birth. */
+#define AGENT_MAX 64
 void session_create_route(struct op *op);
+/* Checks that answer the op and return false: "env" of the body; that it has
+ * what the manifest of @agent requires; that no session of that id was
+ * destroyed. */
+bool op_check_env(struct op *op);
+bool op_check_required(struct op *op, const char *agent);
+bool op_id_is_free(struct op *op, const char *id);
+/* The member "env_names" of the body's "env". */
+void op_put_env_names(struct op *op, struct jw *w);
+
+/* Add to @c what starting the session's agent again takes: the body's "env" and
+ * op->agent. */
+int op_seal(struct op *op, struct change *c, const char *session,
+	    struct err *e);
+
+/* api_fork.c */
+void session_fork_route(struct op *op);
 
 /* api_session.c: life. */
 #define TITLE_MAX 1024
@@ -54,6 +71,8 @@ void op_resume(struct op *op, void (*next)(struct op *op));
  * older session's is the one that it was created with, whatever the manifest
  * says by now (an imported session has only the manifest). */
 bool op_put_new_agent(struct op *op, const char *name);
+/* The agent of an older session alone, into op->agent. */
+bool op_find_agent(struct op *op);
 bool op_put_agent(struct op *op);
 bool op_put_env(struct op *op);
 

@@ -139,6 +139,76 @@ int hib_create_session(struct hib *h, const struct hib_session_options *options,
 	return r;
 }
 
+/* --- fork --------------------------------------------------------------- */
+
+/* A turn's id, or the number of an event. */
+static int put_at(struct jw *w, const char *at, struct err *e)
+{
+	char *end;
+	long long seq;
+
+	if (at == NULL)
+		return 0;
+	if (id_is(at, "trn")) {
+		jw_kstr(w, "at", at);
+		return 0;
+	}
+	errno = 0;
+	seq = strtoll(at, &end, 10);
+	if (errno != 0 || end == at || *end != '\0')
+		return err_set(e, -FAULT_INVALID_ID,
+			       "'%.64s' is neither a turn id nor a seq", at);
+	jw_kint(w, "at", seq);
+	return 0;
+}
+
+static int fork_body(const struct hib_fork_options *o, const char *id,
+		     struct jw *w, struct err *e)
+{
+	int r;
+
+	jw_obj(w);
+	jw_kstr(w, "id", id);
+	put_kstr(w, "title", o->title);
+	put_kstr(w, "agent", o->agent);
+	put_kstr(w, "model", o->model);
+	if (o->start)
+		jw_kbool(w, "start", true);
+	put_tags(w, o->tags);
+	r = put_env(w, o->env, e);
+	if (r == 0)
+		r = put_at(w, o->at, e);
+	jw_obj_end(w);
+	if (r == 0 && w->failed)
+		r = err_set(e, -ENOMEM, "out of memory");
+	return r;
+}
+
+int hib_fork_session(struct hib *h, const char *session,
+		     const struct hib_fork_options *options,
+		     char out_id[HIB_ID_MAX], char **json, struct hib_error *e)
+{
+	struct hib_fork_options o;
+	struct jw path, body = {0};
+	struct err err = {0};
+	char id[HIB_ID_MAX];
+	int r = lib_options(&o, sizeof(o), options, &err);
+
+	if (r == 0)
+		r = choose_id(o.id, id, &err);
+	if (r == 0)
+		r = fork_body(&o, id, &body, &err);
+	if (r < 0) {
+		jw_done(&body);
+		return lib_result(r, &err, e);
+	}
+	path = path_session(session, "/fork");
+	r = request_post(h, &path, &body, false, json, e);
+	if (r == 0 && out_id != NULL)
+		memcpy(out_id, id, sizeof(id));
+	return r;
+}
+
 /* --- look --------------------------------------------------------------- */
 
 int hib_list_persisted_sessions(struct hib *h,

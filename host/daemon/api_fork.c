@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * api_fork.c - forkSession
+ *
+ * A fork is made by the host alone, whoever writes the source's log: it copies
+ * what is stored up to the end of a turn.  One transaction holds the copied
+ * events, session.forked behind them, what is sealed for the new session and
+ * its mirror row, so a fork is there whole or not at all.  Nothing is written to
+ * the source.
+ *
+ * The fork belongs to the VM of its source.  A guest that runs is given it with
+ * the first call that is about it (op_call()); else the feed of the next boot
+ * brings it.
+ *
+ * Where it is cut: at the end of the turn that `at` names; a seq is rounded down
+ * to the end of the last turn that had ended by then; without `at` it is the
+ * last one that has ended.  Turns that a rewind has abandoned do not count.
+ * Where no turn has ended yet, the fork has what stands before the first.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/time.h"
+#include "host/daemon/hostlog.h"
+#include "host/daemon/routes.h"
+#include "host/manifest.h"
+
+#define MODEL_MAX 256
+
+struct forking {
+	struct store_fork f;
+	struct op *op;
+	struct change *more;
+	char id[ID_MAX];
+};
+
+/* What is asked, besides where to cut. */
+struct wish {
+	char *title, *agent, *model, *workspace;
+	char hash[SHA256_HEX_MAX];
+};
+
+static void wish_done(struct wish *w)
+{
+	free(w->title);
+	free(w->agent);
+	free(w->model);
+	free(w->workspace);
+}
+
+/* --- where to cut ------------------------------------------------------- */
+
+/* A number asked of the store, of the session and @arg (or NULL); @otherwise
+ * when it is NULL or fails. */
+static int64_t ask(struct op *op, const char *sql, const char *arg,
+		   int64_t otherwise)
+{
+	const char *args[] = {op->session, arg, NULL};
+	autofree char *text = NULL;
+
+	if (reader_value(op->d->reader, sql, args, &text, NULL) != 1 ||
+	    text[0] == '\0')
+		return otherwise;
+	return strtoll(text, NULL, 10);
+}
+
+/* The end of the last turn that had ended by event @seq. */
+static int64_t round_down(struct op *op, int64_t seq)
+{
+	static const char last_end[] =
+		"SELECT max(last_seq) FROM turn t WHERE session_id=?1"
+		" AND ended_ms IS NOT NULL AND last_seq<=CAST(?2 AS INTEGER)"
+		" AND NOT EXISTS (SELECT 1 FROM abandoned a"
+		"  WHERE a.session_id=t.session_id"
+		"  AND t.last_seq BETWEEN a.from_seq AND a.to_seq)";
+	static const char before_first[] =
+		"SELECT min(first_seq)-1 FROM turn WHERE session_id=?1";
+	char text[24];
+	int64_t end, first;
+
+	snprintf(text, sizeof(text), "%lld", (long long)seq);
+	end = ask(op, last_end, text, 0);
+	if (end > 0)
+		return end;
+	first = ask(op, before_first, NULL, op->brief.last_seq);
+	return first < seq ? first : seq;
+}
+
+static int64_t refuse_mid_turn(struct op *op)
+{
+	struct err e = {0};
+
+	err_set(&e, -FAULT_FORK_MID_TURN,
+		"turn %s of %s runs; name an earlier one, or wait",
+		op->brief.open_turn, op->session);
+	err_data(&e, "\"turn\":\"%s\"", op->brief.open_turn);
+	op_fail(op, &e);
+	return -1;
+}
+
+static int64_t cut_at_turn(struct op *op, const char *turn)
+{
+	int64_t end;
+
+	if (!id_is(turn, "trn")) {
+		op_refuse(op, -FAULT_INVALID_ID,
+			  "at '%.80s' is neither a turn id nor a seq", turn);
+		return -1;
+	}
+	if (strcmp(turn, op->brief.open_turn) == 0)
+		return refuse_mid_turn(op);
+	end = ask(op, "SELECT last_seq FROM turn WHERE session_id=?1 AND id=?2",
+		  turn, 0);
+	if (end > 0)
+		return end;
+	op_refuse(op, -FAULT_TURN_NOT_FOUND, "session %s has no turn %s",
+		  op->session, turn);
+	return -1;
+}
+
+static int64_t cut_at_seq(struct op *op, int64_t seq, bool runs)
+{
+	struct err e = {0};
+	int64_t open = ask(op,
+			   "SELECT first_seq FROM turn WHERE session_id=?1"
+			   " AND id=?2",
+			   op->brief.open_turn, INT64_MAX);
+
+	if (seq < 1) {
+		op_refuse(op, -FAULT_INVALID_ARGUMENT,
+			  "at: a turn id or a seq");
+		return -1;
+	}
+	if (seq > op->brief.last_seq) {
+		err_set(&e, -FAULT_CURSOR_AHEAD,
+			"session %s ends at event %lld", op->session,
+			(long long)op->brief.last_seq);
+		err_data(&e, "\"last_seq\":%lld",
+			 (long long)op->brief.last_seq);
+		op_fail(op, &e);
+		return -1;
+	}
+	return runs && seq >= open ? refuse_mid_turn(op) : round_down(op, seq);
+}
+
+/* Return: the last event to copy; negative when the op has been answered. */
+static int64_t find_cut(struct op *op, bool runs)
+{
+	struct jv at = jv_get(op->in, "at");
+	autofree char *turn = NULL;
+
+	if (!jv_has(at) || jv_is(at, JV_NULL)) {
+		if (runs && op->brief.open_turn[0] != '\0')
+			return refuse_mid_turn(op);
+		return round_down(op, op->brief.last_seq);
+	}
+	if (!jv_is(at, JV_STRING))
+		return cut_at_seq(op, jv_int(at, 0), runs);
+	turn = jv_strdup(at, NULL);
+	return cut_at_turn(op, turn ? turn : "");
+}
+
+/* --- what is asked ------------------------------------------------------ */
+
+/* Equal for a request that comes again, so that it makes nothing twice. */
+static void hash_wish(struct op *op, struct wish *w)
+{
+	static const char *const members[] = {
+		"at", "title", "tags", "agent", "model", "env", "workspace"};
+	autojw struct jw text = {0};
+
+	jw_arr(&text);
+	jw_str(&text, op->session);
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		jw_value(&text, jv_get(op->in, members[i]));
+	jw_arr_end(&text);
+	sha256_hex(w->hash, text.buf ? text.buf : "", text.len);
+	if (text.buf != NULL)
+		explicit_bzero(text.buf, text.len);
+}
+
+static bool check_workspace(struct op *op, const char *how)
+{
+	if (how == NULL || strcmp(how, "share") == 0)
+		return true;
+	if (strcmp(how, "copy") == 0 || strcmp(how, "none") == 0)
+		op_refuse(op, -FAULT_CAPABILITY_UNSUPPORTED,
+			  "workspace '%s': a VM cannot be forked; its sessions "
+			  "share /workspace",
+			  how);
+	else
+		op_refuse(op, -FAULT_INVALID_ARGUMENT,
+			  "workspace '%.20s': share, copy or none", how);
+	return false;
+}
+
+static bool read_wish(struct op *op, struct wish *w)
+{
+	if (!op_string(op, "title", TITLE_MAX, &w->title) ||
+	    !op_string(op, "agent", AGENT_MAX, &w->agent) ||
+	    !op_string(op, "model", MODEL_MAX, &w->model) ||
+	    !op_string(op, "workspace", 16, &w->workspace) || !op_tags(op) ||
+	    !op_check_env(op) || !check_workspace(op, w->workspace))
+		return false;
+	hash_wish(op, w);
+	return true;
+}
+
+/* May it be forked in its present state? */
+static bool check_state(struct op *op, bool runs)
+{
+	if (op->only[0] != '\0')
+		op_refuse(op, -FAULT_FORBIDDEN,
+			  "a token for one session makes no other");
+	else if (vm_find(op->d, op->vm) == NULL)
+		op_refuse(op, -FAULT_VM_NOT_FOUND,
+			  "%s, the VM of %s, is not here", op->vm, op->session);
+	else if (runs && strcmp(op->brief.state, "starting") == 0)
+		op_refuse(op, -FAULT_NOT_READY, "%s is starting", op->session);
+	else if (runs && strcmp(op->brief.state, "closing") == 0)
+		op_refuse(op, -FAULT_SESSION_CLOSING, "%s is closing",
+			  op->session);
+	else
+		return true;
+	return false;
+}
+
+/* The agent of the fork into op->agent, and what it requires.  An agent that
+ * was pinned needs no manifest any more, and then nobody knows what that is. */
+static bool find_agent(struct op *op, const struct wish *w)
+{
+	const char *name = w->agent ? w->agent : op->brief.agent;
+	autofree char *manifest = NULL;
+	bool known = manifest_load(&op->d->home, name, &manifest, NULL) == 0;
+
+	jw_reset(&op->params);
+	if (w->agent != NULL ? !op_put_new_agent(op, name) : !op_find_agent(op))
+		return false;
+	return !known || op_check_required(op, name);
+}
+
+/* --- what it says ------------------------------------------------------- */
+
+/* A column of the source's row; an absent value is one that is not given. */
+static void put_given_or_own(struct op *op, struct jw *w, const char *key,
+			     enum jv_type type, struct jv row)
+{
+	struct jv given = jv_get(op->in, key);
+
+	given = jv_is(given, type) ? given : jv_get(row, key);
+	if (jv_is(given, type))
+		jw_kvalue(w, key, given);
+}
+
+static void put_agent(struct op *op, struct jw *w, const struct wish *wish)
+{
+	autojson struct json j = {0};
+
+	if (wish->agent == NULL ||
+	    json_parse(&j, op->agent, strlen(op->agent), NULL) < 0)
+		return;
+	jw_kstr(w, "agent", wish->agent);
+	jw_kvalue(w, "resolved", jv_get(json_root(&j), "version"));
+}
+
+/* The agent's own session knows just what the fork knows, and can be forked
+ * by the agent, only where nothing was said after the cut. */
+static void put_native(struct op *op, struct jw *w, const struct wish *wish,
+		       int64_t at, struct jv row)
+{
+	struct jv acp = jv_get(row, "acp_session_id");
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lld", (long long)at);
+	if (wish->agent != NULL || !jv_is(acp, JV_STRING) ||
+	    ask(op,
+		"SELECT count(*) FROM turn WHERE session_id=?1"
+		" AND first_seq>CAST(?2 AS INTEGER)",
+		text, 1) > 0)
+		return;
+	jw_key(w, "native");
+	jw_obj(w);
+	jw_kvalue(w, "acp_session_id", acp);
+	jw_kint(w, "last_seq", at);
+	jw_obj_end(w);
+}
+
+static int write_forked(struct op *op, const struct wish *wish, int64_t at,
+			struct jw *w, struct err *e)
+{
+	const char *args[] = {op->session, NULL};
+	autojw struct jw text = {0};
+	autojson struct json j = {0};
+	struct jv row;
+	int r = reader_rows(op->d->reader,
+			    "SELECT title, tags, acp_session_id FROM session"
+			    " WHERE id=?1",
+			    args, &text, e);
+
+	if (r > 0)
+		r = json_parse(&j, text.buf, text.len, e);
+	if (r < 0)
+		return r;
+	row = json_root(&j);
+	jw_obj(w);
+	jw_kstr(w, "from", op->session);
+	jw_kint(w, "at", at);
+	jw_kstr(w, "vm", op->vm);
+	jw_kstr(w, "workspace", "share");
+	put_given_or_own(op, w, "title", JV_STRING, row);
+	put_given_or_own(op, w, "tags", JV_ARRAY, row);
+	op_put_env_names(op, w);
+	jw_kstr(w, "create_hash", wish->hash);
+	put_agent(op, w, wish);
+	put_native(op, w, wish, at, row);
+	jw_obj_end(w);
+	return 0;
+}
+
+/* A model that was chosen for another agent says nothing to this one. */
+static void write_config(const struct wish *wish, struct jw *w)
+{
+	static const char *const others[] = {"mode", "thought", "options"};
+
+	if (wish->model == NULL && wish->agent == NULL)
+		return;
+	jw_obj(w);
+	jw_kstr(w, "model", wish->model);
+	for (size_t i = 0; wish->agent != NULL && i < ARRAY_LEN(others); i++)
+		jw_kstr(w, others[i], NULL);
+	jw_obj_end(w);
+}
+
+/* Add the next event behind the copy; an empty text adds none. */
+static int add_event(struct forking *k, int64_t at, const char *type,
+		     struct jw *data)
+{
+	struct event *ev, *last = TAILQ_LAST(&k->f.tail.events, event_list);
+	struct event_spec spec = {
+		.session = k->id,
+		.type = type,
+		.seq = last != NULL ? last->seq + 1 : at + 1,
+		.epoch = k->op->brief.epoch + 1,
+		.ts_ms = now_ms(),
+		.data = data->buf,
+		.data_len = data->len,
+	};
+
+	if (data->failed)
+		return -ENOMEM;
+	if (data->len == 0)
+		return 0;
+	ev = event_new(&spec);
+	if (ev == NULL)
+		return -ENOMEM;
+	TAILQ_INSERT_TAIL(&k->f.tail.events, ev, link);
+	return 0;
+}
+
+/* --- doing it ----------------------------------------------------------- */
+
+static void forking_free(struct forking *k)
+{
+	event_list_free(&k->f.tail.events);
+	if (k->more != NULL)
+		change_free(k->more);
+	free(k);
+}
+
+static int fork_more(struct sqlite3 *db, struct store_fork *f, struct err *e)
+{
+	return change_apply(container_of(f, struct forking, f)->more, db, e);
+}
+
+static void fork_reply(struct op *op)
+{
+	if (jv_bool(jv_get(op->in, "start"), false)) {
+		if (op_load_session(op))
+			op_resume(op, op_reply_session);
+	} else {
+		op_reply_session(op);
+	}
+}
+
+static void fork_on_stored(struct store_batch *b, int64_t acked,
+			   const struct err *e)
+{
+	struct forking *k = container_of(b, struct forking, f.tail);
+	struct op *op = k->op;
+
+	memcpy(op->session, k->id, ID_MAX);
+	vault_wipe(take_ptr(op->agent));
+	forking_free(k);
+	if (acked < 0)
+		op_fail(op, e);
+	else
+		fork_reply(op);
+}
+
+/* What belongs to a session and is no event. */
+static int add_more(struct forking *k, bool runs, struct err *e)
+{
+	struct op *op = k->op;
+	int r;
+
+	k->more = change_new();
+	r = op_seal(op, k->more, k->id, e);
+	if (r == 0)
+		change_add(k->more,
+			   "UPDATE mirror SET tail_complete=?2 WHERE session_n="
+			   "(SELECT n FROM session WHERE id=?1)",
+			   2, k->id, runs ? "0" : "1");
+	return r;
+}
+
+static int fork_fill(struct forking *k, const struct wish *wish, int64_t at,
+		     struct err *e)
+{
+	autojw struct jw forked = {0}, config = {0};
+	int r = write_forked(k->op, wish, at, &forked, e);
+
+	if (r < 0)
+		return r;
+	write_config(wish, &config);
+	if (add_event(k, at, "session.forked", &forked) < 0 ||
+	    add_event(k, at, "session.config", &config) < 0)
+		return err_set(e, -ENOMEM, "fork: out of memory");
+	return 0;
+}
+
+static void fork_begin(struct op *op, const struct wish *wish, const char *id,
+		       int64_t at)
+{
+	struct vm *vm = vm_find(op->d, op->vm);
+	struct forking *k = calloc(1, sizeof(*k));
+	struct err e = {0};
+
+	if (k == NULL) {
+		op_refuse(op, -ENOMEM, "fork: out of memory");
+		return;
+	}
+	k->op = op;
+	k->f.also = fork_more;
+	k->f.tail.done = fork_on_stored;
+	TAILQ_INIT(&k->f.tail.events);
+	memcpy(k->id, id, ID_MAX);
+	memcpy(k->f.tail.session, id, ID_MAX);
+	memcpy(k->f.source, op->session, ID_MAX);
+	if (fork_fill(k, wish, at, &e) < 0 ||
+	    add_more(k, !vm_is_off(vm), &e) < 0) {
+		forking_free(k);
+		op_fail(op, &e);
+		return;
+	}
+	store_fork(op->d->store, &k->f);
+}
+
+/* The id is there: by the same request, whose answer was lost, or not. */
+static void fork_again(struct op *op, const struct wish *wish, const char *id)
+{
+	const char *args[] = {id, NULL};
+	autofree char *hash = NULL;
+
+	if (reader_value(op->d->reader,
+			 "SELECT lower(hex(create_hash)) FROM session"
+			 " WHERE id=?1",
+			 args, &hash, NULL) != 1 ||
+	    strcmp(hash, wish->hash) != 0) {
+		op_refuse(op, -FAULT_SESSION_CONFLICT,
+			  "%s exists and is no such fork", id);
+		return;
+	}
+	memcpy(op->session, id, ID_MAX);
+	fork_reply(op);
+}
+
+static void fork_checked(struct op *op, const struct wish *wish, const char *id,
+			 bool runs)
+{
+	struct session_brief b;
+	int64_t at;
+
+	if (reader_session(op->d->reader, id, &b, NULL) == 0) {
+		fork_again(op, wish, id);
+		return;
+	}
+	if (!op_id_is_free(op, id) || !check_state(op, runs))
+		return;
+	at = find_cut(op, runs);
+	if (at > 0 && find_agent(op, wish))
+		fork_begin(op, wish, id, at);
+}
+
+void session_fork_route(struct op *op)
+{
+	struct wish wish = {0};
+	struct jv given = jv_get(op->in, "id");
+	char id[ID_MAX];
+	struct vm *vm;
+
+	if (!jv_has(given) || jv_is(given, JV_NULL)) {
+		id_new(id, "ses");
+	} else if (jv_strcpy(given, id, ID_MAX) < 0 || !id_is(id, "ses")) {
+		op_refuse(op, -FAULT_INVALID_ID, "'id' is no session id");
+		return;
+	}
+	if (!op_load_session(op))
+		return;
+	vm = vm_find(op->d, op->vm);
+	if (read_wish(op, &wish))
+		fork_checked(op, &wish, id, vm != NULL && !vm_is_off(vm));
+	wish_done(&wish);
+}
