@@ -605,6 +605,21 @@ static const char insert_request[] =
 	"  tool_call_id, body, asked_seq, created_ms, deadline_ms)"
 	" VALUES(?1, ?2, nullif(?3, ''), ?4, ?5, ?6, ?7, ?8, nullif(?9, 0))";
 
+/* While a session waits, one of the open requests names the wait: a permission
+ * if there is one, else the first asked. */
+static const char name_wait[] =
+	"UPDATE session SET wait_kind=coalesce((SELECT kind FROM request"
+	"    WHERE session_id=?2 AND state='pending'"
+	"    ORDER BY kind<>'permission', asked_seq LIMIT 1), wait_kind)"
+	" WHERE n=?1 AND state='waiting'";
+
+static int requests_changed(struct projection *p)
+{
+	int r = run(p, name_wait, "is", p->n, p->ev->session);
+
+	return r < 0 ? r : count_pending(p);
+}
+
 static int on_requested(struct projection *p)
 {
 	const char *req = id(p, jv_get(p->ctx, "req"), "req");
@@ -620,7 +635,7 @@ static int on_requested(struct projection *p)
 		text_of(p, jv_get(p->ctx, "tool"), 1, TEXT_LEN_MAX),
 		p->ev->data, p->ev->data_len, p->ev->seq, p->ev->ts_ms,
 		jv_int(jv_get(p->data, "deadline_ms"), 0));
-	return r > 0 ? count_pending(p) : r;
+	return r > 0 ? requests_changed(p) : r;
 }
 
 /* The first resolution is told; the end of a turn resolves without answer. */
@@ -644,7 +659,7 @@ static int on_resolved(struct projection *p)
 	r = run(p, resolve_request, "sssSsii", p->ev->session, req, state,
 		p->ev->data, p->ev->data_len, text(p, "by"), p->ev->seq,
 		p->ev->ts_ms);
-	return r > 0 ? count_pending(p) : r;
+	return r > 0 ? requests_changed(p) : r;
 }
 
 /*

@@ -494,6 +494,29 @@ TEST(requests_open_and_resolve_once)
 	kit_close(&k);
 }
 
+TEST(an_open_permission_names_the_wait)
+{
+	struct kit k;
+	struct log l = begin_turn(&k, STORE_HOST);
+
+	log_write(&k, &l, "elicitation.requested", "{\"req\":\"" REQ "\"}",
+		  "{}");
+	session_is(&k, &l, "wait_kind", "NULL");
+	state(&k, &l, "running", "waiting", ",\"wait_kind\":\"elicitation\"");
+	session_is(&k, &l, "wait_kind", "elicitation");
+	log_write(&k, &l, "permission.requested", "{\"req\":\"" REQ2 "\"}",
+		  "{}");
+	session_is(&k, &l, "wait_kind", "permission");
+	log_write(&k, &l, "permission.resolved", "{\"req\":\"" REQ2 "\"}",
+		  "{\"outcome\":\"cancelled\"}");
+	session_is(&k, &l, "wait_kind", "elicitation");
+	log_write(&k, &l, "elicitation.resolved", "{\"req\":\"" REQ "\"}",
+		  "{\"outcome\":\"accept\"}");
+	state(&k, &l, "waiting", "running", "");
+	session_is(&k, &l, "wait_kind", "NULL");
+	kit_close(&k);
+}
+
 TEST(the_end_of_a_turn_ends_its_requests)
 {
 	struct kit k;
@@ -624,6 +647,7 @@ TESTS(CASE(created_makes_the_row),
       CASE(an_end_without_an_open_turn_is_stored_and_changes_nothing),
       CASE(usage_adds_up_member_by_member), CASE(diff_rows_follow_their_event),
       CASE(requests_open_and_resolve_once),
+      CASE(an_open_permission_names_the_wait),
       CASE(the_end_of_a_turn_ends_its_requests),
       CASE(artifacts_memory_and_summaries), CASE(preview_is_cut_at_a_character),
       CASE(unknown_types_are_stored_and_change_nothing),
