@@ -56,6 +56,7 @@ EXTRA_test_proc := guest/proc.c guest/reaper.c guest/session_init.c guest/spawn.
 # Its agent is the fuzzer: proc.h is played by the test.
 EXTRA_fuzz_acp := $(filter-out guest/main.c guest/proc.c guest/spawn.c guest/session_init.c,$(SRC_hib-guest))
 EXTRA_test_quirks := guest/quirks.c
+EXTRA_test_form := guest/form.c
 EXTRA_test_link := host/daemon/link.c host/daemon/feeder.c host/daemon/mirror.c host/daemon/hub.c
 EXTRA_test_vault := host/daemon/catalog.c host/daemon/vault.c
 EXTRA_fuzz_mirror := host/daemon/mirror.c

@@ -38,7 +38,8 @@ void acp_write_initialize(struct jw *w)
 	jw_kint(w, "protocolVersion", ACP_VERSION);
 	jw_kraw(w, "clientCapabilities",
 		"{\"fs\":{\"readTextFile\":false,\"writeTextFile\":false},"
-		"\"terminal\":false}");
+		"\"terminal\":false,"
+		"\"elicitation\":{\"form\":{},\"url\":{}}}");
 	jw_key(w, "clientInfo");
 	jw_obj(w);
 	jw_kstr(w, "name", "hibernacle");

@@ -11,8 +11,9 @@
 
 #include "core/json.h"
 
-#define ACP_VERSION	  1
-#define ACP_AUTH_REQUIRED (-32000)
+#define ACP_VERSION	      1
+#define ACP_AUTH_REQUIRED     (-32000)
+#define ACP_REQUEST_CANCELLED (-32800)
 
 /* What an agent can do. */
 struct acp_caps {

@@ -155,6 +155,8 @@ static void agent_on_notify(const struct rpc_msg *m, void *arg)
 
 	if (jv_eq(m->method, "session/update"))
 		a->ev->update(m, a->arg);
+	else
+		a->ev->notify(m, a->arg);
 }
 
 static const struct rpc_ops rpc_ops = {

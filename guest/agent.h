@@ -39,6 +39,8 @@ struct agent_events {
 	enum agent_news (*sort)(const struct rpc_msg *m, void *arg);
 	/* A session/update with news, recorded. */
 	void (*update)(const struct rpc_msg *m, void *arg);
+	/* Any other notification, recorded. */
+	void (*notify)(const struct rpc_msg *m, void *arg);
 	/* A request of it, recorded; to be answered by agent_reply(). */
 	void (*request)(const struct rpc_msg *m, void *arg);
 	/* It breaks the protocol and should be ended. */

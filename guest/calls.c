@@ -288,23 +288,61 @@ static int call_cancel(struct guest *g, struct call *c, struct err *e)
 	return session_cancel(s, turn, by, reason, c, e);
 }
 
-static int call_answer(struct guest *g, struct call *c, struct err *e)
+/* Strings of session.answer, owned for the call. */
+struct answer_text {
+	char *request, *option, *action, *outcome, *by;
+};
+
+static void answer_text_done(struct answer_text *t)
 {
-	autofree char *request = NULL, *option = NULL, *outcome = NULL;
-	autofree char *by = NULL;
+	free(t->request);
+	free(t->option);
+	free(t->action);
+	free(t->outcome);
+	free(t->by);
+}
+
+static int get_answer_text(struct jv p, struct answer_text *t, struct err *e)
+{
+	if (need_text(p, "request", ID_MAX, &t->request, e) < 0 ||
+	    get_text(p, "option", OPTION_ID_MAX, &t->option, e) < 0 ||
+	    get_text(p, "action", 64, &t->action, e) < 0 ||
+	    get_text(p, "outcome", 64, &t->outcome, e) < 0 ||
+	    get_text(p, "by", ACTOR_MAX, &t->by, e) < 0)
+		return e->code;
+	if ((t->option != NULL) + (t->action != NULL) + (t->outcome != NULL) !=
+		    1 ||
+	    (t->outcome != NULL && strcmp(t->outcome, "cancelled") != 0))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "an answer is an option, an action, or the "
+			       "outcome cancelled");
+	return 0;
+}
+
+static int answer(struct guest *g, struct call *c, struct answer_text *t,
+		  struct err *e)
+{
+	struct answer an = {.content = jv_get(c->params, "content")};
 	struct session *s;
 
 	if (find_session(g, c, &s, e) < 0 ||
-	    need_text(c->params, "request", ID_MAX, &request, e) < 0 ||
-	    get_text(c->params, "option", 1024, &option, e) < 0 ||
-	    get_text(c->params, "outcome", 64, &outcome, e) < 0 ||
-	    get_text(c->params, "by", ACTOR_MAX, &by, e) < 0)
+	    get_answer_text(c->params, t, e) < 0)
 		return e->code;
-	if (option == NULL &&
-	    (outcome == NULL || strcmp(outcome, "cancelled") != 0))
-		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "neither an option nor the outcome cancelled");
-	return session_answer(s, request, option, by, c, e);
+	if (jv_is(an.content, JV_NULL))
+		an.content.i = -1;
+	an.option = t->option;
+	an.action = t->action;
+	an.actor = t->by;
+	return session_answer(s, t->request, &an, c, e);
+}
+
+static int call_answer(struct guest *g, struct call *c, struct err *e)
+{
+	struct answer_text t = {0};
+	int r = answer(g, c, &t, e);
+
+	answer_text_done(&t);
+	return r;
 }
 
 static int call_suspend(struct guest *g, struct call *c, struct err *e)

@@ -32,11 +32,20 @@
 #define IDEM_HASH_MAX	  128 /* Hex digits. */
 #define ACTOR_MAX	  128
 #define REASON_MAX	  256	      /* Of a cancel, close or suspend. */
-#define REQUESTS_MAX	  64	      /* Open permission requests. */
-#define OPTIONS_MAX	  64	      /* Of one request. */
 #define PREVIEW_MAX	  200	      /* Bytes of turn.completed's text. */
 #define PREAMBLE_MAX	  (64u << 10) /* Told to an agent begun afresh. */
 #define CANCEL_GRACE_MS	  5000	      /* For the prompt's answer. */
+
+/* What agents ask. */
+#define REQUESTS_MAX	 64 /* Open in a session. */
+#define OPTIONS_MAX	 64 /* Of one permission request. */
+#define OPTION_ID_MAX	 1024
+#define ELICITATION_MAX	 1024	      /* Bytes of an elicitationId. */
+#define QUESTION_MAX	 (64u << 10)  /* Bytes of its message, its URL. */
+#define FORM_BYTES_MAX	 (256u << 10) /* Of a form's schema. */
+#define FORM_FIELDS_MAX	 128	      /* Of a form. */
+#define FORM_CHOICES_MAX 1024	      /* Of a field; items of an answer. */
+#define ANSWER_BYTES_MAX (256u << 10) /* Of a filled form. */
 
 /* Agents. */
 #define AGENT_JUNK_MAX	   100	       /* Lines in a row that are no ACP. */

@@ -114,7 +114,7 @@ void session_move(struct session *s, enum session_state to, const char *reason)
 	jw_kstr(&w, "to", session_state_names[to]);
 	jw_kstr(&w, "reason", reason);
 	if (to == SESSION_WAITING)
-		jw_kstr(&w, "wait_kind", "permission");
+		jw_kstr(&w, "wait_kind", session_wait_kind(s));
 	if (to == SESSION_SUSPENDED)
 		jw_kstr(&w, "suspended_from", "idle");
 	jw_obj_end(&w);
@@ -226,17 +226,13 @@ static void session_on_closed(uv_handle_t *h)
 static void session_free(struct session *s)
 {
 	struct err e = {0};
-	struct permission *p;
 
 	err_set(&e, -FAULT_VM_UNAVAILABLE, "the guest is ending");
 	session_fail_waiting(s, &e, true);
 	call_list_fail(&s->enders, &e);
 	fail_call(s, take_ptr(s->purge), &e, true);
 	journal_done(&s->journal);
-	while ((p = TAILQ_FIRST(&s->permissions)) != NULL) {
-		TAILQ_REMOVE(&s->permissions, p, link);
-		permission_free(p);
-	}
+	session_drop_asks(s);
 	prompts_free(&s->steered);
 	turn_done(&s->turn);
 	session_forget_agent(s);
@@ -270,7 +266,7 @@ struct session *session_new(struct guest *g, const char *id)
 	journal_init(&s->journal, &g->hub, id, 0, 1);
 	s->journal.failed = session_on_lost;
 	turn_done(&s->turn);
-	TAILQ_INIT(&s->permissions);
+	TAILQ_INIT(&s->asks);
 	TAILQ_INIT(&s->queue);
 	TAILQ_INIT(&s->steered);
 	TAILQ_INIT(&s->starters);
@@ -453,7 +449,7 @@ int session_find(struct guest *g, const char *id, struct session **out,
 int session_get(struct session *s, struct call *c, struct err *e)
 {
 	struct jw *w = &c->result;
-	const struct permission *p;
+	const struct ask *a;
 
 	(void)e;
 	jw_obj(w);
@@ -466,8 +462,8 @@ int session_get(struct session *s, struct call *c, struct err *e)
 	jw_kstr(w, "turn", turn_is_open(&s->turn) ? s->turn.id : NULL);
 	jw_key(w, "pending");
 	jw_arr(w);
-	TAILQ_FOREACH (p, &s->permissions, link)
-		jw_str(w, p->id);
+	TAILQ_FOREACH (a, &s->asks, link)
+		jw_str(w, a->id);
 	jw_arr_end(w);
 	jw_kint(w, "queued", s->n_queued);
 	jw_obj_end(w);

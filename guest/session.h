@@ -18,6 +18,7 @@
 #ifndef GUEST_SESSION_H
 #define GUEST_SESSION_H
 
+#include "guest/ask.h"
 #include "guest/call.h"
 #include "guest/launch.h"
 
@@ -73,9 +74,9 @@ int session_prompt(struct session *s, struct prompt_spec *p, struct call *c,
 /* @turn: NULL for whichever runs. */
 int session_cancel(struct session *s, const char *turn, const char *by,
 		   const char *reason, struct call *c, struct err *e);
-/* @option: NULL for the outcome cancelled. */
-int session_answer(struct session *s, const char *request, const char *option,
-		   const char *by, struct call *c, struct err *e);
+/* @an: its actor is the client, or NULL; its by and reason are not looked at. */
+int session_answer(struct session *s, const char *request, struct answer *an,
+		   struct call *c, struct err *e);
 int session_suspend(struct session *s, bool force, const char *reason,
 		    struct call *c, struct err *e);
 int session_close(struct session *s, bool force, const char *reason,

@@ -3,107 +3,262 @@
  * session_ask.c - Sessions: what the agent asks, and who answers
  *
  * A question is an event and a row before anybody sees it; its answer is stored
- * before the agent hears it.  The session waits as long as one is open.
+ * before the agent hears it.  The session waits as long as one is open, and the
+ * first answer that fits is the one.
+ *
+ * Nobody can be asked between turns, while a turn is cancelled, about another
+ * session of the agent, or beyond REQUESTS_MAX: such a question is recorded and
+ * answered as cancelled in one batch, and the event says why.
+ *
+ * The agent may take a question back ($/cancel_request), and tell that what a
+ * URL was for is done (elicitation/complete).  While the URL still waits for an
+ * answer that is one: accepted, by the agent.
  */
 #include <string.h>
 
 #include "guest/limits.h"
 #include "guest/session_impl.h"
 
-/* Record the outcome, and answer the agent. */
-static void resolve(struct session *s, struct permission *p, const char *option,
-		    const char *by)
-{
-	autojw struct jw ctx = {0}, w = {0}, answer = {0};
+/*
+ * Events.
+ */
 
-	TAILQ_REMOVE(&s->permissions, p, link);
-	s->n_permissions--;
-	permission_write_ctx(p, s->turn.input, &ctx);
-	jw_obj(&w);
-	jw_kstr(&w, "outcome", option == NULL ? "cancelled" : "selected");
-	if (option != NULL)
-		jw_kstr(&w, "option", option);
-	jw_kstr(&w, "by", by);
-	jw_obj_end(&w);
-	acp_write_outcome(&answer, option);
-	if (ctx.failed || answer.failed) {
+static void record(struct session *s, const struct ask *a, const char *actor,
+		   const char *type, struct jw *data)
+{
+	autojw struct jw ctx = {0};
+
+	ask_write_ctx(a, s->turn.input, actor, &ctx);
+	if (ctx.failed)
 		journal_break(&s->journal, -ENOMEM, "out of memory");
-	} else {
-		journal_add_jw(&s->journal, "permission.resolved", ctx.buf, &w);
-		if (!s->agent_dead)
-			agent_reply(s->agent, p->rpc_id, strlen(p->rpc_id),
-				    answer.buf);
-	}
-	permission_free(p);
+	else
+		journal_add_jw(&s->journal, type, ctx.buf, data);
 }
 
-static void resolve_and_run(struct session *s, struct permission *p,
-			    const char *option, const char *by)
+static void record_request(struct session *s, const struct ask *a,
+			   const struct rpc_msg *m)
 {
-	resolve(s, p, option, by);
-	if (s->state == SESSION_WAITING && s->n_permissions == 0)
+	autojw struct jw w = {0};
+
+	jw_obj(&w);
+	ask_write_request(a, m, &w);
+	jw_obj_end(&w);
+	record(s, a, NULL, ask_requested_type(a->kind), &w);
+}
+
+static void record_answer(struct session *s, const struct ask *a,
+			  const struct answer *an)
+{
+	autojw struct jw w = {0};
+
+	jw_obj(&w);
+	ask_write_answer(a, an, &w);
+	jw_obj_end(&w);
+	record(s, a, an->actor, ask_resolved_type(a->kind), &w);
+}
+
+/*
+ * Resolving.
+ */
+
+static void reply(struct session *s, const struct ask *a,
+		  const struct answer *an)
+{
+	autojw struct jw w = {0};
+
+	if (s->agent_dead)
+		return;
+	ask_write_reply(a, an, &w);
+	if (w.failed)
+		journal_break(&s->journal, -ENOMEM, "out of memory");
+	else
+		agent_reply(s->agent, a->rpc_id, strlen(a->rpc_id), w.buf);
+}
+
+static void forget(struct session *s, struct ask *a)
+{
+	TAILQ_REMOVE(&s->asks, a, link);
+	s->n_asks--;
+	ask_free(a);
+}
+
+static void resolve(struct session *s, struct ask *a, const struct answer *an)
+{
+	record_answer(s, a, an);
+	reply(s, a, an);
+	forget(s, a);
+}
+
+/* The last one is resolved: go on. */
+static void stop_waiting(struct session *s)
+{
+	if (s->state == SESSION_WAITING && s->n_asks == 0)
 		session_move(s, SESSION_RUNNING, "answered");
 }
 
 void session_cancel_asks(struct session *s)
 {
-	while (!TAILQ_EMPTY(&s->permissions))
-		resolve(s, TAILQ_FIRST(&s->permissions), NULL, "cancel");
+	const struct answer an = answer_cancelled("cancel");
+
+	while (!TAILQ_EMPTY(&s->asks))
+		resolve(s, TAILQ_FIRST(&s->asks), &an);
 }
 
-static void permission_on_expired(struct permission *p, void *arg)
+void session_drop_asks(struct session *s)
 {
-	resolve_and_run(arg, p, NULL, "timeout");
+	while (!TAILQ_EMPTY(&s->asks))
+		forget(s, TAILQ_FIRST(&s->asks));
 }
 
-static void record_request(struct session *s, const struct permission *p,
-			   const struct rpc_msg *m)
+static void ask_on_expired(struct ask *a, void *arg)
 {
-	autojw struct jw ctx = {0}, w = {0};
+	const struct answer an = answer_cancelled("timeout");
 
-	permission_write_ctx(p, s->turn.input, &ctx);
-	jw_obj(&w);
-	jw_kvalue(&w, "options", jv_get(m->params, "options"));
-	jw_kvalue(&w, "tool", jv_get(m->params, "toolCall"));
-	jw_kvalue(&w, "rpc_id", m->id);
-	if (p->deadline_ms > 0)
-		jw_kint(&w, "deadline_ms", p->deadline_ms);
-	jw_obj_end(&w);
-	if (ctx.failed)
-		journal_break(&s->journal, -ENOMEM, "out of memory");
-	else
-		journal_add_jw(&s->journal, "permission.requested", ctx.buf,
-			       &w);
+	resolve(arg, a, &an);
+	stop_waiting(arg);
 }
 
-void session_ask(struct session *s, const struct rpc_msg *m)
+/*
+ * Asking.
+ */
+
+/* A permission names the wait when there are both. */
+const char *session_wait_kind(const struct session *s)
 {
-	struct permission *p;
+	const struct ask *a;
+
+	TAILQ_FOREACH (a, &s->asks, link)
+		if (a->kind == ASK_PERMISSION)
+			return ask_kind_name(ASK_PERMISSION);
+	return ask_kind_name(ASK_ELICITATION);
+}
+
+/* An elicitation may be about a request of ours instead of a session: it is
+ * one of this agent, which has no other session. */
+static bool is_foreign(const struct session *s, struct jv params)
+{
+	struct jv id = jv_get(params, "sessionId");
+
+	return jv_is(id, JV_STRING) &&
+	       (s->acp_id == NULL || !jv_eq(id, s->acp_id));
+}
+
+/* Why nobody can be asked; NULL: somebody can. */
+static const char *why_not(const struct session *s, struct jv params)
+{
+	if (is_foreign(s, params))
+		return "foreign_session";
+	if (!turn_is_open(&s->turn))
+		return "no_turn";
+	if (s->turn.cancelling)
+		return "turn_cancelled";
+	return s->n_asks == REQUESTS_MAX ? "too_many" : NULL;
+}
+
+static void answer_for_nobody(struct session *s, struct ask *a,
+			      const char *reason)
+{
+	struct answer an = answer_cancelled("cancel");
+
+	an.reason = reason;
+	record_answer(s, a, &an);
+	reply(s, a, &an);
+	ask_free(a);
+}
+
+static void wait_for_answer(struct session *s, struct ask *a)
+{
+	TAILQ_INSERT_TAIL(&s->asks, a, link);
+	s->n_asks++;
+	if (s->state == SESSION_RUNNING)
+		session_move(s, SESSION_WAITING, ask_kind_name(a->kind));
+}
+
+static void ask(struct session *s, enum ask_kind kind, const struct rpc_msg *m)
+{
+	const char *reason = why_not(s, m->params);
 	struct err e = {0};
-	int r;
+	struct ask *a;
+	int r = ask_new(s->guest->loop, kind, m, &a, &e);
 
-	/* Nobody can be asked between turns, or while the turn is cancelled. */
-	if (!turn_is_open(&s->turn) || s->turn.cancelling ||
-	    s->n_permissions == REQUESTS_MAX) {
-		session_reply(s, m,
-			      "{\"outcome\":{\"outcome\":\"cancelled\"}}");
-		return;
-	}
-	r = permission_new(s->guest->loop, m, s->permission_timeout_ms, &p, &e);
 	if (r < 0) {
 		session_refuse(s, m,
 			       r == -EINVAL ? RPC_INVALID_PARAMS : RPC_INTERNAL,
 			       e.msg);
 		return;
 	}
-	p->expired = permission_on_expired;
-	p->arg = s;
-	TAILQ_INSERT_TAIL(&s->permissions, p, link);
-	s->n_permissions++;
-	record_request(s, p, m);
-	if (s->state == SESSION_RUNNING)
-		session_move(s, SESSION_WAITING, "permission");
+	a->expired = ask_on_expired;
+	a->arg = s;
+	if (reason == NULL)
+		ask_set_timeout(a, s->permission_timeout_ms);
+	record_request(s, a, m);
+	if (reason == NULL)
+		wait_for_answer(s, a);
+	else
+		answer_for_nobody(s, a, reason);
 }
+
+void session_ask_permission(struct session *s, const struct rpc_msg *m)
+{
+	ask(s, ASK_PERMISSION, m);
+}
+
+void session_ask_elicitation(struct session *s, const struct rpc_msg *m)
+{
+	ask(s, ASK_ELICITATION, m);
+}
+
+/*
+ * What the agent says of its own questions.
+ */
+
+/* Is the value written exactly so? */
+static bool is_raw(struct jv v, const char *text)
+{
+	size_t len;
+	const char *raw = jv_raw(v, &len);
+
+	return raw != NULL && strlen(text) == len &&
+	       memcmp(raw, text, len) == 0;
+}
+
+void session_withdraw(struct session *s, const struct rpc_msg *m)
+{
+	const struct answer an = answer_cancelled("agent");
+	struct jv id = jv_get(m->params, "requestId");
+	struct ask *a;
+
+	TAILQ_FOREACH (a, &s->asks, link)
+		if (is_raw(id, a->rpc_id))
+			break;
+	if (a == NULL)
+		return;
+	record_answer(s, a, &an);
+	agent_reply_error(s->agent, a->rpc_id, strlen(a->rpc_id),
+			  ACP_REQUEST_CANCELLED, "request cancelled");
+	forget(s, a);
+	stop_waiting(s);
+}
+
+void session_complete_url(struct session *s, const struct rpc_msg *m)
+{
+	struct jv id = jv_get(m->params, "elicitationId");
+	struct answer an = answer_cancelled("agent");
+	struct ask *a;
+
+	an.action = "accept";
+	TAILQ_FOREACH (a, &s->asks, link)
+		if (a->elicitation != NULL && jv_eq(id, a->elicitation))
+			break;
+	if (a == NULL)
+		return;
+	resolve(s, a, &an);
+	stop_waiting(s);
+}
+
+/*
+ * Answers from the host.
+ */
 
 /* Not pending: because it was answered, or because it never was. */
 static int refuse_answer(const struct session *s, const char *request,
@@ -122,23 +277,27 @@ static int refuse_answer(const struct session *s, const char *request,
 		       s->id, request);
 }
 
-int session_answer(struct session *s, const char *request, const char *option,
-		   const char *by, struct call *c, struct err *e)
+int session_answer(struct session *s, const char *request, struct answer *an,
+		   struct call *c, struct err *e)
 {
-	struct permission *p;
+	struct ask *a;
 
 	if (session_allows(s, OP_ANSWER, e) < 0)
 		return e->code;
-	TAILQ_FOREACH (p, &s->permissions, link)
-		if (strcmp(p->id, request) == 0)
+	TAILQ_FOREACH (a, &s->asks, link)
+		if (strcmp(a->id, request) == 0)
 			break;
-	if (p == NULL)
+	if (a == NULL)
 		return refuse_answer(s, request, e);
-	if (option != NULL && !permission_offers(p, option))
+	if (an->actor != NULL && answer_is_reserved(an->actor))
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "request %s does not offer '%.64s'", request,
-			       option);
-	resolve_and_run(s, p, option, by == NULL ? "client" : by);
+			       "no client is called '%s'", an->actor);
+	if (ask_check(a, an, e) < 0)
+		return e->code;
+	an->by = an->actor == NULL ? "client" : an->actor;
+	an->reason = NULL;
+	resolve(s, a, an);
+	stop_waiting(s);
 	jw_obj(&c->result);
 	jw_kstr(&c->result, "request", request);
 	jw_obj_end(&c->result);

@@ -17,8 +17,8 @@
 
 #include "guest/acp.h"
 #include "guest/agent.h"
+#include "guest/ask.h"
 #include "guest/guest.h"
-#include "guest/permission.h"
 #include "guest/replay.h"
 #include "guest/restore.h"
 #include "guest/session.h"
@@ -105,8 +105,8 @@ struct session {
 	/* Turns. */
 	struct turn turn;
 	int64_t n_turns;
-	struct permission_list permissions;
-	unsigned n_permissions;
+	struct ask_list asks; /* What waits for an answer. */
+	unsigned n_asks;
 	struct prompt *next;	    /* Begins at the next idle. */
 	struct prompt_list queue;   /* Behind it. */
 	struct prompt_list steered; /* Given to the turn that runs. */
@@ -204,11 +204,21 @@ void prompt_free(struct prompt *p);
 void prompts_free(struct prompt_list *l);
 
 /* session_ask.c */
-void session_ask(struct session *s, const struct rpc_msg *m);
+void session_ask_permission(struct session *s, const struct rpc_msg *m);
+void session_ask_elicitation(struct session *s, const struct rpc_msg *m);
+/* $/cancel_request: the agent takes a question back. */
+void session_withdraw(struct session *s, const struct rpc_msg *m);
+/* elicitation/complete: what a URL was for is done. */
+void session_complete_url(struct session *s, const struct rpc_msg *m);
 /* Resolve what is open: its turn is cancelled or over. */
 void session_cancel_asks(struct session *s);
+/* Forget it, without a word. */
+void session_drop_asks(struct session *s);
+/* What a session in SESSION_WAITING waits for, by name. */
+const char *session_wait_kind(const struct session *s);
 
 /* session_serve.c */
+void session_on_notify(const struct rpc_msg *m, void *arg);
 void session_on_request(const struct rpc_msg *m, void *arg);
 /* Answer a request of the agent. */
 void session_reply(struct session *s, const struct rpc_msg *m,

@@ -18,8 +18,15 @@
 #define LOG_COMPONENT "session"
 
 static const char pending_sql[] =
-	"SELECT id, tool_call_id FROM request "
+	"SELECT id, kind, tool_call_id FROM request "
 	"WHERE session_id=?1 AND state='pending' ORDER BY asked_seq";
+
+static const char *resolved_type(struct jv row)
+{
+	return ask_resolved_type(jv_eq(jv_get(row, "kind"), "elicitation")
+					 ? ASK_ELICITATION
+					 : ASK_PERMISSION);
+}
 
 static void cancel_request(struct session *s, const char *input, struct jv row)
 {
@@ -37,7 +44,7 @@ static void cancel_request(struct session *s, const char *input, struct jv row)
 	if (ctx.failed)
 		journal_break(&s->journal, -ENOMEM, "out of memory");
 	else
-		journal_add_jw(&s->journal, "permission.resolved", ctx.buf, &w);
+		journal_add_jw(&s->journal, resolved_type(row), ctx.buf, &w);
 }
 
 static int cancel_requests(struct session *s, const char *input, struct err *e)
@@ -151,15 +158,9 @@ int session_reconcile(struct session *s, struct journal_effect *ef,
 /* Forget what memory holds ahead of the log. */
 static void drop_memory(struct session *s, const struct err *e)
 {
-	struct permission *p;
-
 	session_fail_waiting(s, e, true);
 	call_list_fail(&s->enders, e);
-	while ((p = TAILQ_FIRST(&s->permissions)) != NULL) {
-		TAILQ_REMOVE(&s->permissions, p, link);
-		permission_free(p);
-	}
-	s->n_permissions = 0;
+	session_drop_asks(s);
 	prompts_free(&s->steered);
 	turn_done(&s->turn);
 	s->spawn_due = false;

@@ -206,6 +206,7 @@ static const struct agent_events agent_events = {
 	.started = session_on_started,
 	.sort = session_sort_update,
 	.update = session_on_update,
+	.notify = session_on_notify,
 	.request = session_on_request,
 	.broken = session_on_broken,
 	.gone = session_on_gone,

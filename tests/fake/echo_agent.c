@@ -31,7 +31,7 @@
 #define OUT_MAX	       (64u << 10) /* Flushed when this much waits. */
 #define LINE_MAX_BYTES (64u << 20)
 #define FLOOD_SLICE    1024 /* Updates between two looks at stdin. */
-#define ASKS_MAX       8
+#define ASKS_MAX       80
 #define RUN_OUTPUT_MAX (1u << 20)
 #define CHUNKS_MAX     8
 #define NEVER	       INT64_MAX
@@ -59,10 +59,16 @@ struct text {
 };
 STAILQ_HEAD(texts, text);
 
-/* A permission request that waits for its answer. */
+/* A question that waits for its answer. */
 struct ask {
 	int64_t id;
 	char tool[64];
+	bool elicitation;
+};
+
+/* What a permission is asked for; a NULL is not said. */
+struct tool {
+	const char *id, *title, *kind, *path;
 };
 
 struct flood {
@@ -79,9 +85,10 @@ struct turn {
 	struct ask asks[ASKS_MAX];
 	unsigned n_asks;
 	bool name_asks; /* Say which one was answered. */
+	bool go_on;	/* While questions are open. */
 	bool cancelled; /* Ends as soon as no request is open. */
 	bool ignore_cancel;
-	bool idle_update;
+	bool idle_update, idle_ask;
 	struct jw said; /* To be remembered at its end. */
 	int64_t late_updates;
 	int64_t tokens_in, tokens_out;
@@ -517,6 +524,8 @@ static void write_stop(struct jw *w, const struct turn *t, const char *reason)
 	jw_obj_end(w);
 }
 
+static void ask_idle(const struct session *s);
+
 /* Take the turn off its session, its answer having been sent. */
 static void turn_over(struct session *s)
 {
@@ -529,6 +538,8 @@ static void turn_over(struct session *s)
 		sayf(s, "late %lld", (long long)i);
 	if (t->idle_update)
 		say(s, "idle");
+	if (t->idle_ask)
+		ask_idle(s);
 	turn_free(t);
 }
 
@@ -595,15 +606,32 @@ static void do_think(struct session *s, char *args)
 	chunk(s->id, "agent_thought_chunk", args, strlen(args));
 }
 
+/* Members of a tool call. */
+static void write_tool(struct jw *w, const struct tool *t)
+{
+	jw_kstr(w, "toolCallId", t->id);
+	if (t->title != NULL)
+		jw_kstr(w, "title", t->title);
+	if (t->kind != NULL)
+		jw_kstr(w, "kind", t->kind);
+	jw_kstr(w, "status", "pending");
+	if (t->path == NULL)
+		return;
+	jw_key(w, "locations");
+	jw_arr(w);
+	jw_obj(w);
+	jw_kstr(w, "path", t->path);
+	jw_obj_end(w);
+	jw_arr_end(w);
+}
+
 static void tool_call(struct session *s, const char *id, const char *title,
 		      const char *kind)
 {
+	const struct tool t = {.id = id, .title = title, .kind = kind};
 	struct jw *w = begin_update(s->id, "tool_call");
 
-	jw_kstr(w, "toolCallId", id);
-	jw_kstr(w, "title", title);
-	jw_kstr(w, "kind", kind);
-	jw_kstr(w, "status", "pending");
+	write_tool(w, &t);
 	end_update(w);
 }
 
@@ -662,62 +690,238 @@ static void do_toolopen(struct session *s, char *args)
 	end_update(begin_tool_update(s, id, "in_progress"));
 }
 
-static void permission_option(struct jw *w, const char *kind, const char *name)
-{
-	jw_obj(w);
-	jw_kstr(w, "optionId", kind);
-	jw_kstr(w, "name", name);
-	jw_kstr(w, "kind", kind);
-	jw_obj_end(w);
-}
+static const char *const all_options[] = {"allow_once", "allow_always",
+					  "reject_once", "reject_always", NULL};
 
-static void ask(struct session *s, const char *tool, const char *title)
+/* Write those whose names are in @offered, with commas between them. */
+static void permission_options(struct jw *w, const char *offered)
 {
-	struct turn *t = s->turn;
-	struct ask *a = &t->asks[t->n_asks++];
-	struct jw *w = begin_msg();
+	static const char *const names[] = {"Allow", "Always allow", "Reject",
+					    "Always reject"};
 
-	a->id = agent.next_id++;
-	snprintf(a->tool, sizeof(a->tool), "%s", tool);
-	jw_kint(w, "id", a->id);
-	jw_kstr(w, "method", "session/request_permission");
-	jw_key(w, "params");
-	jw_obj(w);
-	jw_kstr(w, "sessionId", s->id);
-	jw_key(w, "toolCall");
-	jw_obj(w);
-	jw_kstr(w, "toolCallId", tool);
-	jw_kstr(w, "title", title);
-	jw_kstr(w, "kind", "edit");
-	jw_kstr(w, "status", "pending");
-	jw_obj_end(w);
 	jw_key(w, "options");
 	jw_arr(w);
-	permission_option(w, "allow_once", "Allow");
-	permission_option(w, "allow_always", "Always allow");
-	permission_option(w, "reject_once", "Reject");
-	permission_option(w, "reject_always", "Always reject");
+	for (size_t i = 0; all_options[i] != NULL; i++) {
+		if (offered != NULL && strstr(offered, all_options[i]) == NULL)
+			continue;
+		jw_obj(w);
+		jw_kstr(w, "optionId", all_options[i]);
+		jw_kstr(w, "name", names[i]);
+		jw_kstr(w, "kind", all_options[i]);
+		jw_obj_end(w);
+	}
 	jw_arr_end(w);
+}
+
+static struct jw *begin_request(const char *method, int64_t id)
+{
+	struct jw *w = begin_msg();
+
+	jw_kint(w, "id", id);
+	jw_kstr(w, "method", method);
+	jw_key(w, "params");
+	jw_obj(w);
+	return w;
+}
+
+static void end_request(struct jw *w)
+{
 	jw_obj_end(w);
 	jw_obj_end(w);
 	send_msg();
 }
 
+/* @offered: NULL for all options. */
+static void request_permission(const char *session, int64_t id,
+			       const struct tool *t, const char *offered)
+{
+	struct jw *w = begin_request("session/request_permission", id);
+
+	jw_kstr(w, "sessionId", session);
+	jw_key(w, "toolCall");
+	jw_obj(w);
+	write_tool(w, t);
+	jw_obj_end(w);
+	permission_options(w, offered);
+	end_request(w);
+}
+
+/* Remember a question.  Return: its id. */
+static int64_t open_ask(struct session *s, const char *tool, bool elicitation)
+{
+	struct turn *t = s->turn;
+	struct ask *a = &t->asks[t->n_asks];
+
+	if (t->n_asks == ASKS_MAX)
+		die("questions");
+	t->n_asks++;
+	a->id = agent.next_id++;
+	a->elicitation = elicitation;
+	snprintf(a->tool, sizeof(a->tool), "%s", tool);
+	return a->id;
+}
+
+static void ask(struct session *s, const struct tool *t, const char *offered)
+{
+	request_permission(s->id, open_ask(s, t->id, false), t, offered);
+}
+
+/* ID TITLE [KIND] [PATH]; a path is a last word with a slash in it. */
+static struct tool parse_tool(char *args, const char *kind)
+{
+	struct tool t = {.id = word(&args), .title = args};
+	char *last = strrchr(args, ' ');
+
+	if (last != NULL && strchr(last, '/') != NULL) {
+		*last = '\0';
+		t.path = last + 1;
+	}
+	t.kind = tool_kind(args);
+	if (strcmp(t.kind, "other") == 0)
+		t.kind = kind;
+	return t;
+}
+
+static void do_announce(struct session *s, char *args)
+{
+	const struct tool t = parse_tool(args, "other");
+	struct jw *w = begin_update(s->id, "tool_call");
+
+	write_tool(w, &t);
+	end_update(w);
+}
+
 static void do_ask(struct session *s, char *args)
 {
-	const char *id = word(&args);
+	const struct tool t = parse_tool(args, "edit");
 
 	s->turn->name_asks = false;
-	ask(s, id, args);
+	ask(s, &t, NULL);
+}
+
+static void do_askid(struct session *s, char *args)
+{
+	const struct tool t = {.id = word(&args)};
+
+	ask(s, &t, NULL);
+}
+
+static void do_askwith(struct session *s, char *args)
+{
+	const char *offered = word(&args);
+	const struct tool t = parse_tool(args, "edit");
+
+	ask(s, &t, offered);
+}
+
+static void do_askfor(struct session *s, char *args)
+{
+	const char *session = word(&args);
+	const struct tool t = parse_tool(args, "edit");
+
+	request_permission(session, open_ask(s, t.id, false), &t, NULL);
+}
+
+static void do_askmany(struct session *s, char *args)
+{
+	int64_t n = number(&args, 1);
+
+	s->turn->name_asks = true;
+	for (int64_t i = 1; i <= n; i++) {
+		char id[32];
+		const struct tool t = {
+			.id = id, .title = "One of many", .kind = "edit"};
+
+		snprintf(id, sizeof(id), "t%lld", (long long)i);
+		ask(s, &t, NULL);
+	}
 }
 
 static void do_ask3(struct session *s, char *args)
 {
+	char three[] = "3";
+
 	(void)args;
-	s->turn->name_asks = true;
-	ask(s, "t1", "First");
-	ask(s, "t2", "Second");
-	ask(s, "t3", "Third");
+	do_askmany(s, three);
+}
+
+static void do_idleask(struct session *s, char *args)
+{
+	(void)args;
+	s->turn->idle_ask = true;
+}
+
+/* Between turns. */
+static void ask_idle(const struct session *s)
+{
+	const struct tool t = {.id = "idle", .title = "Idle", .kind = "edit"};
+
+	request_permission(s->id, agent.next_id++, &t, NULL);
+}
+
+static void do_goon(struct session *s, char *args)
+{
+	(void)args;
+	s->turn->go_on = true;
+}
+
+static void do_join(struct session *s, char *args)
+{
+	(void)args;
+	s->turn->go_on = false;
+}
+
+static void do_withdraw(struct session *s, char *args)
+{
+	const struct turn *t = s->turn;
+	struct jw *w = begin_msg();
+
+	(void)args;
+	jw_kstr(w, "method", "$/cancel_request");
+	jw_key(w, "params");
+	jw_obj(w);
+	jw_kint(w, "requestId", t->n_asks > 0 ? t->asks[t->n_asks - 1].id : -1);
+	end_request(w);
+}
+
+static void do_form(struct session *s, char *args)
+{
+	struct jw *w =
+		begin_request("elicitation/create", open_ask(s, "form", true));
+
+	jw_kstr(w, "mode", "form");
+	jw_kstr(w, "sessionId", s->id);
+	jw_kstr(w, "toolCallId", "t1");
+	jw_kstr(w, "message", "Please fill in");
+	jw_kraw(w, "requestedSchema", args);
+	end_request(w);
+}
+
+/* About the prompt that runs instead of the session. */
+static void do_url(struct session *s, char *args)
+{
+	const char *id = word(&args);
+	struct jw *w =
+		begin_request("elicitation/create", open_ask(s, id, true));
+
+	jw_kstr(w, "mode", "url");
+	jw_kraw(w, "requestId", s->turn->id);
+	jw_kstr(w, "message", "Please log in");
+	jw_kstr(w, "elicitationId", id);
+	jw_kstr(w, "url", args);
+	end_request(w);
+}
+
+static void do_complete(struct session *s, char *args)
+{
+	struct jw *w = begin_msg();
+
+	(void)s;
+	jw_kstr(w, "method", "elicitation/complete");
+	jw_key(w, "params");
+	jw_obj(w);
+	jw_kstr(w, "elicitationId", args);
+	end_request(w);
 }
 
 static void do_plan(struct session *s, char *args)
@@ -1165,8 +1369,20 @@ static const struct verb {
 	{"think", do_think},		     /* TEXT */
 	{"tool", do_tool},		     /* ID TITLE [KIND] */
 	{"toolopen", do_toolopen},	     /* ID TITLE */
-	{"ask", do_ask},		     /* ID TITLE */
+	{"announce", do_announce},	     /* ID TITLE [KIND] [PATH] */
+	{"ask", do_ask},		     /* The same, and asks. */
+	{"askid", do_askid},		     /* ID; it was announced. */
+	{"askwith", do_askwith},	     /* OPTION,OPTION and as ask. */
+	{"askfor", do_askfor},		     /* SESSION and as ask. */
+	{"askmany", do_askmany},	     /* N at once: t1, t2, ... */
 	{"ask3", do_ask3},		     /* Three at once. */
+	{"idleask", do_idleask},	     /* After the answer. */
+	{"form", do_form},		     /* SCHEMA */
+	{"url", do_url},		     /* ID URL */
+	{"complete", do_complete},	     /* ID, of a URL. */
+	{"goon", do_goon},		     /* Wait for no answer, until... */
+	{"join", do_join},		     /* ...here. */
+	{"withdraw", do_withdraw},	     /* The last question. */
 	{"plan", do_plan},		     /* A|B|C */
 	{"write", do_write},		     /* PATH TEXT */
 	{"read", do_read},		     /* PATH */
@@ -1265,7 +1481,7 @@ static void flood(struct session *s, struct flood *f)
 
 static bool turn_can_run(const struct turn *t, int64_t now)
 {
-	return t->n_asks == 0 && t->run_fd < 0 && t->wake <= now;
+	return (t->n_asks == 0 || t->go_on) && t->run_fd < 0 && t->wake <= now;
 }
 
 static void turn_step(struct session *s)
@@ -1331,8 +1547,8 @@ static int64_t schedule(void)
 	TAILQ_FOREACH (s, &agent.sessions, link) {
 		if (s->turn != NULL && turn_can_run(s->turn, now))
 			turn_step(s);
-		if (s->turn == NULL || s->turn->n_asks > 0 ||
-		    s->turn->run_fd >= 0)
+		if (s->turn == NULL || s->turn->run_fd >= 0 ||
+		    (s->turn->n_asks > 0 && !s->turn->go_on))
 			continue;
 		if (s->turn->wake < due)
 			due = s->turn->wake;
@@ -1725,25 +1941,53 @@ static void on_method(struct jv name, struct call *c)
 		send_error(c->id, RPC_METHOD, "method not found");
 }
 
-/* The answer to a permission request. */
-static void ask_answered(struct session *s, unsigned i, struct jv result)
+static void put_raw(struct jw *w, struct jv v)
+{
+	size_t n;
+	const char *raw = jv_raw(v, &n);
+
+	jw_lit(w, raw, n);
+}
+
+/* "allow_once", "cancelled", "accept {...}", "error -32800" */
+static void write_outcome(struct jw *w, struct jv message)
+{
+	struct jv result = jv_get(message, "result");
+	struct jv content = jv_get(result, "content");
+	struct jv said = jv_path(result, "outcome.optionId");
+	autofree char *text = NULL;
+
+	if (!jv_has(said))
+		said = jv_path(result, "outcome.outcome");
+	if (!jv_has(said))
+		said = jv_get(result, "action");
+	if (jv_has(jv_get(message, "error"))) {
+		jw_lit(w, "error ", 6);
+		put_raw(w, jv_path(message, "error.code"));
+		return;
+	}
+	text = jv_strdup(said, NULL);
+	jw_lit(w, text ? text : "none", text ? strlen(text) : 4);
+	if (jv_has(content)) {
+		jw_lit(w, " ", 1);
+		put_raw(w, content);
+	}
+}
+
+/* The answer to a question. */
+static void ask_answered(struct session *s, unsigned i, struct jv message)
 {
 	struct turn *t = s->turn;
 	struct ask a = t->asks[i];
-	char outcome[32] = "none";
+	autojw struct jw outcome = {0};
 
 	t->n_asks--;
 	memmove(t->asks + i, t->asks + i + 1, (t->n_asks - i) * sizeof(a));
-	if (jv_eq(jv_path(result, "outcome.outcome"), "selected"))
-		(void)jv_strcpy(jv_path(result, "outcome.optionId"), outcome,
-				sizeof(outcome));
-	else if (jv_has(jv_path(result, "outcome.outcome")))
-		(void)jv_strcpy(jv_path(result, "outcome.outcome"), outcome,
-				sizeof(outcome));
-	if (t->name_asks)
-		sayf(s, "%s outcome: %s", a.tool, outcome);
+	write_outcome(&outcome, message);
+	if (t->name_asks || a.elicitation)
+		sayf(s, "%s outcome: %s", a.tool, outcome.buf);
 	else
-		sayf(s, "outcome: %s", outcome);
+		sayf(s, "outcome: %s", outcome.buf);
 	if (t->cancelled && t->n_asks == 0)
 		turn_stop(s, "cancelled");
 }
@@ -1757,7 +2001,7 @@ static void on_answer(struct jv message)
 		for (unsigned i = 0; s->turn != NULL && i < s->turn->n_asks;
 		     i++)
 			if (s->turn->asks[i].id == id) {
-				ask_answered(s, i, jv_get(message, "result"));
+				ask_answered(s, i, message);
 				return;
 			}
 }
