@@ -270,7 +270,22 @@ HIB_API int hib_fork_session(struct hib *h, const char *session,
 /* Permissions and other questions of the agent, answered ones too. */
 HIB_API int hib_get_requests(struct hib *h, const char *session, char **json,
 			     struct hib_error *e);
-/* @option: one that was offered; NULL: the request is cancelled. */
+/* What is said to a question of the agent: one of option and action; with
+ * neither the request is cancelled. */
+struct hib_answer {
+	size_t size;	     /* sizeof(struct hib_answer) */
+	const char *option;  /* Of a permission: an optionId offered. */
+	const char *action;  /* Of an elicitation: accept, decline, cancel. */
+	const char *content; /* With accept: the filled form, a JSON object.
+			      * It stands in the log. */
+	const char *actor;   /* Who answers, for the log; or NULL. */
+};
+
+/* The first answer counts: later ones are -HIB_NOT_WAITING.  One that does not
+ * fit the question is -HIB_INVALID_ARGUMENT, and the question stays. */
+HIB_API int hib_answer(struct hib *h, const char *session, const char *request,
+		       const struct hib_answer *a, struct hib_error *e);
+/* The same for a permission.  @option: NULL: the request is cancelled. */
 HIB_API int hib_answer_request(struct hib *h, const char *session,
 			       const char *request, const char *option,
 			       struct hib_error *e);

@@ -14,9 +14,8 @@
 #include "host/manifest.h"
 #include "host/views.h"
 
-#define KEY_MAX	   255
-#define ACTOR_MAX  255
-#define OPTION_MAX 1024
+#define KEY_MAX	  255
+#define ACTOR_MAX 128
 
 /* --- the agent's needs -------------------------------------------------- */
 
@@ -442,34 +441,49 @@ static void answer_call(struct op *op)
 	op_call(op, "session.answer", turn_on_answer);
 }
 
+/* What the client says, as it stands; the guest knows what was asked. */
+static bool answer_write(struct op *op)
+{
+	static const char *const forms[] = {"option", "action", "outcome"};
+	autofree char *actor = NULL;
+	struct jw *w = &op->params;
+	unsigned n = 0;
+
+	if (!op_string(op, "actor", ACTOR_MAX, &actor))
+		return false;
+	jw_obj(w);
+	jw_kstr(w, "session", op->session);
+	jw_kstr(w, "request", op->request);
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		struct jv v = jv_get(op->in, forms[i]);
+
+		if (!jv_has(v) || jv_is(v, JV_NULL))
+			continue;
+		jw_kvalue(w, forms[i], v);
+		n++;
+	}
+	if (jv_has(jv_get(op->in, "content")))
+		jw_kvalue(w, "content", jv_get(op->in, "content"));
+	if (actor != NULL)
+		jw_kstr(w, "by", actor);
+	jw_obj_end(w);
+	if (n == 1)
+		return true;
+	op_refuse(op, -FAULT_INVALID_ARGUMENT,
+		  "an answer has one of 'option', 'action' and 'outcome'");
+	return false;
+}
+
 void session_answer_route(struct op *op)
 {
-	autofree char *option = NULL, *outcome = NULL;
 	struct vm *vm;
 
-	if (!op_load_session(op) ||
-	    !op_string(op, "option", OPTION_MAX, &option) ||
-	    !op_string(op, "outcome", 16, &outcome))
+	if (!op_load_session(op) || !answer_write(op))
 		return;
-	if ((option == NULL) == (outcome == NULL)) {
-		op_refuse(op, -FAULT_INVALID_ARGUMENT,
-			  "an answer has either 'option' or 'outcome'");
-		return;
-	}
 	vm = vm_find(op->d, op->vm);
-	if (vm == NULL || vm_is_off(vm)) {
+	if (vm == NULL || vm_is_off(vm))
 		op_refuse(op, -FAULT_NOT_WAITING, "%s waits for nothing",
 			  op->session);
-		return;
-	}
-	jw_obj(&op->params);
-	jw_kstr(&op->params, "session", op->session);
-	jw_kstr(&op->params, "request", op->request);
-	if (option != NULL)
-		jw_kstr(&op->params, "option", option);
-	if (outcome != NULL)
-		jw_kstr(&op->params, "outcome", outcome);
-	jw_kstr(&op->params, "by", "client");
-	jw_obj_end(&op->params);
-	op_wake(op, answer_call);
+	else
+		op_wake(op, answer_call);
 }

@@ -323,20 +323,49 @@ int hib_destroy_session(struct hib *h, const char *session, bool discard,
 	return request_delete(h, &path, e);
 }
 
-int hib_answer_request(struct hib *h, const char *session, const char *request,
-		       const char *option, struct hib_error *e)
+static int answer_body(const struct hib_answer *a, struct jw *w, struct err *e)
 {
-	struct jw path = {0}, body = {0};
+	int r;
 
+	if (a->option != NULL && a->action != NULL)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "an answer has an option or an action");
+	jw_obj(w);
+	put_kstr(w, "option", a->option);
+	put_kstr(w, "action", a->action);
+	if (a->option == NULL && a->action == NULL)
+		jw_kstr(w, "outcome", "cancelled");
+	put_kstr(w, "actor", a->actor);
+	r = put_json(w, "content", a->content, e);
+	jw_obj_end(w);
+	return r;
+}
+
+int hib_answer(struct hib *h, const char *session, const char *request,
+	       const struct hib_answer *answer, struct hib_error *e)
+{
+	struct hib_answer a;
+	struct jw path = {0}, body = {0};
+	struct err err = {0};
+	int r = lib_options(&a, sizeof(a), answer, &err);
+
+	if (r == 0)
+		r = answer_body(&a, &body, &err);
+	if (r < 0) {
+		jw_done(&body);
+		return lib_result(r, &err, e);
+	}
 	if (request != NULL && id_is(request, "req"))
 		path = path_session(session, "/requests/");
 	if (path.len > 0)
 		jw_lit(&path, request, strlen(request));
-	jw_obj(&body);
-	if (option != NULL)
-		jw_kstr(&body, "option", option);
-	else
-		jw_kstr(&body, "outcome", "cancelled");
-	jw_obj_end(&body);
 	return request_post(h, &path, &body, true, NULL, e);
+}
+
+int hib_answer_request(struct hib *h, const char *session, const char *request,
+		       const char *option, struct hib_error *e)
+{
+	const struct hib_answer a = {.size = sizeof(a), .option = option};
+
+	return hib_answer(h, session, request, &a, e);
 }
