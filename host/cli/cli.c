@@ -5,6 +5,7 @@
 #include "host/cli/cli.h"
 
 #include <getopt.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -12,7 +13,8 @@
 
 #include "core/utf8.h"
 
-#define OPTS_MAX 24 /* Of one command, with --help. */
+#define OPTS_MAX       24 /* Of one command, with --help. */
+#define ACTOR_NAME_MAX 64 /* "cli:USER", cut. */
 
 /* --- options ------------------------------------------------------------ */
 
@@ -211,6 +213,22 @@ int cli_session_reader(struct cli *c, const char *id)
 		return r;
 	err_set(&e, -FAULT_SESSION_NOT_FOUND, "session %s is not here", id);
 	return cli_fail(&e);
+}
+
+const char *cli_actor(const char *given)
+{
+	static char name[ACTOR_NAME_MAX];
+	const char *user = getenv("USER");
+	const struct passwd *pw = NULL;
+
+	if (given != NULL)
+		return given;
+	if (user == NULL || user[0] == '\0')
+		pw = getpwuid(getuid());
+	if (pw != NULL)
+		user = pw->pw_name;
+	snprintf(name, sizeof(name), "cli:%s", user ? user : "");
+	return name;
 }
 
 /* --- output ------------------------------------------------------------- */

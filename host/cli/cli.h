@@ -100,6 +100,12 @@ int cli_session_id(const char *id);
 /* The same, and c->reader is there to ask for it. */
 int cli_session_reader(struct cli *c, const char *id);
 
+/* Who acts, for the log: @given, or cli:USER when it is NULL. */
+const char *cli_actor(const char *given);
+
+/* Who acts, for the log: @given, or "cli:USER" when it is NULL. */
+const char *cli_actor(const char *given);
+
 /* --- output ------------------------------------------------------------- */
 
 /* Text and a line end. */
@@ -128,5 +134,13 @@ void cli_print_object(struct jv object);
 
 void render_event(const struct event *ev, unsigned width);
 void render_messages(struct jv messages);
+
+/* --- requests.c: what agents ask ---------------------------------------- */
+
+/* What is asked, from the body of a request: a tool's title, or a message. */
+struct jv request_words(struct jv body);
+/* Rows of requests as a table, then what is asked by those that wait and how
+ * each is answered. */
+void requests_print(const char *session, struct jv rows);
 
 #endif

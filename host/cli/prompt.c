@@ -195,12 +195,47 @@ static int on_text(const char *text, size_t len, void *arg)
 	return 0;
 }
 
+/* Tell whoever waits how a question is answered, unless it already is. */
+static void say_question(const struct hib_event *ev)
+{
+	autojson struct json j = {0};
+	autofree char *words = NULL;
+	struct jv data;
+	char id[ID_MAX];
+
+	if (json_parse(&j, ev->json, ev->len, NULL) < 0 ||
+	    jv_strcpy(jv_path(json_root(&j), "ctx.req"), id, sizeof(id)) < 0)
+		return;
+	data = jv_get(json_root(&j), "data");
+	if (jv_bool(jv_get(data, "decided"), false))
+		return;
+	words = jv_strdup(request_words(data), NULL);
+	fputs("hib: the agent asks: ", stderr);
+	if (words != NULL)
+		cli_print_safe(stderr, words, strlen(words));
+	if (strncmp(ev->type, "permission.", 11) == 0)
+		fprintf(stderr, "\nhib: hib approve %s %s, or hib deny\n",
+			ev->session, id);
+	else
+		fprintf(stderr, "\nhib: see hib session requests %s\n",
+			ev->session);
+}
+
+static bool is_question(const struct hib_event *ev)
+{
+	return strcmp(ev->type, "permission.requested") == 0 ||
+	       strcmp(ev->type, "elicitation.requested") == 0;
+}
+
 static void on_event(const struct hib_event *ev, void *arg)
 {
 	const struct output *o = arg;
 
-	if (!o->json)
+	if (!o->json) {
+		if (is_question(ev))
+			say_question(ev);
 		return;
+	}
 	fwrite(ev->json, 1, ev->len, stdout);
 	putchar('\n');
 	fflush(stdout);
@@ -304,7 +339,7 @@ int prompt_command(struct cli *c, int argc, char **argv)
 		OPT_END,
 	};
 	struct prompt_options o = {0};
-	struct hib_prompt p = {.size = sizeof(p), .actor = "cli"};
+	struct hib_prompt p = {.size = sizeof(p), .actor = cli_actor(NULL)};
 	autojw struct jw content = {0};
 	autofree char *text = NULL;
 	struct err e = {0};
@@ -363,7 +398,8 @@ static int run_session(struct cli *c, const struct prompt_options *o,
 		.cwd = o->cwd,
 		.env = o->env.n > 0 ? o->env.item : NULL,
 	};
-	struct hib_prompt p = {.size = sizeof(p), .text = text, .actor = "cli"};
+	struct hib_prompt p = {
+		.size = sizeof(p), .text = text, .actor = cli_actor(NULL)};
 	char id[HIB_ID_MAX];
 	struct hib_error e;
 	int status;

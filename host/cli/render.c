@@ -169,7 +169,7 @@ static void gist_requested(struct gist *g, struct jv data)
 	struct jv options = jv_get(data, "options");
 	const char *between = " [";
 
-	put_string(g, jv_path(data, "tool.title"));
+	put_string(g, request_words(data));
 	for (struct jv o = jv_first(options); jv_has(o);
 	     o = jv_next(options, o)) {
 		put(g, between);
@@ -186,6 +186,8 @@ static void gist_resolved(struct gist *g, struct jv data)
 	put_note(g, jv_get(data, "option"));
 	put(g, " by ");
 	put_string(g, jv_get(data, "by"));
+	put_note(g, jv_has(jv_get(data, "rule")) ? jv_get(data, "rule")
+						 : jv_get(data, "reason"));
 }
 
 static void gist_rpc(struct gist *g, struct jv data)
@@ -223,6 +225,8 @@ static const struct {
 	{"turn.interrupted", gist_reason},
 	{"permission.requested", gist_requested},
 	{"permission.resolved", gist_resolved},
+	{"elicitation.requested", gist_requested},
+	{"elicitation.resolved", gist_resolved},
 	{"agent.stderr", gist_text},
 };
 

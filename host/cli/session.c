@@ -243,11 +243,6 @@ static const struct column turn_columns[] = {
 	{"started_ms", "STARTED", 0},
 	{NULL, NULL, 0},
 };
-static const struct column request_columns[] = {
-	{"id", "ID", 36},      {"kind", "KIND", 10},
-	{"state", "STATE", 9}, {"tool_call_id", "TOOL", 0},
-	{NULL, NULL, 0},
-};
 static const struct column stat_columns[] = {{NULL, NULL, 0}};
 
 static int view(struct cli *c, int argc, char **argv, const char *what,
@@ -277,7 +272,25 @@ int session_turns_command(struct cli *c, int argc, char **argv)
 
 int session_requests_command(struct cli *c, int argc, char **argv)
 {
-	return view(c, argc, argv, "requests", request_columns);
+	static const struct opt opts[] = {JSON_OPT, OPT_END};
+	struct session_options o = {0};
+	autojw struct jw rows = {0};
+	autojson struct json j = {0};
+	struct err e = {0};
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_session_reader(c, c->argv[0]);
+	if (r >= 0)
+		return r;
+	if (views_rows(c->reader, "requests", c->argv[0], &rows, &e) < 0)
+		return cli_fail(&e);
+	if (o.json)
+		return cli_print_json(&rows);
+	if (json_parse(&j, rows.buf, rows.len, &e) < 0)
+		return cli_fail(&e);
+	requests_print(c->argv[0], json_root(&j));
+	return 0;
 }
 
 int session_stats_command(struct cli *c, int argc, char **argv)
