@@ -52,11 +52,12 @@ LIBS_hibd        := -lsodium
 LIBS_tests       := -lsodium
 
 # Program code that a unit test or a fuzzer links in.
-EXTRA_test_proc := guest/proc.c guest/reaper.c guest/session_init.c guest/spawn.c
+EXTRA_test_proc := guest/place.c guest/proc.c guest/reaper.c guest/session_init.c guest/spawn.c
 # Its agent is the fuzzer: proc.h is played by the test.
 EXTRA_fuzz_acp := $(filter-out guest/main.c guest/proc.c guest/spawn.c guest/session_init.c,$(SRC_hib-guest))
 EXTRA_test_quirks := guest/quirks.c
 EXTRA_test_form := guest/form.c
+EXTRA_test_place := guest/place.c
 EXTRA_test_link := host/daemon/link.c host/daemon/feeder.c host/daemon/mirror.c host/daemon/hub.c
 EXTRA_test_vault := host/daemon/catalog.c host/daemon/vault.c
 EXTRA_fuzz_mirror := host/daemon/mirror.c
@@ -206,7 +207,7 @@ DIRS := core guest host host/cli host/daemon host/lib host/sandbox host/examples
 SRCS := $(wildcard $(DIRS:%=%/*.c))
 HDRS := $(wildcard $(DIRS:%=%/*.h))
 SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run) scripts/deps scripts/test scripts/demo .ci/run
-MAN  := $(wildcard host/*.1 host/*.8 host/*.3 guest/*.8)
+MAN  := $(wildcard host/*.[1358] guest/*.8)
 format:
 	clang-format -i $(SRCS) $(HDRS)
 lint: deps
@@ -228,6 +229,7 @@ install: all
 	sed 's|@PREFIX@|$(PREFIX)|;s|@VERSION@|$(VERSION)|' host/lib/hib.pc.in \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/hib.pc
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(wildcard host/*.1)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 $(wildcard host/*.5)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(wildcard host/*.8 guest/*.8)
 clean:
 	rm -rf o

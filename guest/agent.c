@@ -463,6 +463,7 @@ static int spawn(struct agent *a, const struct agent_setup *s, struct err *e)
 		.isolate = s->isolate,
 		.hide = s->isolate ? hide : NULL,
 		.user = s->isolate ? PROC_USER_AGENT : PROC_USER_SAME,
+		.files = &s->launch->files,
 		.want_stdin = true,
 		.out = PROC_STDOUT_LINES,
 	};

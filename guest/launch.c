@@ -203,7 +203,8 @@ int launch_new(struct jv agent, struct jv env, const char *cwd,
 		return out_of_memory(e);
 	if (take_argv(l, agent, e) < 0 || take_env(l, agent, env, e) < 0 ||
 	    take_cwd(l, cwd, e) < 0 ||
-	    quirks_read(jv_get(agent, "quirks"), &l->quirks, e) < 0)
+	    quirks_read(jv_get(agent, "quirks"), &l->quirks, e) < 0 ||
+	    place_read(jv_get(agent, "files"), &l->files, e) < 0)
 		return e->code;
 	*out = take_ptr(l);
 	return 0;
@@ -223,6 +224,7 @@ void launch_free(struct launch *l)
 	free_strings(l->argv);
 	free_strings(l->env);
 	free(l->cwd);
+	place_done(&l->files);
 	free(l);
 }
 

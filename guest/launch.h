@@ -10,6 +10,7 @@
 #ifndef GUEST_LAUNCH_H
 #define GUEST_LAUNCH_H
 
+#include "guest/place.h"
 #include "guest/quirks.h"
 
 struct launch {
@@ -19,11 +20,12 @@ struct launch {
 	size_t n_base; /* The first so many variables are the base's. */
 	size_t n_env;
 	struct quirks quirks;
+	struct place files;
 };
 
 /**
  * launch_new() - Check and take over what a call says
- * @agent: {command, args[], env {}, quirks {}}
+ * @agent: {command, args[], env {}, quirks {}, files[]}
  * @env:   {} of the session; may be absent
  * @cwd:   Absolute path of a folder that exists
  * @out:   Set on success, released by launch_free()

@@ -56,6 +56,9 @@
 #define AGENT_MUTE_MS	   1000	       /* From stdout's end to a verdict. */
 #define AGENT_END_TERM_MS  5000	       /* From stdin's end to SIGTERM. */
 #define AGENT_END_KILL_MS  2000	       /* From SIGTERM to SIGKILL. */
+#define PLACE_FILES_MAX	   32	       /* In its home, from its manifest. */
+#define PLACE_PATH_MAX	   255	       /* Bytes of one's path. */
+#define PLACE_FILE_MAX	   (64u << 10) /* Bytes of one's content. */
 #define ACP_SESSION_ID_MAX 1024
 #define ACP_CLOSE_MS	   1000 /* For the answer to session/close. */
 

@@ -86,7 +86,7 @@ static const struct proc_events no_events;
 static const char *const step_words[] = {
 	[PROC_STEP_NONE] = "no step", [PROC_STEP_INIT] = "session init",
 	[PROC_STEP_MOUNT] = "mounts", [PROC_STEP_FORK] = "fork",
-	[PROC_STEP_USER] = "user",
+	[PROC_STEP_USER] = "user",    [PROC_STEP_FILES] = "files in its home",
 };
 
 /* --- the end ------------------------------------------------------------- */

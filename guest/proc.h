@@ -15,7 +15,7 @@
 
 #include <uv.h>
 
-#include "core/err.h"
+#include "guest/place.h"
 
 #define PROC_LINE_MAX	  (16u << 20) /* Line of stdout, unless spec says so. */
 #define PROC_ERR_LINE_MAX (64u << 10) /* Longer stderr lines come in pieces. */
@@ -49,7 +49,9 @@ struct proc_spec {
 	 * one then sees the files that it sees, under the same user, in a PID
 	 * namespace below that one's: it ends with it at the latest. */
 	struct proc *join;
-	bool want_stdin; /* Else /dev/null. */
+	const struct place *files; /* Put into its home first, or NULL; isolate
+				    * only. */
+	bool want_stdin;	   /* Else /dev/null. */
 	enum proc_stdout out;
 	bool merge_stderr; /* stderr goes where stdout goes. */
 	size_t line_max;   /* Longest stdout line; 0: PROC_LINE_MAX. */
@@ -63,7 +65,8 @@ enum proc_step {
 	PROC_STEP_INIT,	 /* Starting the session init. */
 	PROC_STEP_MOUNT, /* Its mounts. */
 	PROC_STEP_FORK,
-	PROC_STEP_USER, /* Its user namespace, giving up privileges. */
+	PROC_STEP_USER,	 /* Its user namespace, giving up privileges. */
+	PROC_STEP_FILES, /* Putting files into its home. */
 	PROC_STEP_CWD,
 	PROC_STEP_EXEC,
 };

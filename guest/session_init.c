@@ -54,6 +54,7 @@ struct init {
 	struct init_spec spec;
 	const char *cwd;
 	char **argv, **env, **hide; /* NULL-terminated. */
+	struct place files;
 	pid_t program;
 	int signals;	  /* signalfd(2) of all. */
 	int user;	  /* User namespace of the program, or -1: ours. */
@@ -135,7 +136,8 @@ static int load(struct init *in)
 	in->argv = take_strings(&at, end, in->spec.n_argv);
 	in->env = take_strings(&at, end, in->spec.n_env);
 	in->hide = take_strings(&at, end, in->spec.n_hide);
-	if (cwd == NULL || !in->argv || !in->env || !in->hide)
+	if (cwd == NULL || !in->argv || !in->env || !in->hide ||
+	    place_take(&at, end, in->spec.n_files, &in->files) < 0)
 		return -1;
 	in->cwd = cwd[0];
 	free(cwd);
@@ -314,6 +316,21 @@ static void default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* What went wrong with which file is said where the program's own words go. */
+static int place_files(const struct place *files)
+{
+	const char *path = NULL;
+	int error;
+
+	if (place_write(files, PLACE_HOME, &path) == 0)
+		return 0;
+	error = errno;
+	dprintf(STDERR_FILENO, "hib-guest: " PLACE_HOME "/%s: %s\n", path,
+		strerror(error));
+	errno = error;
+	return -1;
+}
+
 /* In the forked child: become the program. */
 static _Noreturn void become_program(const struct init *in, pid_t parent)
 {
@@ -330,6 +347,8 @@ static _Noreturn void become_program(const struct init *in, pid_t parent)
 		if (getppid() != parent)
 			_exit(127);
 	}
+	if (place_files(&in->files) < 0)
+		fail(PROC_STEP_FILES);
 	if (chdir(in->cwd) < 0)
 		fail(PROC_STEP_CWD);
 

@@ -28,9 +28,10 @@
  * none is lost or merged. */
 #define SESSION_INIT_SIGNAL SIGRTMIN
 
-/* Followed by cwd, argv, env and hide: n_strings strings with their NULs. */
+/* Followed by cwd, argv, env and hide, strings with their NULs, and by the files
+ * (place.h). */
 struct init_spec {
-	uint32_t n_argv, n_env, n_hide;
+	uint32_t n_argv, n_env, n_hide, n_files;
 	bool isolate;	/* Already in namespaces of its own. */
 	bool drop_user; /* To SESSION_INIT_UID. */
 };

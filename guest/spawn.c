@@ -107,15 +107,20 @@ static char *spec_block(const struct proc_spec *spec, size_t *len)
 {
 	const char *cwd[] = {spec->cwd, NULL};
 	const char *const *hide = spec->isolate ? spec->hide : NULL;
+	const struct place files = spec->isolate && spec->files != NULL
+					   ? *spec->files
+					   : (struct place){0};
 	struct init_spec head = {
 		.n_argv = count(spec->argv),
 		.n_env = count(spec->env),
 		.n_hide = count(hide),
+		.n_files = (uint32_t)files.n,
 		.isolate = spec->isolate,
 		.drop_user = spec->isolate && spec->user == PROC_USER_AGENT,
 	};
 	size_t n = sizeof(head) + strings_size(cwd) + strings_size(spec->argv) +
-		   strings_size(spec->env) + strings_size(hide);
+		   strings_size(spec->env) + strings_size(hide) +
+		   place_size(&files);
 	char *buf = malloc(n), *at;
 
 	if (buf == NULL)
@@ -124,7 +129,8 @@ static char *spec_block(const struct proc_spec *spec, size_t *len)
 	at = strings_put(buf + sizeof(head), cwd);
 	at = strings_put(at, spec->argv);
 	at = strings_put(at, spec->env);
-	strings_put(at, hide);
+	at = strings_put(at, hide);
+	place_put(at, &files);
 	*len = n;
 	return buf;
 }

@@ -36,8 +36,9 @@ static void put_agent_env(struct jw *w, struct jv list)
 /* Fill op->agent from the manifest. */
 static bool agent_from_manifest(struct op *op, const char *name)
 {
-	static const char *const members[] = {"name",	 "title", "version",
-					      "command", "args",  "quirks"};
+	static const char *const members[] = {
+		"name",	 "title",  "version",	   "command", "args",
+		"files", "quirks", "instructions", "auth"};
 	autofree char *text = NULL;
 	autojson struct json j = {0};
 	autojw struct jw w = {0};
