@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host/install.h"
+
 #define NAMES_MAX 512
 
 /* Sorted names of what is there, each once. */
@@ -16,15 +18,6 @@ struct names {
 	char name[NAMES_MAX][MANIFEST_NAME_MAX + 1];
 	size_t n;
 };
-
-static bool name_is_good(const char *name)
-{
-	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz"
-				"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
-
-	return n > 0 && n <= MANIFEST_NAME_MAX && name[n] == '\0' &&
-	       name[0] != '.';
-}
 
 /* --- files -------------------------------------------------------------- */
 
@@ -88,7 +81,7 @@ static void list_dir(const char *dir, struct names *l)
 			continue;
 		snprintf(slot, MANIFEST_NAME_MAX + 1, "%.*s", (int)(n - 5),
 			 ent->d_name);
-		l->n += name_is_good(slot);
+		l->n += manifest_name_is_good(slot);
 	}
 	if (d != NULL)
 		closedir(d);
@@ -113,114 +106,12 @@ static struct names *list_names(const struct home *h)
 	return l;
 }
 
-/* --- checks ------------------------------------------------------------- */
-
-static int wrong(const char *name, const char *what, struct err *e)
-{
-	return err_set(e, -FAULT_INVALID_ARGUMENT, "manifest of %.64s: %s",
-		       name, what);
-}
-
-/* A string that a C string can hold. */
-static bool is_argument(struct jv v)
-{
-	size_t len = 0;
-	autofree char *s = jv_strdup(v, &len);
-
-	return s != NULL && strlen(s) == len;
-}
-
-static bool is_text(struct jv v)
-{
-	return is_argument(v) && !jv_eq(v, "");
-}
-
-static bool is_variable(struct jv v)
-{
-	autofree char *name = NULL;
-
-	if (jv_is(v, JV_OBJECT))
-		v = jv_get(v, "name");
-	name = is_text(v) ? jv_strdup(v, NULL) : NULL;
-	return name != NULL && strchr(name, '=') == NULL;
-}
-
-/* Absent, or a list of what @is_good allows. */
-static bool is_list_of(struct jv list, bool (*is_good)(struct jv v))
-{
-	if (!jv_has(list))
-		return true;
-	if (!jv_is(list, JV_ARRAY))
-		return false;
-	for (struct jv v = jv_first(list); jv_has(v); v = jv_next(list, v))
-		if (!is_good(v))
-			return false;
-	return true;
-}
-
-/* The document on one line: it travels in messages framed by lines. */
-static void flatten(char *text, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (text[i] == '\n' || text[i] == '\r' || text[i] == '\t')
-			text[i] = ' ';
-}
-
-int manifest_check(const char *name, char *text, size_t len, struct json *out,
-		   struct err *e)
-{
-	struct err why = {0};
-	struct jv m;
-	int r;
-
-	r = json_parse(out, text, len, &why);
-	if (r == -ENOMEM)
-		return err_set(e, -ENOMEM, "%s", why.msg);
-	if (r < 0)
-		return wrong(name, why.msg, e);
-	m = json_root(out);
-	if (!jv_eq(jv_get(m, "name"), name))
-		return wrong(name, "its name is another", e);
-	if (!is_text(jv_get(m, "command")))
-		return wrong(name, "no command", e);
-	if (!is_list_of(jv_get(m, "args"), is_argument))
-		return wrong(name, "args is no list of strings", e);
-	if (!is_list_of(jv_get(m, "env"), is_variable))
-		return wrong(name, "env is no list of names of variables", e);
-	flatten(text, len);
-	return 0;
-}
-
-int manifest_missing(const struct json *manifest, struct jv env, char **missing,
-		     struct err *e)
-{
-	struct jv list = jv_get(json_root(manifest), "env");
-	autojw struct jw w = {0};
-	unsigned n = 0;
-
-	jw_arr(&w);
-	for (struct jv v = jv_first(list); jv_has(v); v = jv_next(list, v)) {
-		autofree char *key = jv_strdup(jv_get(v, "name"), NULL);
-
-		if (key == NULL || !jv_bool(jv_get(v, "required"), false) ||
-		    jv_is(jv_get(env, key), JV_STRING))
-			continue;
-		jw_str(&w, key);
-		n++;
-	}
-	jw_arr_end(&w);
-	if (w.failed)
-		return err_set(e, -ENOMEM, "manifest: out of memory");
-	*missing = n > 0 ? jw_take(&w, NULL) : NULL;
-	return 0;
-}
+/* --- by name ------------------------------------------------------------ */
 
 static bool is_disabled(const struct json *manifest)
 {
 	return jv_bool(jv_get(json_root(manifest), "disabled"), false);
 }
-
-/* --- by name ------------------------------------------------------------ */
 
 /* One that is there and right, disabled or not.  -ENOENT when there is none. */
 static int load(const struct home *h, const char *name, char **out_text,
@@ -230,7 +121,7 @@ static int load(const struct home *h, const char *name, char **out_text,
 	size_t len = 0;
 	int r;
 
-	if (!name_is_good(name))
+	if (!manifest_name_is_good(name))
 		return err_set(e, -ENOENT, "'%.64s' names no agent", name);
 	r = open_manifest(h, name, &text, &len, e);
 	if (r < 0)
@@ -254,7 +145,7 @@ static bool is_offered(const struct home *h, const char *name)
 static int unknown(const struct home *h, const char *name, struct err *e)
 {
 	autofree struct names *l = list_names(h);
-	char known[120] = "";
+	char known[140] = "";
 	autojw struct jw w = {0};
 
 	jw_arr(&w);
@@ -264,13 +155,23 @@ static int unknown(const struct home *h, const char *name, struct err *e)
 		if (!is_offered(h, l->name[i]))
 			continue;
 		jw_str(&w, l->name[i]);
-		snprintf(known + n, sizeof(known) - n, "%s%s", n ? ", " : "",
-			 l->name[i]);
+		if (n + strlen(l->name[i]) + 2 < sizeof(known))
+			snprintf(known + n, sizeof(known) - n, "%s%s",
+				 n ? ", " : "", l->name[i]);
 	}
 	jw_arr_end(&w);
 	err_set(e, -FAULT_AGENT_UNKNOWN,
 		"agent '%.64s' is not installed; there are: %s", name, known);
 	err_data(e, "\"agents\":%s", w.failed ? "[]" : w.buf);
+	return -FAULT_AGENT_UNKNOWN;
+}
+
+static int not_installed(const char *name, struct err *e)
+{
+	err_set(e, -FAULT_AGENT_UNKNOWN,
+		"agent '%.64s' is not installed; run: hib agent add %.64s",
+		name, name);
+	err_data(e, "\"install\":\"hib agent add %s\"", name);
 	return -FAULT_AGENT_UNKNOWN;
 }
 
@@ -285,6 +186,8 @@ static int load_enabled(const struct home *h, const char *name, char **out_text,
 		return unknown(h, name, e);
 	if (r < 0)
 		return r;
+	if (!install_is_done(h, json_root(out)))
+		return not_installed(name, e);
 	*out_text = take_ptr(text);
 	return 0;
 }
@@ -298,13 +201,64 @@ int manifest_load(const struct home *h, const char *name, char **json,
 }
 
 int manifest_missing_env(const struct home *h, const char *name, struct jv env,
-			 char **missing, struct err *e)
+			 struct manifest_missing *out, struct err *e)
 {
 	autofree char *text = NULL;
 	autojson struct json j = {0};
 	int r = load_enabled(h, name, &text, &j, e);
 
-	return r < 0 ? r : manifest_missing(&j, env, missing, e);
+	return r < 0 ? r : manifest_missing(json_root(&j), env, out, e);
+}
+
+int manifest_read(const struct home *h, const char *name, char **json,
+		  struct err *e)
+{
+	autofree char *text = NULL;
+	autojson struct json j = {0};
+	int r = load(h, name, &text, &j, e);
+
+	if (r == -ENOENT)
+		return unknown(h, name, e);
+	if (r < 0)
+		return r;
+	*json = take_ptr(text);
+	return 0;
+}
+
+int manifest_read_file(const char *path, char **json, struct err *e)
+{
+	char name[MANIFEST_NAME_MAX + 1];
+	autofree char *text = NULL;
+	autojson struct json j = {0};
+	size_t len = 0;
+
+	if (read_file(path, &text, &len, e) < 0)
+		return err_set(e, -FAULT_INVALID_ARGUMENT, "%s: %s", path,
+			       strerror(errno));
+	if (json_parse(&j, text, len, NULL) < 0 ||
+	    jv_strcpy(jv_get(json_root(&j), "name"), name, sizeof(name)) < 0 ||
+	    !manifest_name_is_good(name))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "%s: no manifest of an agent", path);
+	if (manifest_check(name, text, len, &j, e) < 0)
+		return e ? e->code : -FAULT_INVALID_ARGUMENT;
+	*json = take_ptr(text);
+	return 0;
+}
+
+/* All that it says, and whether it could be started as far as packages go. */
+static void write_listed(const struct home *h, struct jv m, struct jw *out)
+{
+	jw_obj(out);
+	for (struct jv k = jv_first(m); jv_has(k); k = jv_next(m, k)) {
+		if (jv_eq(k, "installed"))
+			continue;
+		jw_value(out, k);
+		jw_lit(out, ":", 1);
+		jw_value(out, jv_value(k));
+	}
+	jw_kbool(out, "installed", install_is_done(h, m));
+	jw_obj_end(out);
 }
 
 int manifest_list(const struct home *h, struct jw *out, struct err *e)
@@ -319,7 +273,7 @@ int manifest_list(const struct home *h, struct jw *out, struct err *e)
 		struct err bad = {0};
 
 		if (load(h, l->name[i], &text, &j, &bad) == 0) {
-			jw_raw(out, text, strlen(text));
+			write_listed(h, json_root(&j), out);
 			continue;
 		}
 		jw_obj(out);

@@ -23,7 +23,7 @@ static void check_string(struct jv v)
 	assert(s != NULL && strlen(s) == len);
 }
 
-/* An environment with all the names of a list. */
+/* An environment with all the names of a list, and the first of each choice. */
 static char *env_of(const char *names)
 {
 	autojson struct json j = {0};
@@ -33,7 +33,8 @@ static char *env_of(const char *names)
 	jw_obj(&w);
 	for (struct jv v = jv_first(json_root(&j)); jv_has(v);
 	     v = jv_next(json_root(&j), v)) {
-		autofree char *name = jv_strdup(v, NULL);
+		struct jv one = jv_is(v, JV_ARRAY) ? jv_first(v) : v;
+		autofree char *name = jv_strdup(one, NULL);
 
 		assert(name[0] != '\0' && strchr(name, '=') == NULL);
 		jw_kstr(&w, name, "x");
@@ -44,18 +45,36 @@ static char *env_of(const char *names)
 
 static void check_missing(const struct json *manifest)
 {
-	autofree char *missing = NULL, *still = NULL, *env = NULL;
+	struct manifest_missing missing, still;
+	autofree char *env = NULL;
 	autojson struct json j = {0};
 	const struct jv none = {.i = -1};
 
-	assert(manifest_missing(manifest, none, &missing, NULL) == 0);
-	if (missing == NULL)
+	assert(manifest_missing(json_root(manifest), none, &missing, NULL) ==
+	       0);
+	assert((missing.names == NULL) == (missing.words == NULL));
+	if (missing.names == NULL)
 		return;
-	env = env_of(missing);
+	env = env_of(missing.names);
+	manifest_missing_done(&missing);
 	assert(env != NULL);
 	assert(json_parse(&j, env, strlen(env), NULL) == 0);
-	assert(manifest_missing(manifest, json_root(&j), &still, NULL) == 0);
-	assert(still == NULL);
+	assert(manifest_missing(json_root(manifest), json_root(&j), &still,
+				NULL) == 0);
+	assert(still.names == NULL);
+}
+
+/* Files have a path below the home and no way out of it. */
+static void check_files(struct jv files)
+{
+	for (struct jv v = jv_first(files); jv_has(v); v = jv_next(files, v)) {
+		autofree char *path = jv_strdup(jv_get(v, "path"), NULL);
+
+		assert(strncmp(path, MANIFEST_HOME, strlen(MANIFEST_HOME)) ==
+		       0);
+		assert(strstr(path, "/../") == NULL);
+		assert(jv_is(jv_get(v, "content"), JV_STRING));
+	}
 }
 
 static void check_taken(const struct json *j)
@@ -68,6 +87,7 @@ static void check_taken(const struct json *j)
 	assert(!jv_eq(jv_get(m, "command"), ""));
 	for (struct jv v = jv_first(args); jv_has(v); v = jv_next(args, v))
 		check_string(v);
+	check_files(jv_get(m, "files"));
 	check_missing(j);
 }
 

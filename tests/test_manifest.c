@@ -7,9 +7,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "host/install.h"
 #include "tests/tap.h"
 
 #define ECHO "{\"name\":\"echo\",\"command\":\"/bin/echo\"}"
+#define ECHO_LISTED \
+	"{\"name\":\"echo\",\"command\":\"/bin/echo\",\"installed\":true}"
 
 static struct home home;
 static struct err err;
@@ -89,16 +92,18 @@ static void lists(const char *want)
 	STR_EQ(all, want);
 }
 
-/* What the agent misses in @env, "" for nothing. */
-static void misses(const char *env, const char *want)
+/* What the agent misses in @env, for programs and for people; "": nothing. */
+static void misses(const char *env, const char *want, const char *words)
 {
 	autojson struct json j = {0};
-	autofree char *missing = NULL;
+	struct manifest_missing missing;
 
 	EQ(json_parse(&j, env, strlen(env), &err), 0);
 	EQ(manifest_missing_env(&home, "echo", json_root(&j), &missing, &err),
 	   0);
-	STR_EQ(missing ? missing : "", want);
+	STR_EQ(missing.names ? missing.names : "", want);
+	STR_EQ(missing.words ? missing.words : "", words);
+	manifest_missing_done(&missing);
 }
 
 /* --- cases -------------------------------------------------------------- */
@@ -119,7 +124,7 @@ TEST(the_users_own_come_before_those_shipped)
 	    "{\"name\":\"echo\",\"command\":\"s\"}");
 	put(home.agents, "echo.json", ECHO);
 	loads("echo", ECHO);
-	lists("[" ECHO "]");
+	lists("[" ECHO_LISTED "]");
 	teardown();
 }
 
@@ -141,7 +146,8 @@ TEST(a_disabled_agent_cannot_be_started)
 	    "{\"name\":\"echo\",\"command\":\"x\",\"disabled\":true}");
 	refuses("echo", -FAULT_AGENT_UNKNOWN, "not installed");
 	STR_EQ(err.data, "\"agents\":[]");
-	lists("[{\"name\":\"echo\",\"command\":\"x\",\"disabled\":true}]");
+	lists("[{\"name\":\"echo\",\"command\":\"x\",\"disabled\":true,"
+	      "\"installed\":true}]");
 	teardown();
 }
 
@@ -218,10 +224,199 @@ TEST(only_what_is_required_can_be_missing)
 	    "{\"name\":\"echo\",\"command\":\"x\",\"env\":[\"A\","
 	    "{\"name\":\"B\"},{\"name\":\"C\",\"required\":true},"
 	    "{\"name\":\"D\",\"required\":true}]}");
-	misses("{}", "[\"C\",\"D\"]");
-	misses("null", "[\"C\",\"D\"]");
-	misses("{\"C\":\"\",\"D\":1}", "[\"D\"]");
-	misses("{\"C\":\"c\",\"D\":\"d\"}", "");
+	misses("{}", "[\"C\",\"D\"]", "C, D");
+	misses("null", "[\"C\",\"D\"]", "C, D");
+	misses("{\"C\":\"\",\"D\":1}", "[\"D\"]", "D");
+	misses("{\"C\":\"c\",\"D\":\"d\"}", "", "");
+	teardown();
+}
+
+TEST(one_of_several_is_enough)
+{
+	setup();
+	put(home.agents, "echo.json",
+	    "{\"name\":\"echo\",\"command\":\"x\",\"env\":["
+	    "{\"name\":\"A\",\"required\":true},"
+	    "{\"any\":[\"B\",\"C\"],\"required\":true},"
+	    "{\"any\":[\"D\"]}]}");
+	misses("{}", "[\"A\",[\"B\",\"C\"]]", "A, B or C");
+	misses("{\"A\":\"\",\"D\":\"\"}", "[[\"B\",\"C\"]]", "B or C");
+	misses("{\"A\":\"\",\"C\":\"\"}", "", "");
+	teardown();
+}
+
+/* A manifest of echo with one more member. */
+static void wrong_member(const char *member, const char *why)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "{\"name\":\"echo\",\"command\":\"x\",%s}",
+		 member);
+	wrong(text, why);
+}
+
+TEST(packages_are_pinned)
+{
+	static const char *const pins[] = {
+		"\"a\"",	  "\"a@\"",	  "\"a@latest\"",
+		"\"a@^1.0.0\"",	  "\"-g\"",	  "\"--prefix@1\"",
+		"\"../a@1\"",	  "\"/tmp/a@1\"", "\"@s@1\"",
+		"\"@s/@1\"",	  "\"@-s/a@1\"",  "\"a@1 b\"",
+		"\"a@1:b@2\"",	  "\"\"",	  "7",
+		"\"http://a@1\"",
+	};
+	char member[128];
+
+	setup();
+	for (size_t i = 0; i < ARRAY_LEN(pins); i++) {
+		snprintf(member, sizeof(member),
+			 "\"version\":\"1\",\"npm\":[%s]", pins[i]);
+		wrong_member(member, "npm");
+	}
+	wrong_member("\"version\":\"1\",\"npm\":[]", "npm");
+	wrong_member("\"npm\":[\"a@1\"]", "version");
+	wrong_member("\"npm\":[\"a@1\"],\"version\":\"..\"", "version");
+	wrong_member("\"npm\":[\"a@1\"],\"version\":\"a/b\"", "version");
+	teardown();
+}
+
+TEST(files_stay_below_the_home)
+{
+	static const char *const paths[] = {
+		"/etc/passwd",	   "x",
+		"/home/user",	   "/home/user/",
+		"/home/user/../x", "/home/user/a/../x",
+		"/home/user/./x",  "/home/user//x",
+		"/home/user/x/",   "/home/user/a/..",
+		"/home/user2/x",   "",
+	};
+	char member[256];
+
+	setup();
+	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+		snprintf(member, sizeof(member),
+			 "\"files\":[{\"path\":\"%s\",\"content\":\"\"}]",
+			 paths[i]);
+		wrong_member(member, "files");
+	}
+	put(home.agents, "echo.json",
+	    "{\"name\":\"echo\",\"command\":\"x\",\"files\":["
+	    "{\"path\":\"/home/user/.a/..b/...\",\"content\":\"\\u0000\","
+	    "\"mode\":\"0600\",\"replace\":true}]}");
+	misses("{}", "", "");
+	teardown();
+}
+
+TEST(a_file_has_contents_and_a_mode)
+{
+#define FILE_WITH(more) "\"files\":[{\"path\":\"/home/user/x\"" more "}]"
+	static const char *const files[] = {
+		FILE_WITH(""),
+		FILE_WITH(",\"content\":7"),
+		FILE_WITH(",\"content\":\"\",\"mode\":420"),
+		FILE_WITH(",\"content\":\"\",\"mode\":\"4755\""),
+		FILE_WITH(",\"content\":\"\",\"mode\":\"08\""),
+		FILE_WITH(",\"content\":\"\",\"mode\":\"rw\""),
+		FILE_WITH(",\"content\":\"\",\"replace\":1"),
+		"\"files\":{}",
+	};
+
+	setup();
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		wrong_member(files[i], "files");
+	teardown();
+}
+
+TEST(what_the_guest_is_told_has_its_type)
+{
+	setup();
+	wrong_member("\"quirks\":[]", "quirks");
+	wrong_member("\"quirks\":{\"no_fs\":1}", "quirks.no_fs");
+	wrong_member("\"quirks\":{\"exit_ms\":-1}", "quirks.exit_ms");
+	wrong_member("\"quirks\":{\"late_replay_ms\":\"1\"}",
+		     "quirks.late_replay_ms");
+	wrong_member("\"instructions\":{\"via\":\"post\"}", "instructions");
+	wrong_member("\"instructions\":{\"via\":\"meta\"}", "instructions");
+	wrong_member("\"instructions\":{\"via\":\"args\",\"args\":[1]}",
+		     "instructions");
+	wrong_member("\"instructions\":{\"via\":\"env\",\"env\":\"A=\"}",
+		     "instructions");
+	wrong_member("\"auth\":{\"method\":1}", "auth.method");
+	wrong_member("\"disabled\":\"yes\"", "disabled");
+	teardown();
+}
+
+/* --- packages ----------------------------------------------------------- */
+
+#define PACKED                                                      \
+	"{\"name\":\"echo\",\"version\":\"1.0\",\"command\":\"x\"," \
+	"\"npm\":[\"a@1\",\"@b/c@2.0.0-rc1\"]}"
+
+/* What `hib agent add` does, without npm. */
+static void install(const char *manifest)
+{
+	char text[256], dir[INSTALL_PATH_MAX], command[INSTALL_PATH_MAX + 16];
+	autojson struct json j = {0};
+
+	snprintf(text, sizeof(text), "%s", manifest);
+	EQ(manifest_check("echo", text, strlen(text), &j, &err), 0);
+	EQ(install_dir(&home, json_root(&j), dir, &err), 0);
+	snprintf(command, sizeof(command), "mkdir -p '%s'", dir);
+	EQ(system(command), 0);
+	EQ(install_stamp(dir, json_root(&j), &err), 0);
+}
+
+TEST(what_is_not_installed_cannot_be_started)
+{
+	setup();
+	put(home.manifests, "echo.json", PACKED);
+	refuses("echo", -FAULT_AGENT_UNKNOWN, "run: hib agent add echo");
+	install(PACKED);
+	loads("echo", PACKED);
+	teardown();
+}
+
+TEST(other_packages_are_another_installation)
+{
+	setup();
+	install(PACKED);
+	put(home.agents, "echo.json",
+	    "{\"name\":\"echo\",\"version\":\"1.0\",\"command\":\"x\","
+	    "\"npm\":[\"a@2\"]}");
+	refuses("echo", -FAULT_AGENT_UNKNOWN, "hib agent add");
+	put(home.agents, "echo.json",
+	    "{\"name\":\"echo\",\"version\":\"1.1\",\"command\":\"x\","
+	    "\"npm\":[\"a@1\"]}");
+	refuses("echo", -FAULT_AGENT_UNKNOWN, "hib agent add");
+	teardown();
+}
+
+/* The manifests in our tree are right, and lie where they say. */
+TEST(what_we_ship_is_right)
+{
+	autojson struct json j = {0};
+	autofree char *all = NULL;
+	unsigned n = 0;
+
+	setup();
+	snprintf(home.manifests, sizeof(home.manifests), "images/agents");
+	all = list();
+	EQ(json_parse(&j, all, strlen(all), &err), 0);
+	for (struct jv m = jv_first(json_root(&j)); jv_has(m);
+	     m = jv_next(json_root(&j), m)) {
+		char dir[INSTALL_PATH_MAX], want[INSTALL_PATH_MAX + 16];
+		autofree char *command = jv_strdup(jv_get(m, "command"), NULL);
+
+		OK(!jv_has(jv_get(m, "error")));
+		OK(command != NULL);
+		n++;
+		if (install_dir(&home, m, dir, &err) < 0)
+			continue;
+		snprintf(want, sizeof(want), "/opt/agents%s/",
+			 dir + strlen(home.agents));
+		OK(strncmp(command, want, strlen(want)) == 0);
+	}
+	EQ(n, 9);
 	teardown();
 }
 
@@ -238,7 +433,7 @@ TEST(the_list_is_sorted_and_names_what_is_wrong)
 	all = list();
 	OK(strncmp(all, "[{\"name\":\"bad\",\"error\":\"manifest of bad: ",
 		   39) == 0);
-	STR_EQ(strrchr(all, '{'), ECHO "]");
+	STR_EQ(strrchr(all, '{'), ECHO_LISTED "]");
 	teardown();
 }
 
@@ -281,6 +476,12 @@ TESTS(CASE(a_manifest_is_given_on_one_line),
       CASE(a_wrong_file_is_refused_with_the_reason),
       CASE(arguments_are_strings), CASE(variables_are_named),
       CASE(only_what_is_required_can_be_missing),
+      CASE(one_of_several_is_enough), CASE(packages_are_pinned),
+      CASE(files_stay_below_the_home), CASE(a_file_has_contents_and_a_mode),
+      CASE(what_the_guest_is_told_has_its_type),
+      CASE(what_is_not_installed_cannot_be_started),
+      CASE(other_packages_are_another_installation),
+      CASE(what_we_ship_is_right),
       CASE(the_list_is_sorted_and_names_what_is_wrong),
       CASE(nothing_installed_is_an_empty_list), CASE(a_file_may_not_be_endless),
       CASE(a_fifo_holds_nobody_up))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * admin.c - hib store, agent, types, token, daemon, doctor, version
+ * admin.c - hib store, types, token, daemon, doctor, version
  */
 #include <fcntl.h>
 #include <string.h>
@@ -9,7 +9,6 @@
 
 #include "host/cli/commands.h"
 #include "host/doctor.h"
-#include "host/manifest.h"
 
 #define STOP_WAIT_MS 10000
 #define STOP_STEP_MS 10
@@ -77,35 +76,7 @@ int store_check_command(struct cli *c, int argc, char **argv)
 	return r > 0 ? r : 0;
 }
 
-/* --- agents and types --------------------------------------------------- */
-
-int agent_list_command(struct cli *c, int argc, char **argv)
-{
-	static const struct column columns[] = {
-		{"name", "NAME", 16},
-		{"version", "VERSION", 10},
-		{"title", "TITLE", 0},
-		{NULL, NULL, 0},
-	};
-	struct admin_options o = {0};
-	autojson struct json j = {0};
-	autojw struct jw w = {0};
-	struct err e = {0};
-	int r = cli_options(c, argc, argv, json_opts, &o, 0, 0);
-
-	if (r >= 0)
-		return r;
-	jw_arr(&w);
-	if (manifest_list(&c->home, &w, &e) < 0)
-		return cli_fail(&e);
-	jw_arr_end(&w);
-	if (o.json)
-		return cli_print_json(&w);
-	if (json_parse(&j, w.buf, w.len, &e) < 0)
-		return cli_fail(&e);
-	cli_print_table(json_root(&j), columns);
-	return 0;
-}
+/* --- types -------------------------------------------------------------- */
 
 int types_command(struct cli *c, int argc, char **argv)
 {

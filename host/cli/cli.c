@@ -6,6 +6,7 @@
 
 #include <getopt.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -163,6 +164,32 @@ int cli_fail_hib(const struct hib_error *e)
 {
 	say(e->message, e->name);
 	return hib_exit_code(e);
+}
+
+static struct hib *interrupt_target;
+static volatile sig_atomic_t was_interrupted;
+
+static void cli_on_signal(int number)
+{
+	(void)number;
+	if (was_interrupted)
+		_exit(EXIT_INTERRUPTED);
+	was_interrupted = 1;
+	hib_interrupt(interrupt_target);
+}
+
+void cli_catch_interrupts(struct hib *h)
+{
+	const struct sigaction a = {.sa_handler = cli_on_signal};
+
+	interrupt_target = h;
+	sigaction(SIGINT, &a, NULL);
+	sigaction(SIGTERM, &a, NULL);
+}
+
+bool cli_was_interrupted(void)
+{
+	return was_interrupted != 0;
 }
 
 /* --- reaching the data -------------------------------------------------- */

@@ -88,6 +88,11 @@ int cli_usage(const struct cli *c, const char *fmt, ...) printf_like(2, 3);
 int cli_fail(const struct err *e);
 int cli_fail_hib(const struct hib_error *e);
 
+/* SIGINT and SIGTERM make the call of @h that runs return; a second one ends
+ * us. */
+void cli_catch_interrupts(struct hib *h);
+bool cli_was_interrupted(void);
+
 /* --- reaching the data -------------------------------------------------- */
 
 /* The handle; hibd is started when it is needed. */

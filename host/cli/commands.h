@@ -56,7 +56,6 @@ int import_command(struct cli *c, int argc, char **argv);
 
 /* admin.c */
 int store_check_command(struct cli *c, int argc, char **argv);
-int agent_list_command(struct cli *c, int argc, char **argv);
 int types_command(struct cli *c, int argc, char **argv);
 int token_create_command(struct cli *c, int argc, char **argv);
 int daemon_start_command(struct cli *c, int argc, char **argv);
@@ -64,6 +63,14 @@ int daemon_stop_command(struct cli *c, int argc, char **argv);
 int daemon_status_command(struct cli *c, int argc, char **argv);
 int doctor_command(struct cli *c, int argc, char **argv);
 int version_command(struct cli *c, int argc, char **argv);
+
+/* agent.c */
+int agent_list_command(struct cli *c, int argc, char **argv);
+int agent_add_command(struct cli *c, int argc, char **argv);
+int agent_remove_command(struct cli *c, int argc, char **argv);
+
+/* agent_check.c */
+int agent_check_command(struct cli *c, int argc, char **argv);
 
 /* completion.c */
 int completion_command(struct cli *c, int argc, char **argv);

@@ -6,7 +6,6 @@
  * is then cancelled, as nobody waits for it any more.
  */
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -20,30 +19,6 @@ struct prompt_options {
 	struct opt_list env;
 	bool json, no_wait;
 };
-
-/* --- Ctrl-C ------------------------------------------------------------- */
-
-static struct hib *interrupt_target;
-static volatile sig_atomic_t was_interrupted;
-
-/* The first ends the waiting, a second one ends us. */
-static void on_sigint(int number)
-{
-	(void)number;
-	if (was_interrupted)
-		_exit(EXIT_INTERRUPTED);
-	was_interrupted = 1;
-	hib_interrupt(interrupt_target);
-}
-
-static void catch_interrupts(struct hib *h)
-{
-	struct sigaction a = {.sa_handler = on_sigint};
-
-	interrupt_target = h;
-	sigaction(SIGINT, &a, NULL);
-	sigaction(SIGTERM, &a, NULL);
-}
 
 /* --- what is asked ------------------------------------------------------ */
 
@@ -281,13 +256,13 @@ static int ask(struct cli *c, const char *session, const struct hib_prompt *p,
 	struct hib_error e;
 	int status = 0, r;
 
-	catch_interrupts(c->hib);
+	cli_catch_interrupts(c->hib);
 	r = hib_prompt_stream(c->hib, session, p, on_text, on_event, &out,
 			      &reply, &e);
 	if (out.last != '\n')
 		putchar('\n');
 	fflush(stdout);
-	if (r < 0 && was_interrupted) {
+	if (r < 0 && cli_was_interrupted()) {
 		status = interrupted(c, session, &reply);
 	} else if (r < 0) {
 		status = cli_fail_hib(&e);

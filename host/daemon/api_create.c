@@ -174,7 +174,7 @@ static bool creation_read(struct op *op, struct creation *c)
 /* What the agent's manifest requires and env does not have. */
 bool op_check_required(struct op *op, const char *agent)
 {
-	autofree char *missing = NULL;
+	struct manifest_missing missing;
 	struct err e = {0};
 
 	if (manifest_missing_env(&op->d->home, agent, jv_get(op->in, "env"),
@@ -182,11 +182,13 @@ bool op_check_required(struct op *op, const char *agent)
 		op_fail(op, &e);
 		return false;
 	}
-	if (missing == NULL)
+	if (missing.names == NULL)
 		return true;
 	err_set(&e, -FAULT_AGENT_AUTH_REQUIRED,
-		"agent %s needs more in its environment: %s", agent, missing);
-	err_data(&e, "\"names\":%s", missing);
+		"agent %s needs more in its environment: %s", agent,
+		missing.words);
+	err_data(&e, "\"names\":%s", missing.names);
+	manifest_missing_done(&missing);
 	op_fail(op, &e);
 	return false;
 }

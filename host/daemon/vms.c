@@ -6,7 +6,6 @@
  * runs.  One that does is taken over and, once its link is up, is as if this
  * hibd had booted it.  One that should run and does not is lost.
  */
-#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,18 +13,11 @@
 #include "core/log.h"
 #include "core/time.h"
 #include "host/daemon/vm_impl.h"
+#include "host/tree.h"
 
 #define LOG_COMPONENT "vm"
 
 /* --- folders ------------------------------------------------------------ */
-
-static int remove_entry(const char *path, const struct stat *st, int type,
-			struct FTW *ftw)
-{
-	(void)st;
-	(void)ftw;
-	return type == FTW_DP ? rmdir(path) : unlink(path);
-}
 
 struct removal {
 	uv_work_t work;
@@ -36,9 +28,10 @@ struct removal {
 static void removal_work(uv_work_t *w)
 {
 	struct removal *r = w->data;
+	int error = tree_remove(r->dir);
 
-	if (nftw(r->dir, remove_entry, 32, FTW_DEPTH | FTW_PHYS) < 0)
-		log_warn("%s: %s", r->dir, strerror(errno));
+	if (error < 0)
+		log_warn("%s: %s", r->dir, strerror(-error));
 }
 
 static void removal_on_done(uv_work_t *w, int status)
@@ -154,7 +147,7 @@ static int vm_make_disk(struct vm *vm, struct err *e)
 		return err_set(e, -errno, "%s: %s", vm->dir, strerror(errno));
 	r = vm->ops->create(&spec, e);
 	if (r < 0)
-		(void)nftw(vm->dir, remove_entry, 32, FTW_DEPTH | FTW_PHYS);
+		(void)tree_remove(vm->dir);
 	return r;
 }
 
