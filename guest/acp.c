@@ -39,7 +39,9 @@ void acp_write_initialize(struct jw *w)
 	jw_kraw(w, "clientCapabilities",
 		"{\"fs\":{\"readTextFile\":false,\"writeTextFile\":false},"
 		"\"terminal\":false,"
-		"\"elicitation\":{\"form\":{},\"url\":{}}}");
+		"\"elicitation\":{\"form\":{},\"url\":{}},"
+		"\"session\":{\"configOptions\":{\"boolean\":{}},"
+		"\"notices\":{},\"compaction\":{}}}");
 	jw_key(w, "clientInfo");
 	jw_obj(w);
 	jw_kstr(w, "name", "hibernacle");
@@ -74,6 +76,28 @@ void acp_write_open(struct jw *w, const struct acp_open *o)
 		jw_obj_end(w);
 	}
 	jw_obj_end(w);
+}
+
+const char *acp_write_set(struct jw *w, const char *session,
+			  const struct settings_target *t)
+{
+	static const struct {
+		const char *method, *key;
+	} vias[] = {
+		[VIA_OPTION] = {"session/set_config_option", "value"},
+		[VIA_MODES] = {"session/set_mode", "modeId"},
+		[VIA_MODELS] = {"session/set_model", "modelId"},
+	};
+
+	jw_obj(w);
+	jw_kstr(w, "sessionId", session);
+	if (t->via == VIA_OPTION)
+		jw_kraw(w, "configId", t->id);
+	if (t->boolean)
+		jw_kstr(w, "type", "boolean");
+	jw_kraw(w, vias[t->via].key, t->value);
+	jw_obj_end(w);
+	return vias[t->via].method;
 }
 
 void acp_write_session(struct jw *w, const char *session)

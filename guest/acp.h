@@ -9,7 +9,7 @@
 #ifndef GUEST_ACP_H
 #define GUEST_ACP_H
 
-#include "core/json.h"
+#include "core/settings.h"
 
 #define ACP_VERSION	      1
 #define ACP_AUTH_REQUIRED     (-32000)
@@ -34,6 +34,10 @@ struct acp_open {
 	const char *instructions; /* System prompt to append, or NULL. */
 };
 void acp_write_open(struct jw *w, const struct acp_open *o);
+
+/* Set what a wish has come to.  Return: the method of these params. */
+const char *acp_write_set(struct jw *w, const char *session,
+			  const struct settings_target *t);
 
 /* {"sessionId":..}: session/cancel, session/close. */
 void acp_write_session(struct jw *w, const char *session);

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "core/settings.h"
 #include "guest/limits.h"
 #include "guest/session.h"
 
@@ -154,6 +155,7 @@ static int get_create_text(struct jv p, struct create_text *t, struct err *e)
 static int get_create_rest(struct jv p, struct session_spec *s, struct err *e)
 {
 	if (get_json(p, "config", JV_OBJECT, &s->config, e) < 0 ||
+	    wish_check(s->config, false, e) < 0 ||
 	    get_json(p, "mcp", JV_ARRAY, &s->mcp, e) < 0 ||
 	    get_json(p, "tags", JV_ARRAY, &s->tags, e) < 0 ||
 	    check_tags(s->tags, e) < 0 ||
@@ -388,6 +390,7 @@ static int call_update(struct guest *g, struct call *c, struct err *e)
 	if (find_session(g, c, &s, e) < 0 ||
 	    get_text(c->params, "title", TITLE_MAX, &title, e) < 0 ||
 	    get_json(c->params, "config", JV_OBJECT, &v, e) < 0 ||
+	    wish_check(v, true, e) < 0 ||
 	    get_json(c->params, "tags", JV_ARRAY, &v, e) < 0 ||
 	    check_tags(v, e) < 0)
 		return e->code;

@@ -22,6 +22,7 @@
 #define RESUME_TRIES_MAX      3	    /* Starts of an agent that ends at once. */
 #define NATIVE_TIMEOUT_MS     15000 /* To load a session; at most half a start. */
 #define REPLAY_EVENTS_MAX     50000 /* Of a log that a replay is compared with. */
+#define CONFIG_JOBS_MAX	      16 /* Changes of settings under way or waiting. */
 
 /* Prompts. */
 #define PROMPT_TEXT_MAX	  (1u << 20)  /* Text of all blocks, as JSON. */
@@ -60,7 +61,8 @@
 #define PLACE_PATH_MAX	   255	       /* Bytes of one's path. */
 #define PLACE_FILE_MAX	   (64u << 10) /* Bytes of one's content. */
 #define ACP_SESSION_ID_MAX 1024
-#define ACP_CLOSE_MS	   1000 /* For the answer to session/close. */
+#define ACP_CLOSE_MS	   1000	 /* For the answer to session/close. */
+#define ACP_SET_MS	   10000 /* For that to a change of a setting. */
 
 /* The log on its way. */
 #define BATCH_EVENTS_MAX 512 /* Of one commit of a session. */

@@ -87,6 +87,10 @@ static const int refusals[SESSION_OPS][SESSION_STATES] = {
 	[OP_UPDATE] = {[SESSION_STARTING] = FAULT_NOT_READY,
 		       [SESSION_CLOSING] = FAULT_SESSION_CLOSING,
 		       [SESSION_EXPIRED] = FAULT_SESSION_EXPIRED},
+	[OP_SET] = {[SESSION_STARTING] = FAULT_NOT_READY,
+		    [SESSION_CLOSING] = FAULT_SESSION_CLOSING,
+		    [SESSION_CLOSED] = FAULT_SESSION_CLOSED,
+		    [SESSION_EXPIRED] = FAULT_SESSION_EXPIRED},
 };
 
 int session_allows(const struct session *s, enum session_op op, struct err *e)
@@ -195,6 +199,7 @@ void session_fail_waiting(struct session *s, const struct err *e, bool now)
 {
 	fail_list(s, &s->starters, e, now);
 	fail_list(s, &s->cancellers, e, now);
+	session_fail_config(s, e, now);
 	if (s->next != NULL) {
 		fail_call(s, take_ptr(s->next->call), e, now);
 		prompt_free(take_ptr(s->next));
@@ -272,6 +277,7 @@ struct session *session_new(struct guest *g, const char *id)
 	TAILQ_INIT(&s->starters);
 	TAILQ_INIT(&s->enders);
 	TAILQ_INIT(&s->cancellers);
+	TAILQ_INIT(&s->config_jobs);
 	uv_timer_init(g->loop, &s->timer);
 	uv_timer_init(g->loop, &s->ttl);
 	s->timer.data = s->ttl.data = s;
@@ -467,57 +473,6 @@ int session_get(struct session *s, struct call *c, struct err *e)
 	jw_arr_end(w);
 	jw_kint(w, "queued", s->n_queued);
 	jw_obj_end(w);
-	call_reply_after(c, &s->journal);
-	return 0;
-}
-
-static void session_on_mode_set(const struct rpc_answer *a, void *arg)
-{
-	(void)a; /* Its answer is in the log. */
-	(void)arg;
-}
-
-/* Options that a live agent can be told at once. */
-static void tell_agent(struct session *s, struct jv config)
-{
-	struct jv mode = jv_get(config, "mode");
-	autojw struct jw w = {0};
-
-	if (s->agent == NULL || agent_is_ending(s->agent) ||
-	    s->acp_id == NULL || !jv_is(mode, JV_STRING))
-		return;
-	jw_obj(&w);
-	jw_kstr(&w, "sessionId", s->acp_id);
-	jw_kvalue(&w, "modeId", mode);
-	jw_obj_end(&w);
-	if (w.failed)
-		return;
-	(void)agent_call(s->agent, "session/set_mode", w.buf, 0,
-			 session_on_mode_set, NULL);
-}
-
-int session_update(struct session *s, struct jv params, struct call *c,
-		   struct err *e)
-{
-	struct jv config = jv_get(params, "config");
-	autojw struct jw w = {0};
-
-	if (session_allows(s, OP_UPDATE, e) < 0)
-		return e->code;
-	jw_obj(&w);
-	for (struct jv k = jv_first(config); jv_has(k);
-	     k = jv_next(config, k)) {
-		jw_value(&w, k);
-		jw_lit(&w, ":", 1);
-		jw_value(&w, jv_value(k));
-	}
-	if (jv_has(jv_get(params, "title")))
-		jw_kvalue(&w, "title", jv_get(params, "title"));
-	if (jv_has(jv_get(params, "tags")))
-		jw_kvalue(&w, "tags", jv_get(params, "tags"));
-	jw_obj_end(&w);
-	journal_add_jw(&s->journal, "session.config", NULL, &w);
-	tell_agent(s, config);
 	call_reply_after(c, &s->journal);
 	return 0;
 }

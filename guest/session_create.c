@@ -163,8 +163,8 @@ static int answer_live(struct session *s, struct call *c)
 	jw_kint(&c->result, "epoch", s->journal.epoch);
 	jw_kraw(&c->result, "capabilities", s->capabilities);
 	jw_kraw(&c->result, "agent_info", s->agent_info);
-	jw_kraw(&c->result, "modes", s->modes);
-	jw_kraw(&c->result, "config_options", s->config_options);
+	jw_kraw(&c->result, "modes", s->settings.modes);
+	jw_kraw(&c->result, "config_options", s->settings.options);
 	jw_obj_end(&c->result);
 	call_reply_after(c, &s->journal);
 	return 0;

@@ -7,6 +7,7 @@
  *	session_create.c create, resume
  *	session_start.c  the handshake with an agent
  *	session_ladder.c how the agent gets its context back
+ *	session_config.c what the agent is set to
  *	session_turn.c   prompts, updates, the end of a turn
  *	session_ask.c    what the agent asks, and who answers
  *	session_serve.c  other requests of the agent
@@ -44,6 +45,7 @@ enum session_op {
 	OP_SUSPEND,
 	OP_RESUME,
 	OP_UPDATE,
+	OP_SET,
 	SESSION_OPS,
 };
 
@@ -69,6 +71,8 @@ struct prompt {
 };
 TAILQ_HEAD(prompt_list, prompt);
 
+TAILQ_HEAD(config_job_list, config_job);
+
 struct session {
 	TAILQ_ENTRY(session) link; /* In guest.sessions. */
 	struct guest *guest;
@@ -87,7 +91,9 @@ struct session {
 	bool agent_dead;       /* It has ended: nothing is said to it. */
 	char *acp_id;
 	struct acp_caps caps;
-	char *capabilities, *agent_info, *modes, *config_options;
+	char *capabilities, *agent_info;
+	struct settings settings;
+	char *config_refused; /* Settings of the log; of this start. */
 
 	/* A start, while SESSION_STARTING. */
 	struct restore_facts facts;
@@ -115,6 +121,8 @@ struct session {
 	/* Calls to be answered when the session has started; when its agent
 	 * is gone; when the turn has ended; when it is purged. */
 	struct call_list starters, enders, cancellers;
+	struct config_job_list config_jobs; /* The first one runs. */
+	unsigned n_config_jobs;
 	struct call *purge;
 	char close_reason[REASON_MAX + 1];
 
@@ -160,6 +168,8 @@ void session_on_lost(struct journal *j, const struct err *e);
  * session_wake. */
 void session_begin_start(struct session *s, bool first, bool want_none,
 			 int64_t timeout_ms);
+/* Have the start fail at its deadline. */
+void session_arm_start(struct session *s);
 /* Start the process, if the last one is gone. */
 void session_spawn(struct session *s);
 /* The start has failed: failed, and the agent ends. */
@@ -174,7 +184,7 @@ void session_start_broken(struct session *s, const char *why);
 void session_start_lost(struct session *s, const struct err *why);
 /* Keep what the agent says of its session: modes, options. */
 void session_take_state(struct session *s, struct jv result);
-/* The agent has its context: idle. */
+/* The agent has its context, and is set as the log says: idle. */
 void session_ready(struct session *s);
 void session_write_live(struct session *s, struct jw *w);
 /* Free what the last agent said of itself. */
@@ -188,6 +198,15 @@ void session_climb(struct session *s);
 void session_refuse_native(struct session *s, int64_t code, const char *why);
 void session_record_resumed(struct session *s);
 enum agent_news session_sort_update(const struct rpc_msg *m, void *arg);
+
+/* session_config.c */
+/* Set what the log says, one by one, then session_ready(). */
+void session_restore_config(struct session *s);
+/* Take note of a session/update. */
+void session_note_config(struct session *s, struct jv params);
+/* Fail the calls that change settings: now, or after the events that say
+ * why. */
+void session_fail_config(struct session *s, const struct err *e, bool now);
 
 /* session_turn.c */
 /* Idle: begin the prompt that waits, if any. */

@@ -2,7 +2,7 @@
 /*
  * session_ladder.c - Sessions: how an agent that was initialized gets its context
  *
- *	native -- refused --> transcript, or none --> ready
+ *	native -- refused --> transcript, or none --> opened
  *	   |                     (session/new)          ^
  *	   '-- session/resume, session/load, session/fork
  *
@@ -12,7 +12,7 @@
  *
  * session/load and session/fork have the agent tell its past again: before its
  * answer, or also after it.  All of that up to the first prompt is history, and
- * compared with the log.  An agent with the quirk late_replay_ms is ready only
+ * compared with the log.  An agent with the quirk late_replay_ms goes on only
  * when it has been silent for that time; the start's deadline ends this, too.
  */
 #include <string.h>
@@ -129,29 +129,32 @@ static void opened(struct session *s, struct jv result)
 {
 	session_take_state(s, result);
 	if (s->replaying == REPLAYING_NOTHING) {
-		session_ready(s);
+		session_restore_config(s);
 		return;
 	}
 	s->replaying = REPLAYING_LATE;
 	if (s->launch->quirks.late_replay_ms > 0)
 		await_silence(s);
 	else
-		session_ready(s);
+		session_restore_config(s);
 }
 
 static void session_on_silence(uv_timer_t *t)
 {
-	session_ready(t->data);
+	struct session *s = t->data;
+
+	session_arm_start(s);
+	session_restore_config(s);
 }
 
-/* Be ready when the agent has repeated nothing for a while. */
+/* Go on when the agent has repeated nothing for a while. */
 static void await_silence(struct session *s)
 {
 	uint64_t wait = (uint64_t)s->launch->quirks.late_replay_ms;
 	uint64_t now = uv_now(s->guest->loop);
 	uint64_t left = s->start_deadline > now ? s->start_deadline - now : 0;
 
-	if (s->state == SESSION_STARTING)
+	if (s->state == SESSION_STARTING && TAILQ_EMPTY(&s->config_jobs))
 		uv_timer_start(&s->timer, session_on_silence,
 			       wait < left ? wait : left, 0);
 }

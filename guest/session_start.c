@@ -2,7 +2,7 @@
 /*
  * session_start.c - Sessions: the handshake with an agent
  *
- *	spawn -> started -> initialize -> (the ladder) -> ready
+ *	spawn -> started -> initialize -> (the ladder) -> (settings) -> ready
  *
  * The process is started while session.created (or session.resuming) is being
  * committed: it is told nothing before that is stored, and killed when it is
@@ -38,8 +38,8 @@ void session_forget_agent(struct session *s)
 {
 	forget(&s->capabilities);
 	forget(&s->agent_info);
-	forget(&s->modes);
-	forget(&s->config_options);
+	forget(&s->config_refused);
+	settings_done(&s->settings);
 	s->caps = (struct acp_caps){0};
 }
 
@@ -51,8 +51,8 @@ void session_write_live(struct session *s, struct jw *w)
 	jw_kint(w, "epoch", s->journal.epoch);
 	jw_kraw(w, "capabilities", s->capabilities);
 	jw_kraw(w, "agent_info", s->agent_info);
-	jw_kraw(w, "modes", s->modes);
-	jw_kraw(w, "config_options", s->config_options);
+	jw_kraw(w, "modes", s->settings.modes);
+	jw_kraw(w, "config_options", s->settings.options);
 	if (s->state == SESSION_IDLE)
 		jw_kstr(w, "restore", restore_name(s->rung));
 	jw_obj_end(w);
@@ -119,18 +119,22 @@ static void record_ready(struct session *s)
 	jw_kstr(&w, "acp_session_id", s->acp_id);
 	jw_kraw(&w, "agent_info", s->agent_info);
 	jw_kraw(&w, "capabilities", s->capabilities);
-	jw_kraw(&w, "modes", s->modes);
-	jw_kraw(&w, "config_options", s->config_options);
+	jw_kraw(&w, "modes", s->settings.modes);
+	jw_kraw(&w, "config_options", s->settings.options);
+	if (s->settings.models != NULL)
+		jw_kraw(&w, "models", s->settings.models);
+	if (s->config_refused != NULL)
+		jw_kraw(&w, "config_refused", s->config_refused);
 	jw_obj_end(&w);
 	journal_add_jw(&s->journal, "session.ready", NULL, &w);
 }
 
 void session_take_state(struct session *s, struct jv result)
 {
-	forget(&s->modes);
-	forget(&s->config_options);
-	s->modes = copy_json(jv_get(result, "modes"));
-	s->config_options = copy_json(jv_get(result, "configOptions"));
+	if (settings_set(&s->settings, jv_get(result, "modes"),
+			 jv_get(result, "models"),
+			 jv_get(result, "configOptions")) < 0)
+		journal_break(&s->journal, -ENOMEM, "out of memory");
 }
 
 void session_ready(struct session *s)
@@ -281,6 +285,14 @@ void session_spawn(struct session *s)
 		agent_pause(s->agent, true);
 }
 
+void session_arm_start(struct session *s)
+{
+	uint64_t now = uv_now(s->guest->loop);
+	uint64_t left = s->start_deadline > now ? s->start_deadline - now : 0;
+
+	uv_timer_start(&s->timer, session_on_start_timeout, left, 0);
+}
+
 void session_begin_start(struct session *s, bool first, bool want_none,
 			 int64_t timeout_ms)
 {
@@ -295,7 +307,6 @@ void session_begin_start(struct session *s, bool first, bool want_none,
 	s->native_method = NULL;
 	jw_reset(&s->refused);
 	s->journal.late[0] = '\0';
-	uv_timer_start(&s->timer, session_on_start_timeout,
-		       (uint64_t)s->start_timeout_ms, 0);
+	session_arm_start(s);
 	session_spawn(s);
 }

@@ -50,6 +50,7 @@ struct options {
 	const char *store;
 	bool no_resume, fork, hang_on_load, replay_wrong;
 	bool no_answer, load, image, system_prompt, banner, steer;
+	bool models, bare, mode_option, deaf_set;
 };
 
 struct text {
@@ -101,7 +102,8 @@ struct turn {
 struct session {
 	TAILQ_ENTRY(session) link;
 	char id[48];
-	char mode[16], model[16];
+	char mode[16], model[16], thought[16], style[16];
+	bool web;
 	char *params; /* Of session/new, as JSON. */
 	struct texts history;
 	struct turn *turn;
@@ -445,6 +447,8 @@ static struct session *session_add(const char *id, struct jv params)
 	snprintf(s->id, sizeof(s->id), "%s", id);
 	snprintf(s->mode, sizeof(s->mode), "code");
 	snprintf(s->model, sizeof(s->model), "small");
+	snprintf(s->thought, sizeof(s->thought), "low");
+	snprintf(s->style, sizeof(s->style), "terse");
 	s->params = raw_dup(params);
 	STAILQ_INIT(&s->history);
 	TAILQ_INSERT_TAIL(&agent.sessions, s, link);
@@ -460,37 +464,98 @@ static void id_and_name(struct jw *w, const char *key, const char *id,
 	jw_obj_end(w);
 }
 
+/* What can be set, besides modes.  What is called "locked" is offered and refused. */
+static const char *const model_names[] = {"small", "large", "locked", NULL};
+static const char *const mode_names[] = {"code", "plan", NULL};
+static const char *const thought_names[] = {"low", "high", NULL};
+static const char *const style_names[] = {"terse", "chatty", "locked", NULL};
+
+static void write_names(struct jw *w, const char *key, const char *id,
+			const char *const *names)
+{
+	jw_key(w, key);
+	jw_arr(w);
+	for (; *names != NULL; names++)
+		id_and_name(w, id, *names, *names);
+	jw_arr_end(w);
+}
+
+static void begin_option(struct jw *w, const char *id, const char *category,
+			 const char *type)
+{
+	jw_obj(w);
+	jw_kstr(w, "id", id);
+	jw_kstr(w, "name", id);
+	if (category != NULL)
+		jw_kstr(w, "category", category);
+	jw_kstr(w, "type", type);
+}
+
+static void write_select(struct jw *w, const char *id, const char *category,
+			 const char *current, const char *const *names)
+{
+	begin_option(w, id, category, "select");
+	jw_kstr(w, "currentValue", current);
+	write_names(w, "options", "value", names);
+	jw_obj_end(w);
+}
+
+/* One in groups. */
+static void write_style(struct jw *w, const struct session *s)
+{
+	begin_option(w, "style", NULL, "select");
+	jw_kstr(w, "currentValue", s->style);
+	jw_key(w, "options");
+	jw_arr(w);
+	jw_obj(w);
+	jw_kstr(w, "group", "all");
+	jw_kstr(w, "name", "All");
+	write_names(w, "options", "value", style_names);
+	jw_obj_end(w);
+	jw_arr_end(w);
+	jw_obj_end(w);
+}
+
 static void write_config(struct jw *w, const struct session *s)
 {
 	jw_key(w, "configOptions");
 	jw_arr(w);
-	jw_obj(w);
-	jw_kstr(w, "id", "model");
-	jw_kstr(w, "name", "Model");
-	jw_kstr(w, "category", "model");
-	jw_kstr(w, "type", "select");
-	jw_kstr(w, "currentValue", s->model);
-	jw_key(w, "options");
-	jw_arr(w);
-	id_and_name(w, "value", "small", "Small");
-	id_and_name(w, "value", "large", "Large");
-	jw_arr_end(w);
+	write_select(w, "model", "model", s->model, model_names);
+	write_select(w, "effort", "thought_level", s->thought, thought_names);
+	if (agent.opt.mode_option)
+		write_select(w, "mode", "mode", s->mode, mode_names);
+	write_style(w, s);
+	begin_option(w, "web", NULL, "boolean");
+	jw_kbool(w, "currentValue", s->web);
+	jw_obj_end(w);
+	begin_option(w, "future", "model", "slider");
 	jw_obj_end(w);
 	jw_arr_end(w);
 }
 
+/* As agents did before there were config options. */
+static void write_models(struct jw *w, const struct session *s)
+{
+	jw_key(w, "models");
+	jw_obj(w);
+	jw_kstr(w, "currentModelId", s->model);
+	write_names(w, "availableModels", "modelId", model_names);
+	jw_obj_end(w);
+}
+
 static void write_session(struct jw *w, const struct session *s)
 {
+	if (agent.opt.bare)
+		return;
 	jw_key(w, "modes");
 	jw_obj(w);
 	jw_kstr(w, "currentModeId", s->mode);
-	jw_key(w, "availableModes");
-	jw_arr(w);
-	id_and_name(w, "id", "code", "Code");
-	id_and_name(w, "id", "plan", "Plan");
-	jw_arr_end(w);
+	write_names(w, "availableModes", "id", mode_names);
 	jw_obj_end(w);
-	write_config(w, s);
+	if (agent.opt.models)
+		write_models(w, s);
+	else
+		write_config(w, s);
 }
 
 /* --- turns --------------------------------------------------------------- */
@@ -1331,6 +1396,34 @@ static void do_model(struct session *s, char *args)
 	say(s, s->model);
 }
 
+static void do_settings(struct session *s, char *args)
+{
+	(void)args;
+	sayf(s, "%s %s %s %s %s", s->model, s->mode, s->thought, s->style,
+	     s->web ? "web" : "-");
+}
+
+/* The agent changes its mind by itself. */
+static void do_switch(struct session *s, char *args)
+{
+	const char *what = word(&args);
+	struct jw *w;
+
+	if (strcmp(what, "model") == 0) {
+		snprintf(s->model, sizeof(s->model), "%s", args);
+		w = begin_update(s->id, "config_option_update");
+		write_config(w, s);
+	} else {
+		snprintf(s->mode, sizeof(s->mode), "%s", args);
+		w = begin_update(s->id, "current_mode_update");
+		jw_kstr(w,
+			strcmp(what, "oldmode") == 0 ? "modeId"
+						     : "currentModeId",
+			s->mode);
+	}
+	end_update(w);
+}
+
 static void do_count(struct session *s, char *args)
 {
 	(void)args;
@@ -1421,6 +1514,8 @@ static const struct verb {
 	{"idleupdate", do_idleupdate},	     /* After the answer. */
 	{"mode", do_mode},		     /* */
 	{"model", do_model},		     /* */
+	{"settings", do_settings},	     /* All that can be set. */
+	{"switch", do_switch},		     /* model|mode|oldmode VALUE */
 	{"count", do_count},		     /* Prompts seen. */
 	{"preamble", do_preamble},	     /* Blocks before the last. */
 	{"mcp", do_mcp},		     /* mcpServers given. */
@@ -1763,35 +1858,85 @@ static struct session *session_of(struct call *c)
 	return s;
 }
 
+static bool is_one_of(struct jv value, const char *const *names)
+{
+	for (; *names != NULL; names++)
+		if (jv_eq(value, *names))
+			return true;
+	return false;
+}
+
+/* Set it, or send the error.  Return: whether the answer is still to come. */
+static bool set_name(struct call *c, struct jv value, char *out, size_t cap,
+		     const char *const *names)
+{
+	if (agent.opt.deaf_set)
+		return false;
+	if (jv_eq(value, "locked")) {
+		send_error(c->id, -32603, "that one is locked");
+		return false;
+	}
+	if (!is_one_of(value, names)) {
+		send_error(c->id, RPC_PARAMS, "no such value");
+		return false;
+	}
+	(void)jv_strcpy(value, out, cap);
+	return true;
+}
+
 static void on_set_mode(struct call *c)
 {
-	struct jv mode = jv_get(c->params, "modeId");
 	struct session *s = session_of(c);
 
-	if (s == NULL)
-		return;
-	if (!jv_eq(mode, "code") && !jv_eq(mode, "plan")) {
-		send_error(c->id, RPC_PARAMS, "no such mode");
-		return;
+	if (s != NULL && set_name(c, jv_get(c->params, "modeId"), s->mode,
+				  sizeof(s->mode), mode_names))
+		end_result(begin_result(c->id));
+}
+
+static void on_set_model(struct call *c)
+{
+	struct session *s = session_of(c);
+
+	if (s != NULL && set_name(c, jv_get(c->params, "modelId"), s->model,
+				  sizeof(s->model), model_names))
+		end_result(begin_result(c->id));
+}
+
+static bool set_option(struct call *c, struct session *s)
+{
+	const struct {
+		const char *id;
+		char *at;
+		const char *const *names;
+	} selects[] = {
+		{"model", s->model, model_names},
+		{"mode", s->mode, mode_names},
+		{"effort", s->thought, thought_names},
+		{"style", s->style, style_names},
+	};
+	struct jv id = jv_get(c->params, "configId");
+	struct jv value = jv_get(c->params, "value");
+
+	for (size_t i = 0; i < ARRAY_LEN(selects); i++)
+		if (jv_eq(id, selects[i].id))
+			return set_name(c, value, selects[i].at, 16,
+					selects[i].names);
+	if (!jv_eq(id, "web") || !jv_is(value, JV_BOOL) ||
+	    !jv_eq(jv_get(c->params, "type"), "boolean")) {
+		send_error(c->id, RPC_PARAMS, "no such option");
+		return false;
 	}
-	(void)jv_strcpy(mode, s->mode, sizeof(s->mode));
-	end_result(begin_result(c->id));
+	s->web = jv_bool(value, false);
+	return true;
 }
 
 static void on_set_config_option(struct call *c)
 {
-	struct jv value = jv_get(c->params, "value");
 	struct session *s = session_of(c);
 	struct jw *w;
 
-	if (s == NULL)
+	if (s == NULL || !set_option(c, s))
 		return;
-	if (!jv_eq(jv_get(c->params, "configId"), "model") ||
-	    (!jv_eq(value, "small") && !jv_eq(value, "large"))) {
-		send_error(c->id, RPC_PARAMS, "no such option or value");
-		return;
-	}
-	(void)jv_strcpy(value, s->model, sizeof(s->model));
 	w = begin_result(c->id);
 	write_config(w, s);
 	end_result(w);
@@ -1924,6 +2069,7 @@ static const struct method {
 	{"session/fork", on_fork, false},
 	{"session/prompt", on_prompt, false},
 	{"session/set_mode", on_set_mode, false},
+	{"session/set_model", on_set_model, false},
 	{"session/set_config_option", on_set_config_option, false},
 	{"session/cancel", on_cancel, true},
 	{"$/cancel_request", on_cancel_request, true},
@@ -2141,6 +2287,10 @@ static const struct {
 	{"--system-prompt", .flag = &agent.opt.system_prompt},
 	{"--banner", .flag = &agent.opt.banner},
 	{"--steer", .flag = &agent.opt.steer},
+	{"--models", .flag = &agent.opt.models}, /* No config options. */
+	{"--bare", .flag = &agent.opt.bare},	 /* Nothing can be set. */
+	{"--mode-option", .flag = &agent.opt.mode_option},
+	{"--deaf-set", .flag = &agent.opt.deaf_set}, /* Never answers that. */
 };
 
 /* Take the option at argv[0].  Return: how many words it has, 0 if unknown. */
