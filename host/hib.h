@@ -78,6 +78,7 @@ enum {
 	HIB_CURSOR_AHEAD = 40916,
 	HIB_SESSION_EXPIRED = 41001,
 	HIB_AGENT_AUTH_REQUIRED = 41201,
+	HIB_CAPABILITY_UNSUPPORTED = 41202,
 	HIB_CANCELLED = 49900,
 	HIB_INTERNAL = 50000,
 	HIB_VM_UNAVAILABLE = 50301,
@@ -223,10 +224,35 @@ HIB_API int hib_list_persisted_sessions(struct hib *h,
 /* @live: also ask the guest how the agent's process is. */
 HIB_API int hib_get_session(struct hib *h, const char *session, bool live,
 			    char **json, struct hib_error *e);
-/* @patch: JSON object with "title" and "tags". */
+/* @patch: JSON object with "title", "tags" and "config"; the last one is
+ * {"model","mode","thought","options":{ID:VALUE}}, where null takes back what
+ * was set. */
 HIB_API int hib_update_session(struct hib *h, const char *session,
 			       const char *patch, char **json,
 			       struct hib_error *e);
+
+/* Set what the agent offers to be set.  A running agent is asked first, and its
+ * refusal is the error; -HIB_INVALID_ARGUMENT names the values that there are.
+ * Else it is kept and told to the agent when it starts: nothing is woken.
+ * @json: the session's row. */
+HIB_API int hib_set_model(struct hib *h, const char *session, const char *model,
+			  char **json, struct hib_error *e);
+HIB_API int hib_set_mode(struct hib *h, const char *session, const char *mode,
+			 char **json, struct hib_error *e);
+HIB_API int hib_set_thought_level(struct hib *h, const char *session,
+				  const char *level, char **json,
+				  struct hib_error *e);
+/* @value: of an option that is a boolean "true" or "false". */
+HIB_API int hib_set_config_option(struct hib *h, const char *session,
+				  const char *id, const char *value,
+				  char **json, struct hib_error *e);
+/* What the agent offers, with the current values, as it said it; "null" when it
+ * offers nothing of the kind.  {"currentModeId","availableModes"} and an array
+ * of options. */
+HIB_API int hib_get_modes(struct hib *h, const char *session, char **json,
+			  struct hib_error *e);
+HIB_API int hib_get_config_options(struct hib *h, const char *session,
+				   char **json, struct hib_error *e);
 /* Wake the VM and start the agent, if it does not run.  @restore: "none" to
  * start with no memory of the conversation, else NULL.  @json: {"restore",
  * "session"}; restore is live, native, transcript or none. */

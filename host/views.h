@@ -50,6 +50,13 @@ int views_created(struct reader *r, const char *session, struct jw *out,
 int views_rows(struct reader *r, const char *what, const char *session,
 	       struct jw *out, struct err *e);
 
+/* What the agent is, or will be, set to: {"modes","configOptions","models"?,
+ * "config"}; the first two as the agent offers them, or null; config is what
+ * users asked for, see core/settings.h.  Return: 0; what views_session()
+ * returns. */
+int views_config(struct reader *r, const char *session, struct jw *out,
+		 struct err *e);
+
 /* Does the store hold all that was ever written of it? */
 bool views_tail_complete(struct reader *r, const char *session);
 

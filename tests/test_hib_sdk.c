@@ -643,16 +643,21 @@ static const char log_text[] =
 	"\"type\":\"session.state\",\"data\":{\"from\":\"starting\",\"to\":"
 	"\"suspended\"}}\n";
 
-static void import_log(struct real *r)
+static void import_text(struct real *r, const char *text)
 {
 	struct hib_error e;
 	char *row = NULL;
 
-	r->rest = log_text;
+	r->rest = text;
 	if (hib_import_session(r->h, give_import, r, &row, &e) < 0)
 		FAIL("import: %s", e.message);
 	OK(strstr(row, "\"id\":\"" SES "\"") != NULL);
 	hib_free(row);
+}
+
+static void import_log(struct real *r)
+{
+	import_text(r, log_text);
 }
 
 static int gather(const char *data, size_t n, void *arg)
@@ -691,6 +696,50 @@ TEST(the_daemon_is_started_and_a_session_goes_in_and_out)
 	EQ(hib_get_view(r.h, SES, "turns", &json, &e), 0);
 	STR_EQ(json, "[]");
 	hib_free(json);
+	real_close(&r);
+}
+
+static const char ready_log_text[] =
+	"{\"hibernacle\":1,\"kind\":\"session\",\"session\":\"" SES "\"}\n"
+	"{\"v\":1,\"session\":\"" SES "\",\"seq\":1,\"epoch\":1,\"ts\":1,"
+	"\"type\":\"session.created\",\"data\":{\"vm\":\"" VM "\",\"agent\":"
+	"\"echo\",\"cwd\":\"/workspace\",\"create_hash\":\"00\"}}\n"
+	"{\"v\":1,\"session\":\"" SES "\",\"seq\":2,\"epoch\":1,\"ts\":2,"
+	"\"type\":\"session.ready\",\"data\":{\"restore\":\"new\",\"modes\":"
+	"{\"currentModeId\":\"a\",\"availableModes\":[{\"id\":\"a\"},"
+	"{\"id\":\"b\"}]}}}\n"
+	"{\"v\":1,\"session\":\"" SES "\",\"seq\":3,\"epoch\":1,\"ts\":3,"
+	"\"type\":\"session.state\",\"data\":{\"from\":\"idle\",\"to\":"
+	"\"suspended\"}}\n";
+
+TEST(F079_what_an_agent_offers_and_what_is_wanted)
+{
+	struct real r = {0};
+	char *json = NULL;
+	struct hib_error e;
+
+	if (!real_open(&r))
+		return;
+	import_text(&r, ready_log_text);
+	EQ(hib_get_modes(r.h, SES, &json, &e), 0);
+	STR_EQ(json, "{\"currentModeId\":\"a\",\"availableModes\":["
+		     "{\"id\":\"a\"},{\"id\":\"b\"}]}");
+	hib_free(json);
+	EQ(hib_get_config_options(r.h, SES, &json, &e), 0);
+	STR_EQ(json, "null");
+	hib_free(json);
+	EQ(hib_set_mode(r.h, SES, "b", NULL, &e), 0);
+	EQ(hib_set_model(r.h, SES, "m", NULL, &e), 0);
+	EQ(hib_set_thought_level(r.h, SES, "high", NULL, &e), 0);
+	EQ(hib_set_config_option(r.h, SES, "web", "true", &json, &e), 0);
+	OK(strstr(json, "\"thought\":\"high\"") != NULL &&
+	   strstr(json, "\"web\":\"true\"") != NULL);
+	hib_free(json);
+	EQ(hib_get_modes(r.h, SES, &json, &e), 0);
+	OK(strstr(json, "\"currentModeId\":\"b\"") != NULL);
+	hib_free(json);
+	EQ(hib_set_mode(r.h, SES, "", NULL, &e), -HIB_INVALID_ARGUMENT);
+	EQ(hib_set_mode(r.h, "ses_x", "b", NULL, &e), -HIB_INVALID_ID);
 	real_close(&r);
 }
 
@@ -740,4 +789,5 @@ TESTS(CASE(a_prompt_is_repeated_with_the_same_key),
       CASE(an_interrupt_ends_the_call), CASE(a_call_from_a_callback_is_refused),
       CASE(wrong_arguments_never_reach_the_daemon),
       CASE(the_daemon_is_started_and_a_session_goes_in_and_out),
+      CASE(F079_what_an_agent_offers_and_what_is_wanted),
       CASE(F127_a_subscription_outlives_the_daemon))

@@ -40,6 +40,10 @@ int session_destroy_command(struct cli *c, int argc, char **argv);
 int session_archive_command(struct cli *c, int argc, char **argv);
 int session_unarchive_command(struct cli *c, int argc, char **argv);
 
+/* config.c */
+int session_set_command(struct cli *c, int argc, char **argv);
+int session_config_command(struct cli *c, int argc, char **argv);
+
 /* vm.c */
 int vm_create_command(struct cli *c, int argc, char **argv);
 int vm_list_command(struct cli *c, int argc, char **argv);

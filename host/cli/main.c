@@ -40,7 +40,8 @@ const struct command commands[] = {
 	 messages_command},
 	{"session create",
 	 "--agent A [--vm V] [--env K=V]... [--cwd D] [--title T] [--tag T]... "
-	 "[--id ID] [--net none|host] [--config JSON] [--instructions TEXT] "
+	 "[--id ID] [--net none|host] [--model M] [--mode M] [--thought L] "
+	 "[--option ID=VALUE]... [--config JSON] [--instructions TEXT] "
 	 "[--skip-os-instructions] [--start-timeout-ms N] "
 	 "[--permission-timeout-ms N] [--ttl-ms N] [--json]",
 	 "Start an agent and print the session's id", session_create_command},
@@ -57,6 +58,12 @@ const struct command commands[] = {
 	 session_stats_command},
 	{"session update", "[--title T] [--tag T]... [--json] SES",
 	 "Change its title and tags", session_update_command},
+	{"session set",
+	 "[--model M] [--mode M] [--thought L] [--option ID=VALUE]... "
+	 "[--json] SES",
+	 "Set what its agent offers", session_set_command},
+	{"session config", "[--json] SES",
+	 "Print what its agent offers and is set to", session_config_command},
 	{"session resume", "[--restore none] [--json] SES",
 	 "Start its agent again and print what it remembers by",
 	 session_resume_command},

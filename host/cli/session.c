@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "host/cli/commands.h"
+#include "host/cli/config.h"
 #include "host/views.h"
 
 struct session_options {
 	const char *agent, *vm, *cwd, *title, *id, *instructions, *net, *state,
 		*tag_filter, *config, *restore, *at, *model;
 	struct opt_list env, tags;
+	struct wish_options wishes;
 	int64_t start_ms, permission_ms, ttl_ms, limit;
 	bool skip_os, json, archived, force, discard, live, start;
 };
@@ -18,6 +20,25 @@ struct session_options {
 #define JSON_OPT OPT(OPT_FLAG, session_options, json, "json")
 
 /* --- create ------------------------------------------------------------- */
+
+/* The object of --config, or of the options that stand for parts of it. */
+static int write_config(struct cli *c, const struct session_options *o,
+			struct jw *w)
+{
+	int r;
+
+	if (!wish_options_given(&o->wishes)) {
+		if (o->config != NULL)
+			jw_lit(w, o->config, strlen(o->config));
+		return -1;
+	}
+	if (o->config != NULL)
+		return cli_usage(c, "--config is given beside what it holds");
+	jw_obj(w);
+	r = wish_options_write(c, &o->wishes, w);
+	jw_obj_end(w);
+	return r;
+}
 
 int session_create_command(struct cli *c, int argc, char **argv)
 {
@@ -30,6 +51,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_LIST, session_options, tags, "tag"),
 		OPT(OPT_TEXT, session_options, id, "id"),
 		OPT(OPT_TEXT, session_options, net, "net"),
+		WISH_OPTS(session_options, wishes),
 		OPT(OPT_TEXT, session_options, config, "config"),
 		OPT(OPT_TEXT, session_options, instructions, "instructions"),
 		OPT(OPT_FLAG, session_options, skip_os, "skip-os-instructions"),
@@ -44,11 +66,14 @@ int session_create_command(struct cli *c, int argc, char **argv)
 	struct hib_session_options s = {.size = sizeof(s)};
 	char id[HIB_ID_MAX];
 	autofree char *json = NULL;
+	autojw struct jw config = {0};
 	struct hib_error e;
 	int r = cli_options(c, argc, argv, opts, &o, 0, 0);
 
 	if (r < 0 && o.agent == NULL)
 		r = cli_usage(c, "--agent is missing");
+	if (r < 0)
+		r = write_config(c, &o, &config);
 	if (r < 0)
 		r = cli_hib(c);
 	if (r >= 0)
@@ -61,7 +86,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 	s.tags = o.tags.n > 0 ? o.tags.item : NULL;
 	s.id = o.id;
 	s.net = o.net;
-	s.config = o.config;
+	s.config = config.buf;
 	s.instructions = o.instructions;
 	s.skip_os_instructions = o.skip_os;
 	s.start_timeout_ms = o.start_ms;

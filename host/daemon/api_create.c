@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/settings.h"
 #include "core/time.h"
 #include "host/daemon/hostlog.h"
 #include "host/daemon/routes.h"
@@ -133,6 +134,17 @@ static void creation_hash(struct op *op, struct creation *c)
 		explicit_bzero(w.buf, w.len);
 }
 
+/* Whether the agent offers it is found out when it runs. */
+static bool check_config(struct op *op)
+{
+	struct err e = {0};
+
+	if (wish_check(jv_get(op->in, "config"), false, &e) == 0)
+		return true;
+	op_fail(op, &e);
+	return false;
+}
+
 static bool creation_read(struct op *op, struct creation *c)
 {
 	if (!op_string(op, "agent", AGENT_MAX, &c->agent) ||
@@ -166,6 +178,8 @@ static bool creation_read(struct op *op, struct creation *c)
 			  "net '%.20s': none or host", c->net);
 		return false;
 	}
+	if (!check_config(op))
+		return false;
 	c->skip_os = jv_bool(jv_get(op->in, "skipOsInstructions"), false);
 	creation_hash(op, c);
 	return true;

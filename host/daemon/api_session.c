@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/settings.h"
 #include "core/time.h"
 #include "host/daemon/hostlog.h"
 #include "host/daemon/routes.h"
@@ -131,6 +132,17 @@ void session_get_route(struct op *op)
 	op_call(op, "session.get", get_on_live);
 }
 
+/* From the log, so that nothing is woken for it. */
+void session_config_route(struct op *op)
+{
+	struct err e = {0};
+
+	if (views_config(op->d->reader, op->session, &op->out, &e) < 0)
+		op_fail(op, &e);
+	else
+		op_reply_out(op);
+}
+
 /* --- change ------------------------------------------------------------- */
 
 static void simple_call(struct op *op, const char *method, const char *reason)
@@ -162,6 +174,8 @@ static void update_call(struct op *op)
 	jw_obj(&op->params);
 	jw_kstr(&op->params, "session", op->session);
 	update_data(op, &op->params);
+	if (jv_has(jv_get(op->in, "config")))
+		jw_kvalue(&op->params, "config", jv_get(op->in, "config"));
 	jw_obj_end(&op->params);
 	op_call(op, "session.update", call_on_answer);
 }
@@ -171,6 +185,7 @@ static void update_by_host(struct op *op)
 	struct hostlog_entry entry = {.type = "session.config"};
 
 	jw_obj(&op->params);
+	wish_write(jv_get(op->in, "config"), SIZE_MAX, &op->params);
 	update_data(op, &op->params);
 	jw_obj_end(&op->params);
 	entry.data = op->params.buf;
@@ -179,6 +194,29 @@ static void update_by_host(struct op *op)
 	else
 		hostlog_append(op->d, &op->brief, &entry, 1, on_host_written,
 			       op);
+}
+
+static bool check_wishes(struct op *op)
+{
+	struct err e = {0};
+
+	if (wish_check(jv_get(op->in, "config"), true, &e) == 0)
+		return true;
+	op_fail(op, &e);
+	return false;
+}
+
+/* The fault that keeps this state from having wishes; 0: it may. */
+static int config_refusal(struct op *op)
+{
+	struct wish first;
+
+	if (!wish_at(jv_get(op->in, "config"), 0, &first))
+		return 0;
+	if (strcmp(op->brief.state, "closed") == 0)
+		return FAULT_SESSION_CLOSED;
+	return strcmp(op->brief.state, "expired") == 0 ? FAULT_SESSION_EXPIRED
+						       : 0;
 }
 
 void session_update_route(struct op *op)
@@ -196,11 +234,15 @@ void session_update_route(struct op *op)
 			  "'%s' of a session never changes", fixed[i]);
 		return;
 	}
-	if (!op_string(op, "title", TITLE_MAX, &title) || !op_tags(op))
+	if (!op_string(op, "title", TITLE_MAX, &title) || !op_tags(op) ||
+	    !check_wishes(op))
 		return;
 	if (op->brief.archived_ms > 0)
 		op_refuse(op, -FAULT_SESSION_ARCHIVED, "%s is archived",
 			  op->session);
+	else if (config_refusal(op) != 0)
+		op_refuse(op, -config_refusal(op), "%s is %s", op->session,
+			  op->brief.state);
 	else if (guest_acts(op))
 		op_wake(op, update_call);
 	else

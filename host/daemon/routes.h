@@ -51,6 +51,7 @@ void session_fork_route(struct op *op);
 void session_list_route(struct op *op);
 void session_get_route(struct op *op);
 void session_update_route(struct op *op);
+void session_config_route(struct op *op);
 void session_suspend_route(struct op *op);
 void session_close_route(struct op *op);
 void session_archive_route(struct op *op);
