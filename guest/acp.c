@@ -75,6 +75,8 @@ void acp_write_open(struct jw *w, const struct acp_open *o)
 		jw_arr_end(w);
 		jw_obj_end(w);
 	}
+	if (o->meta != NULL)
+		jw_kraw(w, "_meta", o->meta);
 	jw_obj_end(w);
 }
 

@@ -32,6 +32,7 @@ struct acp_open {
 	const char *cwd;
 	const char *session;	  /* NULL: session/new. */
 	const char *instructions; /* System prompt to append, or NULL. */
+	const char *meta;	  /* JSON object, or NULL. */
 };
 void acp_write_open(struct jw *w, const struct acp_open *o);
 

@@ -204,7 +204,8 @@ int launch_new(struct jv agent, struct jv env, const char *cwd,
 	if (take_argv(l, agent, e) < 0 || take_env(l, agent, env, e) < 0 ||
 	    take_cwd(l, cwd, e) < 0 ||
 	    quirks_read(jv_get(agent, "quirks"), &l->quirks, e) < 0 ||
-	    place_read(jv_get(agent, "files"), &l->files, e) < 0)
+	    place_read(jv_get(agent, "files"), &l->files, e) < 0 ||
+	    instruct_read(jv_get(agent, "instructions"), &l->instruct, e) < 0)
 		return e->code;
 	*out = take_ptr(l);
 	return 0;
@@ -225,7 +226,76 @@ void launch_free(struct launch *l)
 	free_strings(l->env);
 	free(l->cwd);
 	place_done(&l->files);
+	instruct_done(&l->instruct);
 	free(l);
+}
+
+static size_t count(char **list)
+{
+	size_t n = 0;
+
+	while (list[n] != NULL)
+		n++;
+	return n;
+}
+
+/* All or nothing: argv is ours only with every argument in it. */
+static int add_args(struct launch *l, const char *text)
+{
+	size_t n = count(l->argv), n_more = count(l->instruct.args);
+	char **argv = calloc(n + n_more + 1, sizeof(*argv));
+
+	if (argv == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < n_more; i++) {
+		argv[i] = instruct_fill(l->instruct.args[i], text);
+		if (argv[i] == NULL) {
+			free_strings(argv);
+			return -ENOMEM;
+		}
+	}
+	memmove(argv + n, argv, n_more * sizeof(*argv));
+	memcpy(argv, l->argv, n * sizeof(*argv));
+	free(l->argv);
+	l->argv = argv;
+	return 0;
+}
+
+/* Behind the others, where it also wins over one of its name. */
+static int add_instruct_var(struct launch *l, const char *text)
+{
+	struct env_list list = {.n = l->n_env};
+	char *var = join_var(l->instruct.env, text);
+
+	list.vars = realloc(l->env, (l->n_env + 2) * sizeof(*list.vars));
+	if (list.vars != NULL)
+		l->env = list.vars;
+	if (var == NULL || list.vars == NULL) {
+		free(var);
+		return -ENOMEM;
+	}
+	list.vars[list.n + 1] = NULL;
+	put_var(&list, var);
+	list.vars[list.n] = NULL;
+	l->n_env = list.n;
+	return 0;
+}
+
+int launch_tell(struct launch *l, const char *text, struct err *e)
+{
+	enum instruct_via via = instruct_choose(&l->instruct, text, false);
+	int r = 0;
+
+	if (l->told || text == NULL)
+		return 0;
+	if (via == INSTRUCT_ARGS)
+		r = add_args(l, text);
+	else if (via == INSTRUCT_ENV)
+		r = add_instruct_var(l, text);
+	if (r < 0)
+		return out_of_memory(e);
+	l->told = true;
+	return 0;
 }
 
 /* A base variable is named when it has another value than the base's. */

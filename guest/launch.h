@@ -10,6 +10,7 @@
 #ifndef GUEST_LAUNCH_H
 #define GUEST_LAUNCH_H
 
+#include "guest/instruct.h"
 #include "guest/place.h"
 #include "guest/quirks.h"
 
@@ -21,11 +22,13 @@ struct launch {
 	size_t n_env;
 	struct quirks quirks;
 	struct place files;
+	struct instruct instruct;
+	bool told; /* The text is among the arguments or variables. */
 };
 
 /**
  * launch_new() - Check and take over what a call says
- * @agent: {command, args[], env {}, quirks {}, files[]}
+ * @agent: {command, args[], env {}, quirks {}, files[], instructions {}}
  * @env:   {} of the session; may be absent
  * @cwd:   Absolute path of a folder that exists
  * @out:   Set on success, released by launch_free()
@@ -42,6 +45,11 @@ static inline void launch_freep(struct launch **l)
 	launch_free(*l);
 }
 #define autolaunch cleanup(launch_freep)
+
+/* Put the session's instructions where this agent takes them before it runs: its
+ * arguments or a variable; once, and nothing for another agent.  @text: NULL for
+ * none.  Return: 0; -ENOMEM. */
+int launch_tell(struct launch *l, const char *text, struct err *e);
 
 /* Write an array of the names that were given beyond the base. */
 void launch_write_env_names(const struct launch *l, struct jw *w);

@@ -365,6 +365,7 @@ static void take_row(struct session *s, struct jv row)
 	s->cwd = jv_strdup(jv_get(row, "cwd"), NULL);
 	s->acp_id = jv_strdup(jv_get(row, "acp_session_id"), NULL);
 	s->instructions = jv_strdup(jv_get(config, "instructions"), NULL);
+	s->os_instructions = jv_bool(jv_get(config, "os_instructions"), false);
 	s->permission_timeout_ms =
 		jv_int(jv_get(config, "permission_timeout_ms"), 0);
 	s->agent_info = copy_json(jv_get(row, "agent_info"));

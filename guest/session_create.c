@@ -140,6 +140,8 @@ int session_create(struct guest *g, struct session_spec *spec, struct call *c,
 		return err_set(e, -ENOMEM, "session: out of memory");
 	}
 	session_copy(s->create_hash, sizeof(s->create_hash), spec->create_hash);
+	s->os_instructions =
+		jv_bool(jv_get(spec->config, "os_instructions"), false);
 	s->permission_timeout_ms = spec->permission_timeout_ms;
 	s->expires_ms = spec->expires_ms;
 	record_created(s, spec);

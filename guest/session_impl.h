@@ -81,8 +81,9 @@ struct session {
 	struct journal journal;
 	char create_hash[IDEM_HASH_MAX + 1];
 	char *agent_name, *cwd;
-	char *instructions; /* NULL: none. */
-	int64_t expires_ms; /* 0: never. */
+	char *instructions;   /* NULL: none. */
+	bool os_instructions; /* The runtime's own words are in it. */
+	int64_t expires_ms;   /* 0: never. */
 	int64_t permission_timeout_ms;
 
 	/* The agent, and what it said of itself (JSON texts, may be NULL). */
@@ -102,6 +103,7 @@ struct session {
 	uint64_t start_deadline;   /* By the loop's clock. */
 	unsigned n_starts;	   /* Processes begun for it. */
 	const char *native_method; /* That has not been answered, or NULL. */
+	enum instruct_via via;	   /* By which the agent is instructed. */
 	struct jw refused; /* Steps of the ladder, as elements of an array. */
 	enum replaying replaying; /* Up to the first prompt. */
 	struct replay replay;

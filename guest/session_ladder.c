@@ -176,14 +176,21 @@ static void call_agent(struct session *s, const char *method,
 		       const char *acp_session, uint64_t timeout_ms,
 		       rpc_done_cb done)
 {
-	const struct acp_open o = {
+	bool system_prompt = s->via == INSTRUCT_SYSTEM_PROMPT;
+	autojw struct jw w = {0}, meta = {0};
+	struct acp_open o = {
 		.cwd = s->cwd,
 		.session = acp_session,
-		.instructions = s->caps.system_prompt ? s->instructions : NULL,
+		.instructions = system_prompt ? s->instructions : NULL,
 	};
-	autojw struct jw w = {0};
 
+	if (s->via == INSTRUCT_META) {
+		instruct_write_meta(&s->launch->instruct, s->instructions,
+				    &meta);
+		o.meta = meta.buf;
+	}
 	acp_write_open(&w, &o);
+	w.failed |= meta.failed;
 	if (w.failed ||
 	    agent_call(s->agent, method, w.buf, timeout_ms, done, s) < 0)
 		journal_break(&s->journal, -ENOMEM, "out of memory");
@@ -268,6 +275,8 @@ static void open_native(struct session *s)
 
 void session_climb(struct session *s)
 {
+	s->via = instruct_choose(&s->launch->instruct, s->instructions,
+				 s->caps.system_prompt);
 	s->rung = restore_rung(&s->facts, &s->caps);
 	if (s->rung == RESTORE_NATIVE)
 		open_native(s);

@@ -109,6 +109,17 @@ void session_start_broken(struct session *s, const char *why)
  * Ready.
  */
 
+static void write_instructions(const struct session *s, struct jw *w)
+{
+	bool any = s->instructions != NULL;
+
+	jw_obj(w);
+	jw_kstr(w, "via", instruct_name(s->via));
+	jw_kbool(w, "os", any && s->os_instructions);
+	jw_kint(w, "bytes", any ? (int64_t)strlen(s->instructions) : 0);
+	jw_obj_end(w);
+}
+
 static void record_ready(struct session *s)
 {
 	autojw struct jw w = {0};
@@ -125,6 +136,8 @@ static void record_ready(struct session *s)
 		jw_kraw(&w, "models", s->settings.models);
 	if (s->config_refused != NULL)
 		jw_kraw(&w, "config_refused", s->config_refused);
+	jw_key(&w, "instructions");
+	write_instructions(s, &w);
 	jw_obj_end(&w);
 	journal_add_jw(&s->journal, "session.ready", NULL, &w);
 }
@@ -143,8 +156,7 @@ void session_ready(struct session *s)
 
 	uv_timer_stop(&s->timer);
 	s->preamble_due = s->rung == RESTORE_TRANSCRIPT;
-	s->instructions_due =
-		fresh && s->instructions != NULL && !s->caps.system_prompt;
+	s->instructions_due = fresh && s->via == INSTRUCT_PREAMBLE;
 	if (!s->facts.first)
 		session_record_resumed(s);
 	record_ready(s);
@@ -279,7 +291,8 @@ void session_spawn(struct session *s)
 	s->agent_dead = false;
 	if (s->n_starts++ > 0)
 		s->journal.epoch++;
-	if (agent_start(&setup, &s->agent, &e) < 0)
+	if (launch_tell(s->launch, s->instructions, &e) < 0 ||
+	    agent_start(&setup, &s->agent, &e) < 0)
 		session_start_failed(s, &e);
 	else if (s->guest->holding)
 		agent_pause(s->agent, true);

@@ -21,7 +21,10 @@
  *	instructions	how it is told what a session is told: {"via":"meta",
  *	             "meta":{..}}, {"via":"args","args":[..]}, {"via":"env",
  *	             "env":"VAR"}
- *	os_instructions	true: it is told about the sandbox, too
+ *	             In their strings {text} is the text, {json} the same as a
+ *	             JSON string.  Without: ACP's system prompt, if it has one,
+ *	             else in front of the first prompt
+ *	os_instructions	false: it is not told about the sandbox
  *	auth         {"method":ID}: the ACP method to log in with
  *	quirks       how it differs from the protocol: no_fs, no_terminal,
  *	             missing_empty, no_load, steer (true or false),

@@ -26,11 +26,10 @@ count_of() {
 	log_json "$SES" | jq -s "map(select(.type == \"$1\")) | length"
 }
 
-store='--store /home/user'
 
 # --- the ladder -------------------------------------------------------------
 
-agent loads --load --no-resume $store
+agent loads --load --no-resume --store /home/user
 f057_load() {
 	asleep loads 'the word is plum' &&
 		hib session resume "$SES" | grep native &&
@@ -51,7 +50,7 @@ f057_once() {
 }
 ok "F057 what is repeated is not stored, and news are" f057_once
 
-agent refuses --load $store --fail-load -32002
+agent refuses --load --store /home/user --fail-load -32002
 f057_why() {
 	asleep refuses 'pear' && prompt "$SES" 'what did I say' | grep pear &&
 		last_of session.resumed '.restore == "transcript" and
@@ -60,7 +59,7 @@ f057_why() {
 }
 ok "F057 a refused native step is told with the reason" f057_why
 
-agent dies --load $store --crash-on-load 9
+agent dies --load --store /home/user --crash-on-load 9
 f057_crash() {
 	asleep dies 'fig' && prompt "$SES" 'what did I say' | grep fig &&
 		last_of session.resumed '.restore == "transcript" and
@@ -71,7 +70,7 @@ f057_crash() {
 }
 ok "F057 an agent that loading kills is started again without it" f057_crash
 
-agent hangs --load --no-resume $store --hang-on-load
+agent hangs --load --no-resume --store /home/user --hang-on-load
 f057_hang() {
 	asleep hangs 'kiwi' &&
 		http POST "/v1/sessions/$SES/resume" \
@@ -83,7 +82,7 @@ f057_hang() {
 }
 ok "F057 one that hangs in it, too" f057_hang
 
-agent wrong --load --no-resume $store --replay-wrong
+agent wrong --load --no-resume --store /home/user --replay-wrong
 f057_wrong() {
 	asleep wrong 'lime' && hib session resume "$SES" | grep native &&
 		last_of session.resumed '.replay == {updates: 2, same: false,
@@ -91,7 +90,7 @@ f057_wrong() {
 }
 ok "F057 an agent that remembers something else is found out" f057_wrong
 
-agent noload --load --no-resume $store
+agent noload --load --no-resume --store /home/user
 says_of noload '.quirks = {no_load: true}'
 f057_no_load() {
 	asleep noload 'date' && hib session resume "$SES" | grep transcript &&
@@ -100,7 +99,7 @@ f057_no_load() {
 ok "F057 an agent whose session/load is no good is not asked for it" \
 	f057_no_load
 
-agent late --load --no-resume $store --replay-late 300
+agent late --load --no-resume --store /home/user --replay-late 300
 says_of late '.quirks = {late_replay_ms: 1000}'
 f057_late() {
 	asleep late 'plum' && hib session resume "$SES" | grep native &&
@@ -115,7 +114,7 @@ f057_once_only() {
 }
 ok "F057 an agent that repeats after its answer is waited for" f057_late
 
-agent later --load --no-resume $store --replay-late 300
+agent later --load --no-resume --store /home/user --replay-late 300
 f057_later() {
 	asleep later 'plum' && hib session resume "$SES" | grep native &&
 		wait_for "$SES" available_commands_update 5 >"$tmp/x" &&
@@ -178,6 +177,108 @@ f093_create() {
 	return "$_status"
 }
 ok "F093 a new session fails at the first" f093_create
+
+# --- instructions -----------------------------------------------------------
+
+# told WAY OS AGENT [OPTION]... - a session of that agent, which is told by that
+# way, with or without the words of the runtime.
+told() {
+	_way=$1 _os=$2 _agent=$3
+	shift 3
+	SES=$(hib session create --vm "$VM" --agent "$_agent" \
+		--instructions 'Speak "like" a pirate.' "$@") &&
+		last_of session.ready ".instructions.via == \"$_way\" and
+			.instructions.os == $_os and .instructions.bytes > 20"
+}
+# Times that the user's words and the runtime's stand in what went to the agent.
+times_told() {
+	log_json "$SES" | jq -r 'select((.type == "acp.request" and
+		.data.dir == "out") or .type == "agent.started") | .data |
+		tostring' >"$tmp/told"
+	equal "$(grep -o 'a pirate' "$tmp/told" | wc -l) \
+$(grep -o 'a sandbox of Hib' "$tmp/told" | wc -l)" "$1 $2"
+}
+
+agent words
+says_of words 'del(.os_instructions)'
+f050_preamble() {
+	told preamble true words && says "$SES" one one && says "$SES" two two &&
+		times_told 1 1 && prompt "$SES" 'what did I say' |
+		tr '\n' ' ' | grep 'Hibernacle.*pirate.*one two'
+}
+ok "F050 words go in front of the first prompt, the runtime's first" \
+	f050_preamble
+f050_again() {
+	told preamble true words && says "$SES" one one &&
+		hib session suspend "$SES" && says "$SES" two two &&
+		times_told 2 2
+}
+ok "F050 a fresh mind is told again" f050_again
+f051_user_only() {
+	told preamble false words --skip-os-instructions &&
+		says "$SES" one one && times_told 1 0
+}
+ok "F051 without the runtime's words the user's remain" f051_user_only
+f051_none() {
+	SES=$(hib session create --vm "$VM" --agent words \
+		--skip-os-instructions) && says "$SES" '!preamble' '' &&
+		last_of session.ready '.instructions ==
+			{via: "none", os: false, bytes: 0}'
+}
+ok "F051 with neither there is nothing" f051_none
+
+agent knows --load --store /home/user
+says_of knows 'del(.os_instructions)'
+f050_native() {
+	told preamble true knows && says "$SES" one one &&
+		hib session suspend "$SES" && says "$SES" two two &&
+		last_of session.resumed '.restore == "native"' && times_told 1 1
+}
+ok "F050 an agent that remembers is not told again" f050_native
+
+agent prompted --system-prompt --load --store /home/user
+says_of prompted '.instructions = {via: "meta", meta: {a: "{text}"}}'
+f050_system() {
+	told system_prompt false prompted && says "$SES" one one &&
+		says "$SES" '!preamble' '' && hib session suspend "$SES" &&
+		says "$SES" two two && times_told 2 0
+}
+ok "F050 a system prompt is given at every start, and nothing beside it" \
+	f050_system
+
+agent meta
+says_of meta '.instructions = {via: "meta",
+	meta: {claude: {systemPrompt: ["keep", {append: "<{text}>"}]}, n: 1}}'
+f050_meta() {
+	told meta false meta && prompt "$SES" '!meta' |
+		jq -e '._meta == {claude: {systemPrompt: ["keep",
+			{append: "<Speak \"like\" a pirate.>"}]}, n: 1}' &&
+		says "$SES" '!preamble' ''
+}
+ok "F050 an agent may take them as _meta" f050_meta
+
+# A shell that takes them and tells the agent nothing of them.
+jq -n '{name: "args", version: "1", command: "/bin/sh",
+	args: ["-c", "exec /opt/hib/echo-agent", "sh"],
+	os_instructions: false,
+	instructions: {via: "args", args: ["-c", "x={json}", "{text}"]}}' \
+	>"$HIB_HOME/agents/args.json"
+f050_args() {
+	told args false args && holds "$SES" 'map(select(.type ==
+		"agent.started")) | .[0].data.argv[4:] == ["-c",
+			"x=\"Speak \\\"like\\\" a pirate.\"",
+			"Speak \"like\" a pirate."]' && says "$SES" '!preamble' ''
+}
+ok "F050 or as arguments" f050_args
+
+agent env
+says_of env '.instructions = {via: "env", env: "TOLD"}'
+f050_env() {
+	told env false env && says "$SES" '!env TOLD' 'Speak "like" a pirate.' &&
+		hib session suspend "$SES" &&
+		says "$SES" '!env TOLD' 'Speak "like" a pirate.'
+}
+ok "F050 or in its environment" f050_env
 
 # --- updates of other sessions ----------------------------------------------
 

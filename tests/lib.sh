@@ -289,14 +289,16 @@ agent() {
 	_name=$1
 	shift
 	jq -n --arg name "$_name" '{name: $name, title: "Echo", version: "1",
-		command: "/opt/hib/echo-agent", args: $ARGS.positional}' \
+		command: "/opt/hib/echo-agent", args: $ARGS.positional,
+		os_instructions: false}' \
 		--args -- "$@" >"$HIB_HOME/agents/$_name.json"
 }
 
 # shell_agent NAME COMMAND - a manifest for an agent that is a shell command.
 shell_agent() {
 	jq -n --arg name "$1" --arg c "$2" '{name: $name, title: $name,
-		version: "1", command: "/bin/sh", args: ["-c", $c]}' \
+		version: "1", command: "/bin/sh", args: ["-c", $c],
+		os_instructions: false}' \
 		>"$HIB_HOME/agents/$1.json"
 }
 

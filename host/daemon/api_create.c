@@ -25,7 +25,7 @@
 #define CWD_MAX		 4096
 #define ENV_MAX		 256
 #define ENV_BYTES_MAX	 (128u << 10)
-#define INSTRUCTIONS_MAX (256u << 10)
+#define INSTRUCTIONS_MAX (255u << 10) /* With ours the guest takes 256. */
 #define OS_INSTRUCTIONS                                                      \
 	"You work in a sandbox of Hibernacle. /workspace holds the user's "  \
 	"files and outlives this machine, which may sleep and wake between " \
@@ -207,43 +207,60 @@ bool op_check_required(struct op *op, const char *agent)
 	return false;
 }
 
-static void put_config(struct jw *w, struct jv config, bool skip_os)
+static bool wants_os(const struct op *op, const struct creation *c)
 {
+	return op->wants_os_instructions && !c->skip_os;
+}
+
+/* The user's, and what it says of the instructions. */
+static void put_config(struct op *op, const struct creation *c)
+{
+	static const char *const ours[] = {"skipOsInstructions",
+					   "os_instructions"};
+	struct jv config = jv_get(op->in, "config");
+	struct jw *w = &op->params;
+
 	jw_key(w, "config");
 	jw_obj(w);
 	for (struct jv k = jv_first(config); jv_has(k);
 	     k = jv_next(config, k)) {
 		autofree char *key = jv_strdup(k, NULL);
 
-		if (key != NULL && strcmp(key, "skipOsInstructions") != 0)
+		if (key != NULL && strcmp(key, ours[0]) != 0 &&
+		    strcmp(key, ours[1]) != 0)
 			jw_kvalue(w, key, jv_value(k));
 	}
-	if (skip_os)
-		jw_kbool(w, "skipOsInstructions", true);
+	if (c->skip_os)
+		jw_kbool(w, ours[0], true);
+	jw_kbool(w, ours[1], wants_os(op, c));
 	jw_obj_end(w);
 }
 
-/* The runtime's own words, where the manifest wants them, then the user's. */
+/* Blocks of one text, in this order: what holds for every session of the
+ * runtime, unless it is not wanted, then the user's words. */
 static void put_instructions(struct op *op, const struct creation *c)
 {
-	bool os = op->wants_os_instructions && !c->skip_os;
-	autofree char *text = NULL;
+	const char *const blocks[] = {
+		wants_os(op, c) ? OS_INSTRUCTIONS : NULL,
+		c->instructions,
+	};
+	autojw struct jw text = {0};
 
-	if (!os && c->instructions == NULL)
-		return;
-	if (asprintf(&text, "%s%s%s", os ? OS_INSTRUCTIONS : "",
-		     os && c->instructions ? "\n" : "",
-		     c->instructions ? c->instructions : "") < 0) {
-		text = NULL;
-		op->params.failed = true;
+	for (size_t i = 0; i < ARRAY_LEN(blocks); i++) {
+		if (blocks[i] == NULL || blocks[i][0] == '\0')
+			continue;
+		if (text.len > 0)
+			jw_lit(&text, "\n", 1);
+		jw_lit(&text, blocks[i], strlen(blocks[i]));
 	}
-	jw_kstr(&op->params, "instructions", text);
+	op->params.failed |= text.failed;
+	if (text.len > 0)
+		jw_kstr(&op->params, "instructions", text.buf);
 }
 
 /* Members of session.create, but for agent and env, into op->params. */
 static void creation_write(struct op *op, const struct creation *c)
 {
-	struct jv config = jv_get(op->in, "config");
 	struct jw *w = &op->params;
 
 	jw_kstr(w, "session", op->session);
@@ -255,7 +272,7 @@ static void creation_write(struct op *op, const struct creation *c)
 		jw_value(w, jv_get(op->in, "tags"));
 	else
 		jw_raw(w, "[]", 2);
-	put_config(w, config, c->skip_os);
+	put_config(op, c);
 	put_instructions(op, c);
 	op_put_env_names(op, w);
 	jw_kstr(w, "root", op->session);

@@ -51,8 +51,7 @@ static bool agent_from_manifest(struct op *op, const char *name)
 		return false;
 	}
 	m = json_root(&j);
-	op->wants_os_instructions =
-		jv_bool(jv_get(m, "os_instructions"), false);
+	op->wants_os_instructions = jv_bool(jv_get(m, "os_instructions"), true);
 	jw_obj(&w);
 	for (size_t i = 0; i < ARRAY_LEN(members); i++) {
 		if (jv_has(jv_get(m, members[i])))
