@@ -32,6 +32,20 @@ void acp_read_caps(struct jv result, struct acp_caps *out)
 	};
 }
 
+bool acp_offers_auth(struct jv result, const char *method)
+{
+	struct jv list = jv_get(result, "authMethods");
+
+	for (struct jv it = jv_first(list); jv_has(it);
+	     it = jv_next(list, it)) {
+		struct jv type = jv_get(it, "type");
+
+		if (jv_eq(jv_get(it, "id"), method))
+			return !jv_is(type, JV_STRING) || jv_eq(type, "agent");
+	}
+	return false;
+}
+
 void acp_write_initialize(struct jw *w)
 {
 	jw_obj(w);

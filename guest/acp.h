@@ -25,6 +25,9 @@ struct acp_caps {
 /* @result: of initialize. */
 void acp_read_caps(struct jv result, struct acp_caps *out);
 
+/* Does it offer that method to authenticate, without a terminal? */
+bool acp_offers_auth(struct jv result, const char *method);
+
 void acp_write_initialize(struct jw *w);
 
 /* Params of session/new, session/load, session/resume and session/fork. */

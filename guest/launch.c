@@ -190,6 +190,14 @@ static int take_cwd(struct launch *l, const char *cwd, struct err *e)
 	return l->cwd != NULL ? 0 : out_of_memory(e);
 }
 
+static int take_auth(struct launch *l, struct jv auth, struct err *e)
+{
+	if (!jv_has(auth) || jv_is(auth, JV_NULL))
+		return 0;
+	return take_string(jv_get(auth, "method"), "agent: auth method",
+			   &l->auth, e);
+}
+
 int launch_new(struct jv agent, struct jv env, const char *cwd,
 	       struct launch **out, struct err *e)
 {
@@ -203,6 +211,7 @@ int launch_new(struct jv agent, struct jv env, const char *cwd,
 		return out_of_memory(e);
 	if (take_argv(l, agent, e) < 0 || take_env(l, agent, env, e) < 0 ||
 	    take_cwd(l, cwd, e) < 0 ||
+	    take_auth(l, jv_get(agent, "auth"), e) < 0 ||
 	    quirks_read(jv_get(agent, "quirks"), &l->quirks, e) < 0 ||
 	    place_read(jv_get(agent, "files"), &l->files, e) < 0 ||
 	    instruct_read(jv_get(agent, "instructions"), &l->instruct, e) < 0)
@@ -225,6 +234,7 @@ void launch_free(struct launch *l)
 	free_strings(l->argv);
 	free_strings(l->env);
 	free(l->cwd);
+	free(l->auth);
 	place_done(&l->files);
 	instruct_done(&l->instruct);
 	free(l);

@@ -20,6 +20,7 @@ struct launch {
 	char *cwd;
 	size_t n_base; /* The first so many variables are the base's. */
 	size_t n_env;
+	char *auth; /* Method to authenticate by, or NULL. */
 	struct quirks quirks;
 	struct place files;
 	struct instruct instruct;
@@ -28,7 +29,8 @@ struct launch {
 
 /**
  * launch_new() - Check and take over what a call says
- * @agent: {command, args[], env {}, quirks {}, files[], instructions {}}
+ * @agent: {command, args[], env {}, quirks {}, files[], instructions {},
+ *         auth {method}}
  * @env:   {} of the session; may be absent
  * @cwd:   Absolute path of a folder that exists
  * @out:   Set on success, released by launch_free()

@@ -7,6 +7,7 @@
  *	session_create.c create, resume
  *	session_start.c  the handshake with an agent
  *	session_ladder.c how the agent gets its context back
+ *	session_auth.c   one that wants to be logged in to
  *	session_config.c what the agent is set to
  *	session_turn.c   prompts, updates, the end of a turn
  *	session_ask.c    what the agent asks, and who answers
@@ -107,6 +108,7 @@ struct session {
 	struct jw refused; /* Steps of the ladder, as elements of an array. */
 	enum replaying replaying; /* Up to the first prompt. */
 	struct replay replay;
+	bool auth_due;	/* It can be authenticated, and was not. */
 	bool spawn_due; /* As soon as the ending agent is gone. */
 	bool instructions_due, preamble_due; /* Before the next prompt. */
 
@@ -200,6 +202,13 @@ void session_climb(struct session *s);
 void session_refuse_native(struct session *s, int64_t code, const char *why);
 void session_record_resumed(struct session *s);
 enum agent_news session_sort_update(const struct rpc_msg *m, void *arg);
+
+/* session_auth.c */
+/* @result: of initialize. */
+void session_note_auth(struct session *s, struct jv result);
+/* Opening a session was refused: authenticate, and climb again, if that is what
+ * it wants and can be done.  Return: whether it is being done. */
+bool session_authenticate(struct session *s, const struct rpc_answer *a);
 
 /* session_config.c */
 /* Set what the log says, one by one, then session_ready(). */

@@ -200,7 +200,8 @@ static void session_on_new(const struct rpc_answer *a, void *arg)
 {
 	struct session *s = arg;
 
-	if (a->status == -ECANCELED || s->state != SESSION_STARTING)
+	if (a->status == -ECANCELED || s->state != SESSION_STARTING ||
+	    session_authenticate(s, a))
 		return;
 	if (a->status < 0)
 		session_start_refused(s, "session/new", a);
@@ -223,7 +224,8 @@ static void session_on_native(const struct rpc_answer *a, void *arg)
 	char words[ERR_MSG_MAX] = "";
 	struct err e = {0};
 
-	if (a->status == -ECANCELED || s->state != SESSION_STARTING)
+	if (a->status == -ECANCELED || s->state != SESSION_STARTING ||
+	    session_authenticate(s, a))
 		return;
 	if (a->status == -ETIMEDOUT) {
 		err_set(&e, -FAULT_REQUEST_TIMEOUT, "no answer in time");

@@ -185,6 +185,7 @@ static void session_on_initialized(const struct rpc_answer *a, void *arg)
 	}
 	session_forget_agent(s);
 	acp_read_caps(a->result, &s->caps);
+	session_note_auth(s, a->result);
 	s->agent_info = copy_json(jv_get(a->result, "agentInfo"));
 	s->capabilities = copy_json(jv_get(a->result, "agentCapabilities"));
 	if (s->launch->quirks.no_load)

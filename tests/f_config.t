@@ -365,4 +365,46 @@ ok "hib session config says what there is" words
 ok "nothing to set is wrong usage" exits 5 hib session set "$SES"
 ok "so is an option without a value" exits 5 hib session set --option web "$SES"
 
+# --- agents that want to be logged in to ----------------------------------------------
+
+# authed NAME OPTION... - the manifest of an agent that is logged in to by "key".
+authed() {
+	agent "$@" && jq '.auth = {method: "key"}' "$HIB_HOME/agents/$1.json" \
+		>"$tmp/m" && mv "$tmp/m" "$HIB_HOME/agents/$1.json"
+}
+asks_of() {
+	log_json "$1" | jq -r 'select(.type == "acp.request" and
+		.data.dir == "out") | .data.msg.method' | tr '\n' ' '
+}
+logged_in() {
+	authed keyed --auth key --load --store /home/user
+	AGENT=keyed new_session && says "$SES" hi hi &&
+		equal "$(asks_of "$SES")" "initialize session/new authenticate session/new session/prompt " &&
+		holds "$SES" 'any(.data.msg.params.methodId == "key")'
+}
+ok "an agent is authenticated by the method of its manifest" logged_in
+logged_in_again() {
+	hib session suspend "$SES" &&
+		equal "$(hib session resume "$SES")" native &&
+		says "$SES" hi hi
+}
+ok "also when it is to load a session" logged_in_again
+not_logged_in() {
+	id=$(new_id ses)
+	answers 412 agent_auth_required POST /v1/sessions \
+		"{\"vm\":\"$VM\",\"id\":\"$id\",\"agent\":\"$1\"}" &&
+		equal "$(asks_of "$id")" "$2" && state_is "$id" failed
+}
+agent unkeyed --auth key
+ok "without one the start fails" not_logged_in unkeyed "initialize session/new "
+authed other --auth token
+ok "and with one that the agent does not offer" not_logged_in other \
+	"initialize session/new "
+authed terminal --auth key --auth-terminal
+ok "and with one that needs a terminal" not_logged_in terminal \
+	"initialize session/new "
+authed wrong --auth key --auth-refused
+ok "and when the agent refuses" not_logged_in wrong \
+	"initialize session/new authenticate "
+
 done_testing

@@ -51,6 +51,8 @@ struct options {
 	bool no_resume, fork, hang_on_load, replay_wrong;
 	bool no_answer, load, image, system_prompt, banner, steer;
 	bool models, bare, mode_option, deaf_set;
+	const char *auth; /* Its method; needed, and not done yet. */
+	bool auth_terminal, auth_refused;
 };
 
 struct text {
@@ -1659,6 +1661,42 @@ struct call {
 	struct jv params;
 };
 
+/* Beside the method asked for one that nobody can call. */
+static void write_auth(struct jw *w)
+{
+	jw_key(w, "authMethods");
+	jw_arr(w);
+	if (agent.opt.auth != NULL) {
+		jw_raw(w, "{\"id\":\"login\",\"type\":\"terminal\"}", 32);
+		jw_obj(w);
+		jw_kstr(w, "id", agent.opt.auth);
+		if (agent.opt.auth_terminal)
+			jw_kstr(w, "type", "terminal");
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
+}
+
+/* Opening a session needs it.  Return: whether the error was sent. */
+static bool needs_auth(struct call *c)
+{
+	if (agent.opt.auth == NULL)
+		return false;
+	send_error(c->id, -32000, "log in first");
+	return true;
+}
+
+static void on_authenticate(struct call *c)
+{
+	if (agent.opt.auth == NULL || agent.opt.auth_refused ||
+	    !jv_eq(jv_get(c->params, "methodId"), agent.opt.auth)) {
+		send_error(c->id, -32603, "wrong key");
+		return;
+	}
+	agent.opt.auth = NULL;
+	end_result(begin_result(c->id));
+}
+
 static void on_initialize(struct call *c)
 {
 	struct jw *w;
@@ -1688,7 +1726,7 @@ static void on_initialize(struct call *c)
 		jw_kraw(w, "systemPrompt", "{\"mode\":{\"override\":{}}}");
 	jw_obj_end(w);
 	jw_obj_end(w);
-	jw_kraw(w, "authMethods", "[]");
+	write_auth(w);
 	jw_key(w, "agentInfo");
 	jw_obj(w);
 	jw_kstr(w, "name", "echo");
@@ -1718,6 +1756,8 @@ static void on_new(struct call *c)
 	struct session *s;
 	struct jw *w;
 
+	if (needs_auth(c))
+		return;
 	if (agent.opt.fail_new != 0) {
 		send_error(c->id, agent.opt.fail_new, "no session for you");
 		return;
@@ -1752,6 +1792,8 @@ static struct session *session_again(struct call *c)
 	char id[48];
 	FILE *f;
 
+	if (needs_auth(c))
+		return NULL;
 	if (!agent.opt.load && !agent.opt.fork) {
 		send_error(c->id, RPC_METHOD, "not supported");
 		return NULL;
@@ -2063,6 +2105,7 @@ static const struct method {
 	bool notification;
 } methods[] = {
 	{"initialize", on_initialize, false},
+	{"authenticate", on_authenticate, false},
 	{"session/new", on_new, false},
 	{"session/load", on_load, false},
 	{"session/resume", on_resume, false},
@@ -2287,6 +2330,9 @@ static const struct {
 	{"--system-prompt", .flag = &agent.opt.system_prompt},
 	{"--banner", .flag = &agent.opt.banner},
 	{"--steer", .flag = &agent.opt.steer},
+	{"--auth", .text = &agent.opt.auth}, /* METHOD */
+	{"--auth-terminal", .flag = &agent.opt.auth_terminal},
+	{"--auth-refused", .flag = &agent.opt.auth_refused},
 	{"--models", .flag = &agent.opt.models}, /* No config options. */
 	{"--bare", .flag = &agent.opt.bare},	 /* Nothing can be set. */
 	{"--mode-option", .flag = &agent.opt.mode_option},
