@@ -27,6 +27,7 @@ void acp_read_caps(struct jv result, struct acp_caps *out)
 		.resume = is_object(caps, "sessionCapabilities.resume"),
 		.fork = is_object(caps, "sessionCapabilities.fork"),
 		.close = is_object(caps, "sessionCapabilities.close"),
+		.delete = is_object(caps, "sessionCapabilities.delete"),
 		.system_prompt =
 			is_object(caps, "sessionCapabilities.systemPrompt"),
 	};

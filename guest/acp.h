@@ -17,9 +17,9 @@
 
 /* What an agent can do. */
 struct acp_caps {
-	bool image, audio, embedded;	/* In prompts. */
-	bool load, resume, fork, close; /* Methods. */
-	bool system_prompt;		/* In session/new. */
+	bool image, audio, embedded;		/* In prompts. */
+	bool load, resume, fork, close, delete; /* Methods. */
+	bool system_prompt;			/* In session/new. */
 };
 
 /* @result: of initialize. */

@@ -361,14 +361,18 @@ static int call_suspend(struct guest *g, struct call *c, struct err *e)
 
 static int call_close(struct guest *g, struct call *c, struct err *e)
 {
+	enum close_how how = CLOSE_ASK;
 	autofree char *reason = NULL;
 	struct session *s;
 
 	if (find_session(g, c, &s, e) < 0 ||
 	    get_text(c->params, "reason", REASON_MAX, &reason, e) < 0)
 		return e->code;
-	return session_close(s, jv_bool(jv_get(c->params, "force"), false),
-			     reason, c, e);
+	if (jv_bool(jv_get(c->params, "forget"), false))
+		how = CLOSE_FORGET;
+	else if (jv_bool(jv_get(c->params, "force"), false))
+		how = CLOSE_KILL;
+	return session_close(s, how, reason, c, e);
 }
 
 static int call_archive(struct guest *g, struct call *c, struct err *e)

@@ -510,7 +510,7 @@ int session_purge(struct session *s, struct call *c, struct err *e)
 		return err_set(e, -FAULT_SESSION_NOT_FOUND,
 			       "session %s is being destroyed", s->id);
 	if (session_is_live(s) && s->state != SESSION_CLOSING) {
-		int r = session_close(s, true, "destroyed", NULL, e);
+		int r = session_close(s, CLOSE_KILL, "destroyed", NULL, e);
 
 		if (r < 0)
 			return r;

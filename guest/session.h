@@ -79,7 +79,12 @@ int session_answer(struct session *s, const char *request, struct answer *an,
 		   struct call *c, struct err *e);
 int session_suspend(struct session *s, bool force, const char *reason,
 		    struct call *c, struct err *e);
-int session_close(struct session *s, bool force, const char *reason,
+enum close_how {
+	CLOSE_ASK,    /* In peace, for a bounded time. */
+	CLOSE_KILL,   /* At once. */
+	CLOSE_FORGET, /* The same, but an agent that can deletes its session. */
+};
+int session_close(struct session *s, enum close_how how, const char *reason,
 		  struct call *c, struct err *e);
 /* Hide it and, if it lives, close it; or show it again. */
 int session_archive(struct session *s, bool on, struct call *c, struct err *e);

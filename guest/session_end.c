@@ -9,7 +9,9 @@
  *
  *	suspend  SIGTERM, SIGKILL 2 s later
  *	close    session/close if the agent has it, end of its stdin, SIGTERM
- *	         5 s later, SIGKILL 2 s after that; by force SIGKILL at once
+ *	         5 s later, SIGKILL 2 s after that; by force SIGKILL at once, but
+ *	         of a session that is destroyed the agent is first told to delete
+ *	         what it holds, if it can, and has 1 s for that
  *	freeze   SIGKILL
  *
  * An agent that ends by itself, or breaks the protocol, fails the turn and the
@@ -132,22 +134,45 @@ static void session_on_acp_closed(const struct rpc_answer *a, void *arg)
 		session_end_agent(s, AGENT_END_ASK);
 }
 
-/* Let the agent go in peace, for a bounded time. */
-static void ask_agent_to_end(struct session *s)
+static void session_on_acp_deleted(const struct rpc_answer *a, void *arg)
+{
+	struct session *s = arg;
+
+	if (a->status != -ECANCELED && s->state == SESSION_CLOSING)
+		session_end_agent(s, AGENT_END_KILL);
+}
+
+/* A last call that is about the agent's session.  Return: whether it was made,
+ * and @done ends the agent. */
+static bool say_last(struct session *s, const char *method, rpc_done_cb done)
 {
 	autojw struct jw w = {0};
 
-	if (s->caps.close && s->acp_id != NULL) {
-		acp_write_session(&w, s->acp_id);
-		if (!w.failed &&
-		    agent_call(s->agent, "session/close", w.buf, ACP_CLOSE_MS,
-			       session_on_acp_closed, s) >= 0)
-			return;
-	}
-	session_end_agent(s, AGENT_END_ASK);
+	if (s->acp_id == NULL)
+		return false;
+	acp_write_session(&w, s->acp_id);
+	return !w.failed &&
+	       agent_call(s->agent, method, w.buf, ACP_CLOSE_MS, done, s) >= 0;
 }
 
-static void close_live(struct session *s, bool force)
+/* Let the agent go, for a bounded time. */
+static void part_with_agent(struct session *s, enum close_how how,
+			    bool starting)
+{
+	if (how == CLOSE_FORGET && !starting &&
+	    s->caps.delete &&say_last(s, "session/delete",
+				      session_on_acp_deleted))
+		return;
+	if (how == CLOSE_ASK && !starting && s->caps.close &&
+	    say_last(s, "session/close", session_on_acp_closed))
+		return;
+	if (how != CLOSE_ASK)
+		session_end_agent(s, AGENT_END_KILL);
+	else
+		session_end_agent(s, starting ? AGENT_END_TERM : AGENT_END_ASK);
+}
+
+static void close_live(struct session *s, enum close_how how)
 {
 	bool starting = s->state == SESSION_STARTING;
 
@@ -159,25 +184,21 @@ static void close_live(struct session *s, bool force)
 	fail_waiting(s, FAULT_SESSION_CLOSING, "is being closed");
 	if (s->agent == NULL)
 		finish_close(s);
-	else if (force)
-		session_end_agent(s, AGENT_END_KILL);
-	else if (starting)
-		session_end_agent(s, AGENT_END_TERM);
 	else
-		ask_agent_to_end(s);
+		part_with_agent(s, how, starting);
 }
 
-int session_close(struct session *s, bool force, const char *reason,
+int session_close(struct session *s, enum close_how how, const char *reason,
 		  struct call *c, struct err *e)
 {
 	(void)e;
 	if (s->state == SESSION_CLOSING) {
-		if (force)
+		if (how != CLOSE_ASK)
 			session_end_agent(s, AGENT_END_KILL);
 	} else if (s->state != SESSION_CLOSED && s->state != SESSION_EXPIRED) {
 		session_copy(s->close_reason, sizeof(s->close_reason), reason);
 		if (session_is_live(s))
-			close_live(s, force);
+			close_live(s, how);
 		else
 			finish_close(s);
 	}
@@ -195,7 +216,7 @@ int session_archive(struct session *s, bool on, struct call *c, struct err *e)
 		return err_set(e, -FAULT_NOT_READY, "session %s is starting",
 			       s->id);
 	if (on && session_is_live(s))
-		session_close(s, false, "archived", NULL, e);
+		session_close(s, CLOSE_ASK, "archived", NULL, e);
 	journal_add(&s->journal, on ? "session.archived" : "session.unarchived",
 		    NULL, "{}", 2);
 	reply_when_gone(s, c);

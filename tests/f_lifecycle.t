@@ -183,6 +183,14 @@ f059_close() {
 }
 ok "F059 close ends every process, orphans too, and keeps the log" f059_close
 
+f059_acp_close() {
+	agent closing --close && AGENT=closing new_session &&
+		hib session close "$SES" && holds "$SES" '
+		any(.data.msg.method == "session/close") and
+		(last(.[] | select(.type == "agent.exited")) | .data.code == 0)'
+}
+ok "F059 an agent that can is told to close its session" f059_acp_close
+
 f062_kill() {
 	new_session && says "$SES" '!ignoreterm;;!say x' x &&
 		prompt_bg "$SES" '!ignorecancel;;!sleep 600000' || return 1
@@ -206,6 +214,25 @@ f060_destroy() {
 		not traces
 }
 ok "F060 after destroy no file holds a byte of it" f060_destroy
+
+# kept_by_agent - how many sessions the agents hold.
+kept_by_agent() {
+	find "$HIB_HOME/vms/$VM/disk/home" -name 'echo-*' | wc -l
+}
+f060_agent() {
+	agent deleting --delete --load --store /home/user &&
+		kept=$(kept_by_agent) && AGENT=deleting new_session &&
+		says "$SES" hi hi && equal "$(kept_by_agent)" $((kept + 1)) &&
+		prompt_bg "$SES" '!hang' && hib session destroy "$SES" &&
+		equal "$(kept_by_agent)" "$kept"
+}
+ok "F060 an agent that can deletes its own session, also during a turn" f060_agent
+f060_deaf() {
+	AGENT=deleting new_session && says "$SES" '!stdinstop;;!say x' x &&
+		timeout "$((3 * slow))" "$O/bin/hib" session destroy "$SES" &&
+		answers 404 session_not_found GET "/v1/sessions/$SES"
+}
+ok "F060 one that does not answer is not waited for" f060_deaf
 
 f060_id_stays_taken() {
 	answers 409 already_exists POST /v1/sessions \

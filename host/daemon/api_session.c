@@ -412,7 +412,7 @@ static void destroy_call(struct op *op)
 
 	jw_obj(w);
 	jw_kstr(w, "session", op->session);
-	jw_kbool(w, "force", true);
+	jw_kbool(w, "forget", true);
 	jw_kstr(w, "reason", "destroyed");
 	jw_obj_end(w);
 	op->fed = true;

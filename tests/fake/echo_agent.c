@@ -52,7 +52,7 @@ struct options {
 	bool no_answer, load, image, system_prompt, banner, steer;
 	bool models, bare, mode_option, deaf_set;
 	const char *auth; /* Its method; needed, and not done yet. */
-	bool auth_terminal, auth_refused;
+	bool auth_terminal, auth_refused, close, delete;
 };
 
 struct text {
@@ -1722,6 +1722,10 @@ static void on_initialize(struct call *c)
 		jw_kraw(w, "resume", "{}");
 	if (agent.opt.fork)
 		jw_kraw(w, "fork", "{}");
+	if (agent.opt.close)
+		jw_kraw(w, "close", "{}");
+	if (agent.opt.delete)
+		jw_kraw(w, "delete", "{}");
 	if (agent.opt.system_prompt)
 		jw_kraw(w, "systemPrompt", "{\"mode\":{\"override\":{}}}");
 	jw_obj_end(w);
@@ -1898,6 +1902,25 @@ static struct session *session_of(struct call *c)
 	if (s == NULL && c->id != NULL)
 		send_error(c->id, RPC_NOT_FOUND, "no such session");
 	return s;
+}
+
+static void on_close(struct call *c)
+{
+	if (session_of(c) != NULL)
+		end_result(begin_result(c->id));
+}
+
+static void on_delete(struct call *c)
+{
+	struct session *s = session_of(c);
+	char path[4096];
+
+	if (s == NULL)
+		return;
+	snprintf(path, sizeof(path), "%s/%s",
+		 agent.opt.store ? agent.opt.store : ".", s->id);
+	(void)unlink(path);
+	end_result(begin_result(c->id));
 }
 
 static bool is_one_of(struct jv value, const char *const *names)
@@ -2111,6 +2134,8 @@ static const struct method {
 	{"session/resume", on_resume, false},
 	{"session/fork", on_fork, false},
 	{"session/prompt", on_prompt, false},
+	{"session/close", on_close, false},
+	{"session/delete", on_delete, false},
 	{"session/set_mode", on_set_mode, false},
 	{"session/set_model", on_set_model, false},
 	{"session/set_config_option", on_set_config_option, false},
@@ -2333,6 +2358,8 @@ static const struct {
 	{"--auth", .text = &agent.opt.auth}, /* METHOD */
 	{"--auth-terminal", .flag = &agent.opt.auth_terminal},
 	{"--auth-refused", .flag = &agent.opt.auth_refused},
+	{"--close", .flag = &agent.opt.close},
+	{"--delete", .flag = &agent.opt.delete},
 	{"--models", .flag = &agent.opt.models}, /* No config options. */
 	{"--bare", .flag = &agent.opt.bare},	 /* Nothing can be set. */
 	{"--mode-option", .flag = &agent.opt.mode_option},
