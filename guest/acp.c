@@ -2,8 +2,7 @@
 /*
  * acp.c - The words of the Agent Client Protocol, version 1, that we say
  *
- * fs and terminal are not offered: an agent that runs in the sandbox has both
- * by itself.  Model Context Protocol servers are not passed on.
+ * Model Context Protocol servers are not passed on.
  */
 #include "guest/acp.h"
 
@@ -47,16 +46,28 @@ bool acp_offers_auth(struct jv result, const char *method)
 	return false;
 }
 
-void acp_write_initialize(struct jw *w)
+static void write_offer(struct jw *w, const struct acp_offer *offer)
+{
+	jw_obj(w);
+	jw_key(w, "fs");
+	jw_obj(w);
+	jw_kbool(w, "readTextFile", offer->fs);
+	jw_kbool(w, "writeTextFile", offer->fs);
+	jw_obj_end(w);
+	jw_kbool(w, "terminal", offer->terminal);
+	jw_kraw(w, "elicitation", "{\"form\":{},\"url\":{}}");
+	jw_kraw(w, "session",
+		"{\"configOptions\":{\"boolean\":{}},\"notices\":{},"
+		"\"compaction\":{}}");
+	jw_obj_end(w);
+}
+
+void acp_write_initialize(struct jw *w, const struct acp_offer *offer)
 {
 	jw_obj(w);
 	jw_kint(w, "protocolVersion", ACP_VERSION);
-	jw_kraw(w, "clientCapabilities",
-		"{\"fs\":{\"readTextFile\":false,\"writeTextFile\":false},"
-		"\"terminal\":false,"
-		"\"elicitation\":{\"form\":{},\"url\":{}},"
-		"\"session\":{\"configOptions\":{\"boolean\":{}},"
-		"\"notices\":{},\"compaction\":{}}}");
+	jw_key(w, "clientCapabilities");
+	write_offer(w, offer);
 	jw_key(w, "clientInfo");
 	jw_obj(w);
 	jw_kstr(w, "name", "hibernacle");

@@ -28,7 +28,11 @@ void acp_read_caps(struct jv result, struct acp_caps *out);
 /* Does it offer that method to authenticate, without a terminal? */
 bool acp_offers_auth(struct jv result, const char *method);
 
-void acp_write_initialize(struct jw *w);
+/* What we do for the agent. */
+struct acp_offer {
+	bool fs, terminal;
+};
+void acp_write_initialize(struct jw *w, const struct acp_offer *offer);
 
 /* Params of session/new, session/load, session/resume and session/fork. */
 struct acp_open {

@@ -511,6 +511,11 @@ pid_t agent_pid(const struct agent *a)
 	return proc_pid(a->proc);
 }
 
+struct proc *agent_proc(const struct agent *a)
+{
+	return a->proc;
+}
+
 void agent_record_exit(struct agent *a, const struct proc_end *end)
 {
 	autojw struct jw w = {0};

@@ -90,6 +90,8 @@ bool agent_is_ending(const struct agent *a);
 void agent_abandon(struct agent *a);
 
 pid_t agent_pid(const struct agent *a);
+/* Its process, to be joined; borrowed. */
+struct proc *agent_proc(const struct agent *a);
 /* Record agent.exited; by the owner, in the gone event. */
 void agent_record_exit(struct agent *a, const struct proc_end *end);
 /* Set err->data to {stderr_tail, exit, signal} members; @end may be NULL. */

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "guest/limits.h"
+#include "guest/text.h"
 
 static const char *const base_env[] = {
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -29,25 +30,6 @@ struct env_list {
 static int out_of_memory(struct err *e)
 {
 	return err_set(e, -ENOMEM, "agent: out of memory");
-}
-
-/* A string without NUL; what names the member in messages. */
-static int take_string(struct jv v, const char *what, char **out, struct err *e)
-{
-	autofree char *s = NULL;
-	size_t len;
-
-	if (!jv_is(v, JV_STRING))
-		return err_set(e, -FAULT_INVALID_ARGUMENT, "%s is no string",
-			       what);
-	s = jv_strdup(v, &len);
-	if (s == NULL)
-		return out_of_memory(e);
-	if (strlen(s) != len)
-		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "%s holds a NUL character", what);
-	*out = take_ptr(s);
-	return 0;
 }
 
 static size_t name_len(const char *var)
@@ -86,14 +68,14 @@ static char *join_var(const char *name, const char *value)
 	return var;
 }
 
-static int add_var(struct env_list *l, struct jv key, struct err *e)
+static int add_var(struct env_list *l, struct jv key, struct jv val,
+		   struct err *e)
 {
 	autofree char *name = NULL, *value = NULL;
 	char *var;
 
-	if (take_string(key, "the name of a variable", &name, e) < 0 ||
-	    take_string(jv_value(key), "the value of a variable", &value, e) <
-		    0)
+	if (text_take(key, "the name of a variable", &name, e) < 0 ||
+	    text_take(val, "the value of a variable", &value, e) < 0)
 		return e->code;
 	if (name[0] == '\0' || strchr(name, '=') != NULL)
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
@@ -117,7 +99,7 @@ static int add_vars(struct env_list *l, struct jv env, struct err *e)
 	if (!jv_is(env, JV_OBJECT))
 		return err_set(e, -FAULT_INVALID_ARGUMENT, "env is no object");
 	for (struct jv k = jv_first(env); jv_has(k); k = jv_next(env, k))
-		if (add_var(l, k, e) < 0)
+		if (add_var(l, k, jv_value(k), e) < 0)
 			return e->code;
 	return 0;
 }
@@ -147,6 +129,34 @@ static int take_env(struct launch *l, struct jv agent, struct jv env,
 	return r;
 }
 
+int launch_extend_env(const struct launch *l, struct jv vars, char ***out,
+		      struct err *e)
+{
+	struct env_list list = {0};
+
+	if (jv_count(vars) > ENV_VARS_MAX)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "env: more than %d variables", ENV_VARS_MAX);
+	list.vars = calloc(l->n_env + ENV_VARS_MAX + 1, sizeof(*list.vars));
+	if (list.vars == NULL)
+		return out_of_memory(e);
+	for (; list.n < l->n_env; list.n++) {
+		list.vars[list.n] = strdup(l->env[list.n]);
+		if (list.vars[list.n] == NULL) {
+			text_list_free(list.vars);
+			return out_of_memory(e);
+		}
+	}
+	for (struct jv it = jv_first(vars); jv_has(it); it = jv_next(vars, it))
+		if (add_var(&list, jv_get(it, "name"), jv_get(it, "value"), e) <
+		    0) {
+			text_list_free(list.vars);
+			return e->code;
+		}
+	*out = list.vars;
+	return 0;
+}
+
 static int take_argv(struct launch *l, struct jv agent, struct err *e)
 {
 	struct jv args = jv_get(agent, "args");
@@ -161,14 +171,14 @@ static int take_argv(struct launch *l, struct jv agent, struct err *e)
 	l->argv = calloc(n + 2, sizeof(*l->argv));
 	if (l->argv == NULL)
 		return out_of_memory(e);
-	if (take_string(jv_get(agent, "command"), "agent: command", &l->argv[0],
-			e) < 0)
+	if (text_take(jv_get(agent, "command"), "agent: command", &l->argv[0],
+		      e) < 0)
 		return e->code;
 	if (l->argv[0][0] == '\0')
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
 			       "agent: command is empty");
 	for (struct jv it = jv_first(args); jv_has(it); it = jv_next(args, it))
-		if (take_string(it, "agent: an argument", &l->argv[i++], e) < 0)
+		if (text_take(it, "agent: an argument", &l->argv[i++], e) < 0)
 			return e->code;
 	return 0;
 }
@@ -194,8 +204,8 @@ static int take_auth(struct launch *l, struct jv auth, struct err *e)
 {
 	if (!jv_has(auth) || jv_is(auth, JV_NULL))
 		return 0;
-	return take_string(jv_get(auth, "method"), "agent: auth method",
-			   &l->auth, e);
+	return text_take(jv_get(auth, "method"), "agent: auth method", &l->auth,
+			 e);
 }
 
 int launch_new(struct jv agent, struct jv env, const char *cwd,
@@ -220,19 +230,12 @@ int launch_new(struct jv agent, struct jv env, const char *cwd,
 	return 0;
 }
 
-static void free_strings(char **list)
-{
-	for (char **s = list; s != NULL && *s != NULL; s++)
-		free(*s);
-	free(list);
-}
-
 void launch_free(struct launch *l)
 {
 	if (l == NULL)
 		return;
-	free_strings(l->argv);
-	free_strings(l->env);
+	text_list_free(l->argv);
+	text_list_free(l->env);
 	free(l->cwd);
 	free(l->auth);
 	place_done(&l->files);
@@ -260,7 +263,7 @@ static int add_args(struct launch *l, const char *text)
 	for (size_t i = 0; i < n_more; i++) {
 		argv[i] = instruct_fill(l->instruct.args[i], text);
 		if (argv[i] == NULL) {
-			free_strings(argv);
+			text_list_free(argv);
 			return -ENOMEM;
 		}
 	}

@@ -53,6 +53,16 @@ static inline void launch_freep(struct launch **l)
  * none.  Return: 0; -ENOMEM. */
 int launch_tell(struct launch *l, const char *text, struct err *e);
 
+/**
+ * launch_extend_env() - The environment and some variables more
+ * @vars: ACP's list of {name, value}; absent: none
+ * @out:  Set on success, released by text_list_free()
+ *
+ * Return: 0; -FAULT_INVALID_ARGUMENT; -ENOMEM.
+ */
+int launch_extend_env(const struct launch *l, struct jv vars, char ***out,
+		      struct err *e);
+
 /* Write an array of the names that were given beyond the base. */
 void launch_write_env_names(const struct launch *l, struct jw *w);
 void launch_write_argv(const struct launch *l, struct jw *w);

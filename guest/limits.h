@@ -64,6 +64,19 @@
 #define ACP_CLOSE_MS	   1000	 /* For the answer to session/close. */
 #define ACP_SET_MS	   10000 /* For that to a change of a setting. */
 
+/* What agents are served. */
+#define TERMINALS_MAX	    32		 /* Of one session, ended ones too. */
+#define TERMINAL_ARGS_MAX   4096	 /* Of one command line. */
+#define TERMINAL_WAITS_MAX  64		 /* Open wait_for_exit of one. */
+#define TERMINAL_OUTPUT	    (256u << 10) /* Last bytes kept, if not told. */
+#define TERMINAL_OUTPUT_MAX (1u << 20)	 /* And at most. */
+#define FILE_BYTES_MAX	    (8u << 20)	 /* Read or written at once. */
+#define FILE_RESULT_MAX	    (15u << 20)	 /* The same as JSON, escaped. */
+#define FILE_OPS_MAX	    8		 /* Of a session, at work... */
+#define FILE_QUEUE_MAX	    64		 /* ...and waiting, */
+#define FILE_QUEUE_BYTES    (32u << 20)	 /* with so much to write. */
+#define FILE_OP_MS	    30000	 /* For one, once at work. */
+
 /* The log on its way. */
 #define BATCH_EVENTS_MAX 512 /* Of one commit of a session. */
 #define BATCH_BYTES_MAX	 (256u << 10)

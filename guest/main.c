@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * main.c - hib-guest: the daemon of a VM, or the init of one session in it
+ * main.c - hib-guest: the daemon of a VM, or a small program for one session
  */
 #include <getopt.h>
 #include <signal.h>
@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 
 #include "core/log.h"
+#include "guest/fsop.h"
 #include "guest/guest.h"
 #include "guest/session_init.h"
 
@@ -54,6 +55,9 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], SESSION_INIT_ARG) == 0)
 		return session_init_main();
+	c = fsop_main(argc, argv);
+	if (c >= 0)
+		return c;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 's':

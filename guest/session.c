@@ -239,6 +239,7 @@ static void session_free(struct session *s)
 	journal_done(&s->journal);
 	session_drop_asks(s);
 	prompts_free(&s->steered);
+	session_serve_end(s);
 	turn_done(&s->turn);
 	session_forget_agent(s);
 	launch_free(s->launch);
@@ -271,6 +272,7 @@ struct session *session_new(struct guest *g, const char *id)
 	journal_init(&s->journal, &g->hub, id, 0, 1);
 	s->journal.failed = session_on_lost;
 	turn_done(&s->turn);
+	session_serve_init(s);
 	TAILQ_INIT(&s->asks);
 	TAILQ_INIT(&s->queue);
 	TAILQ_INIT(&s->steered);

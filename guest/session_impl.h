@@ -20,10 +20,12 @@
 #include "guest/acp.h"
 #include "guest/agent.h"
 #include "guest/ask.h"
+#include "guest/files.h"
 #include "guest/guest.h"
 #include "guest/replay.h"
 #include "guest/restore.h"
 #include "guest/session.h"
+#include "guest/terminals.h"
 #include "guest/turn.h"
 
 enum session_state {
@@ -96,6 +98,11 @@ struct session {
 	char *capabilities, *agent_info;
 	struct settings settings;
 	char *config_refused; /* Settings of the log; of this start. */
+
+	/* What it is served. */
+	struct reply_to reply_to;
+	struct terminals terminals;
+	struct files files;
 
 	/* A start, while SESSION_STARTING. */
 	struct restore_facts facts;
@@ -249,6 +256,9 @@ const char *session_wait_kind(const struct session *s);
 
 /* session_serve.c */
 void session_on_notify(const struct rpc_msg *m, void *arg);
+void session_serve_init(struct session *s);
+/* The agent is gone: end what it was served. */
+void session_serve_end(struct session *s);
 void session_on_request(const struct rpc_msg *m, void *arg);
 /* Answer a request of the agent. */
 void session_reply(struct session *s, const struct rpc_msg *m,

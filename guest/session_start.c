@@ -208,12 +208,14 @@ static void record_started(struct session *s)
 static void session_on_started(void *arg)
 {
 	struct session *s = arg;
+	const struct quirks *q = &s->launch->quirks;
+	const struct acp_offer offer = {!q->no_fs, !q->no_terminal};
 	autojw struct jw w = {0};
 
 	record_started(s);
 	if (s->state != SESSION_STARTING)
 		return;
-	acp_write_initialize(&w);
+	acp_write_initialize(&w, &offer);
 	if (w.failed || agent_call(s->agent, "initialize", w.buf, 0,
 				   session_on_initialized, s) < 0)
 		journal_break(&s->journal, -ENOMEM, "out of memory");

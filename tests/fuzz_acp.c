@@ -6,7 +6,8 @@
  * input is what an agent writes.  If the first byte is odd the agent has said
  * its part of the handshake well, and a prompt is open.  After each input the
  * agent exits; then the session must have come to an end that the log states,
- * with every event stored and nothing waiting.
+ * with every event stored and nothing waiting.  What the agent has run, its
+ * terminals and files, does nothing and ends with it.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -36,13 +37,15 @@ int proc_spawn(uv_loop_t *loop, const struct proc_spec *spec,
 	       const struct proc_events *ev, void *arg, struct proc **out,
 	       struct err *e)
 {
+	struct proc *p = calloc(1, sizeof(*p));
+
 	(void)loop;
-	(void)spec;
 	(void)e;
-	running = calloc(1, sizeof(*running));
-	assert(running != NULL);
-	*running = (struct proc){ev, arg};
-	*out = running;
+	assert(p != NULL && spec->join == running);
+	*p = (struct proc){ev, arg};
+	if (running == NULL)
+		running = p;
+	*out = p;
 	return 0;
 }
 
@@ -54,7 +57,7 @@ pid_t proc_pid(const struct proc *p)
 
 int proc_write(struct proc *p, const char *data, size_t n)
 {
-	assert(p == running && n > 0 && data[n - 1] == '\n');
+	assert(p != running || (n > 0 && data[n - 1] == '\n'));
 	return 0;
 }
 
@@ -66,7 +69,7 @@ size_t proc_queued(const struct proc *p)
 
 void proc_close_stdin(struct proc *p)
 {
-	assert(p == running);
+	(void)p;
 }
 
 void proc_pause(struct proc *p)
@@ -87,13 +90,14 @@ void proc_kill(struct proc *p, int signal)
 
 void proc_kill_all(struct proc *p)
 {
-	assert(p == running);
+	(void)p;
 }
 
 void proc_abandon(struct proc *p)
 {
+	if (p == running)
+		running = NULL;
 	free(p);
-	running = NULL;
 }
 
 static void agent_exits(void)
@@ -122,6 +126,7 @@ static void guest_up(void)
 	guest.loop = uv_default_loop();
 	guest.opt = &options;
 	guest.state = GUEST_SERVING;
+	guest.max_sessions = 1;
 	TAILQ_INIT(&guest.sessions);
 	TAILQ_INIT(&guest.starting);
 	TAILQ_INIT(&guest.freezing);

@@ -74,6 +74,17 @@ struct tool {
 	const char *id, *title, *kind, *path;
 };
 
+/* A request to the client that waits for its answer. */
+struct outcall {
+	TAILQ_ENTRY(outcall) link;
+	int64_t id;
+	struct session *session;
+	struct turn *turn; /* That waits for it, or NULL. */
+	void (*answered)(struct outcall *c, struct jv answer);
+	char terminal[48]; /* For the next request. */
+	char what[];	   /* Method. */
+};
+
 struct flood {
 	int64_t next, last; /* Nothing to send when next > last. */
 	size_t size;
@@ -87,9 +98,10 @@ struct turn {
 	int64_t wake;	/* Do nothing before this time. */
 	struct ask asks[ASKS_MAX];
 	unsigned n_asks;
-	bool name_asks; /* Say which one was answered. */
-	bool go_on;	/* While questions are open. */
-	bool cancelled; /* Ends as soon as no request is open. */
+	unsigned n_calls; /* That it waits for. */
+	bool name_asks;	  /* Say which one was answered. */
+	bool go_on;	  /* While questions are open. */
+	bool cancelled;	  /* Ends as soon as no request is open. */
 	bool ignore_cancel;
 	bool idle_update, idle_ask;
 	struct jw said; /* To be remembered at its end. */
@@ -124,6 +136,7 @@ static struct agent {
 	char **argv;
 	TAILQ_HEAD(sessions, session) sessions;
 	TAILQ_HEAD(late_lines, late_line) late;
+	TAILQ_HEAD(outcalls, outcall) calls;
 	int64_t next_id;
 	int64_t n_prompts;
 	struct lines in;
@@ -564,6 +577,11 @@ static void write_session(struct jw *w, const struct session *s)
 
 static void turn_free(struct turn *t)
 {
+	struct outcall *c;
+
+	TAILQ_FOREACH (c, &agent.calls, link)
+		if (c->turn == t)
+			c->turn = NULL;
 	if (t->run_fd >= 0) {
 		kill(-t->run_pid, SIGKILL);
 		kill(t->run_pid, SIGKILL); /* Not yet in its session. */
@@ -989,6 +1007,176 @@ static void do_complete(struct session *s, char *args)
 	jw_obj(w);
 	jw_kstr(w, "elicitationId", args);
 	end_request(w);
+}
+
+/* Begin a request to the client; the caller writes what params has more. */
+static struct jw *
+begin_call(struct session *s, struct turn *t, const char *method,
+	   void (*answered)(struct outcall *c, struct jv answer))
+{
+	struct outcall *c = must(calloc(1, sizeof(*c) + strlen(method) + 1));
+	struct jw *w = begin_msg();
+
+	strcpy(c->what, method);
+	c->id = agent.next_id++;
+	c->session = s;
+	c->turn = t;
+	c->answered = answered;
+	TAILQ_INSERT_TAIL(&agent.calls, c, link);
+	if (t != NULL)
+		t->n_calls++;
+	jw_kint(w, "id", c->id);
+	jw_kstr(w, "method", method);
+	jw_key(w, "params");
+	jw_obj(w);
+	jw_kstr(w, "sessionId", s->id);
+	return w;
+}
+
+static void end_call(struct jw *w)
+{
+	jw_obj_end(w);
+	jw_obj_end(w);
+	send_msg();
+}
+
+/* Say an error answer.  Return: whether it is one. */
+static bool say_error(struct outcall *c, struct jv answer)
+{
+	struct jv error = jv_get(answer, "error");
+	autofree char *why = jv_strdup(jv_get(error, "message"), NULL);
+
+	if (!jv_has(error))
+		return false;
+	sayf(c->session, "error %lld: %s",
+	     (long long)jv_int(jv_get(error, "code"), 0), why);
+	return true;
+}
+
+static void call_answered(struct outcall *c, struct jv answer)
+{
+	autofree char *result = raw_dup(jv_get(answer, "result"));
+
+	if (!say_error(c, answer))
+		sayf(c->session, "%s", result);
+}
+
+static void call(struct session *s, struct turn *t, char *args)
+{
+	const char *method = word(&args);
+	struct jw *w = begin_call(s, t, method, call_answered);
+
+	if (*args != '\0') {
+		jw_lit(w, ",", 1);
+		jw_lit(w, args, strlen(args));
+	}
+	end_call(w);
+}
+
+static void do_call(struct session *s, char *args)
+{
+	call(s, s->turn, args);
+}
+
+static void do_send(struct session *s, char *args)
+{
+	call(s, NULL, args);
+}
+
+static void read_answered(struct outcall *c, struct jv answer)
+{
+	struct jv content = jv_path(answer, "result.content");
+	size_t n = 0;
+	autofree char *text = jv_strdup(content, &n);
+
+	if (!say_error(c, answer))
+		sayn(c->session, text != NULL ? text : "(none)",
+		     text != NULL ? n : 6);
+}
+
+static void do_fsread(struct session *s, char *args)
+{
+	const char *path = word(&args);
+	int64_t line = number(&args, 0), limit = number(&args, 0);
+	struct jw *w =
+		begin_call(s, s->turn, "fs/read_text_file", read_answered);
+
+	jw_kstr(w, "path", path);
+	if (line > 0)
+		jw_kint(w, "line", line);
+	if (limit > 0)
+		jw_kint(w, "limit", limit);
+	end_call(w);
+}
+
+static void do_fswrite(struct session *s, char *args)
+{
+	const char *path = word(&args);
+	struct jw *w =
+		begin_call(s, s->turn, "fs/write_text_file", call_answered);
+
+	jw_kstr(w, "path", path);
+	jw_kstr(w, "content", args);
+	end_call(w);
+}
+
+/* The life of a terminal, as the agent of a command line sees it: create, wait,
+ * output, release. */
+static void term_step(struct outcall *c, const char *method,
+		      void (*answered)(struct outcall *c, struct jv answer))
+{
+	struct jw *w = begin_call(c->session, c->turn, method, answered);
+
+	strcpy(TAILQ_LAST(&agent.calls, outcalls)->terminal, c->terminal);
+	jw_kstr(w, "terminalId", c->terminal);
+	end_call(w);
+}
+
+static void term_released(struct outcall *c, struct jv answer)
+{
+	(void)say_error(c, answer);
+}
+
+static void term_output(struct outcall *c, struct jv answer)
+{
+	struct jv result = jv_get(answer, "result");
+	autofree char *text = jv_strdup(jv_get(result, "output"), NULL);
+	autofree char *end = raw_dup(jv_get(result, "exitStatus"));
+
+	if (!say_error(c, answer))
+		sayf(c->session, "%s%s", text, end);
+	term_step(c, "terminal/release", term_released);
+}
+
+static void term_ended(struct outcall *c, struct jv answer)
+{
+	if (!say_error(c, answer))
+		term_step(c, "terminal/output", term_output);
+}
+
+static void term_created(struct outcall *c, struct jv answer)
+{
+	if (say_error(c, answer))
+		return;
+	(void)jv_strcpy(jv_path(answer, "result.terminalId"), c->terminal,
+			sizeof(c->terminal));
+	term_step(c, "terminal/wait_for_exit", term_ended);
+}
+
+static void do_term(struct session *s, char *args)
+{
+	struct jw *w = begin_call(s, s->turn, "terminal/create", term_created);
+
+	jw_kstr(w, "command", args);
+	end_call(w);
+}
+
+static void do_termbg(struct session *s, char *args)
+{
+	struct jw *w = begin_call(s, s->turn, "terminal/create", call_answered);
+
+	jw_kstr(w, "command", args);
+	end_call(w);
 }
 
 static void do_plan(struct session *s, char *args)
@@ -1478,6 +1666,12 @@ static const struct verb {
 	{"goon", do_goon},		     /* Wait for no answer, until... */
 	{"join", do_join},		     /* ...here. */
 	{"withdraw", do_withdraw},	     /* The last question. */
+	{"call", do_call},		     /* METHOD [MEMBERS] */
+	{"send", do_send},		     /* The same, not waiting. */
+	{"fsread", do_fsread},		     /* PATH [LINE LIMIT] */
+	{"fswrite", do_fswrite},	     /* PATH TEXT */
+	{"term", do_term},		     /* COMMAND */
+	{"termbg", do_termbg},		     /* COMMAND, left running. */
 	{"plan", do_plan},		     /* A|B|C */
 	{"write", do_write},		     /* PATH TEXT */
 	{"read", do_read},		     /* PATH */
@@ -1578,7 +1772,8 @@ static void flood(struct session *s, struct flood *f)
 
 static bool turn_can_run(const struct turn *t, int64_t now)
 {
-	return (t->n_asks == 0 || t->go_on) && t->run_fd < 0 && t->wake <= now;
+	return (t->n_asks == 0 || t->go_on) && t->n_calls == 0 &&
+	       t->run_fd < 0 && t->wake <= now;
 }
 
 static void turn_step(struct session *s)
@@ -1645,6 +1840,7 @@ static int64_t schedule(void)
 		if (s->turn != NULL && turn_can_run(s->turn, now))
 			turn_step(s);
 		if (s->turn == NULL || s->turn->run_fd >= 0 ||
+		    s->turn->n_calls > 0 ||
 		    (s->turn->n_asks > 0 && !s->turn->go_on))
 			continue;
 		if (s->turn->wake < due)
@@ -2206,11 +2402,27 @@ static void ask_answered(struct session *s, unsigned i, struct jv message)
 		turn_stop(s, "cancelled");
 }
 
+/* The answer to another request: what follows from it may be the next one. */
+static void outcall_answered(struct outcall *c, struct jv message)
+{
+	TAILQ_REMOVE(&agent.calls, c, link);
+	c->answered(c, message);
+	if (c->turn != NULL)
+		c->turn->n_calls--;
+	free(c);
+}
+
 static void on_answer(struct jv message)
 {
 	int64_t id = jv_int(jv_get(message, "id"), -1);
+	struct outcall *c;
 	struct session *s;
 
+	TAILQ_FOREACH (c, &agent.calls, link)
+		if (c->id == id) {
+			outcall_answered(c, message);
+			return;
+		}
 	TAILQ_FOREACH (s, &agent.sessions, link)
 		for (unsigned i = 0; s->turn != NULL && i < s->turn->n_asks;
 		     i++)
@@ -2317,11 +2529,16 @@ static void session_free(struct session *s)
 
 static void agent_done(void)
 {
+	struct outcall *c;
 	struct session *s;
 
 	while ((s = TAILQ_FIRST(&agent.sessions)) != NULL) {
 		TAILQ_REMOVE(&agent.sessions, s, link);
 		session_free(s);
+	}
+	while ((c = TAILQ_FIRST(&agent.calls)) != NULL) {
+		TAILQ_REMOVE(&agent.calls, c, link);
+		free(c);
 	}
 	lines_done(&agent.in);
 	jw_done(&agent.out);
@@ -2410,6 +2627,7 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	TAILQ_INIT(&agent.sessions);
 	TAILQ_INIT(&agent.late);
+	TAILQ_INIT(&agent.calls);
 	lines_init(&agent.in, LINE_MAX_BYTES);
 	do {
 		due = schedule();
