@@ -14,7 +14,7 @@
 
 #include "core/err.h"
 
-#define DB_SCHEMA_VERSION 1
+#define DB_SCHEMA_VERSION 2
 
 enum db_schema { DB_GUEST, DB_HOST };
 
@@ -25,6 +25,8 @@ int db_open(const char *path, enum db_schema schema, sqlite3 **out,
 	    struct err *e);
 /* Open mode=ro: leaves the file byte-equal.  -ENOENT; -EUCLEAN as above. */
 int db_open_readonly(const char *path, sqlite3 **out, struct err *e);
+/* An empty database in memory, of nobody else. */
+int db_open_memory(sqlite3 **out, struct err *e);
 void db_close(sqlite3 *db); /* NULL is allowed. */
 
 /* Run statements without parameters or results. */

@@ -36,6 +36,9 @@ static const char *const guest_rows[] = {
 static const char *const host_rows[] = {
 	"DELETE FROM mirror WHERE session_n="
 	"  (SELECT n FROM session WHERE id=?1)",
+	"DELETE FROM search_state WHERE session_n="
+	"  (SELECT n FROM session WHERE id=?1)",
+	"DELETE FROM cursor WHERE session_id=?1",
 	"DELETE FROM secret WHERE scope=?1",
 	"DELETE FROM token WHERE session_id=?1",
 	"DELETE FROM schedule_run WHERE session_id=?1",
@@ -43,7 +46,12 @@ static const char *const host_rows[] = {
 	NULL,
 };
 
-static const char search_rows[] = "DELETE FROM search WHERE session_id=?1";
+static const char forget_words[] =
+	"INSERT INTO search(search, rowid, text) SELECT 'delete', id, text"
+	"  FROM search_doc WHERE session_n="
+	"  (SELECT n FROM session WHERE id=?1)";
+static const char search_docs[] = "DELETE FROM search_doc WHERE session_n="
+				  "  (SELECT n FROM session WHERE id=?1)";
 static const char merge_search[] =
 	"INSERT INTO search(search) VALUES('optimize')";
 static const char session_row[] = "DELETE FROM session WHERE id=?1";
@@ -61,8 +69,10 @@ static int delete_rows(sqlite3 *db, const char *const *sql, const char *session,
 
 static int delete_words(sqlite3 *db, const char *session, struct err *e)
 {
-	int r = db_run(db, e, search_rows, "s", session);
+	int r = db_run(db, e, forget_words, "s", session);
 
+	if (r >= 0)
+		r = db_run(db, e, search_docs, "s", session);
 	return r > 0 ? db_exec(db, merge_search, e) : r;
 }
 

@@ -5,8 +5,12 @@
 #ifndef CORE_SCHEMA_H
 #define CORE_SCHEMA_H
 
+/* Version 1. */
 extern const char schema_core[];  /* What guest.db and hib.db share; first. */
 extern const char schema_guest[]; /* Only in guest.db. */
 extern const char schema_host[];  /* Only in hib.db. */
+/* Steps to later versions, then the views of the newest. */
+extern const char schema_host_2[];
+extern const char schema_views[];
 
 #endif

@@ -415,6 +415,20 @@ HIB_API int hib_get_messages(struct hib *h, const char *session,
 HIB_API int hib_get_view(struct hib *h, const char *session, const char *view,
 			 char **json, struct hib_error *e);
 
+struct hib_search_options {
+	size_t size;	     /* sizeof(struct hib_search_options) */
+	const char *session; /* Only in this one; NULL: in all. */
+	unsigned limit;	     /* 0: 20. */
+};
+
+/* Find words, all of which stand in one text, and "phrases", in prompts, what
+ * agents said, titles of tool calls and sessions; the newest first: an array of
+ * {"session","session_title","turn","seq","role","ts_ms","snippet"}.  @o: NULL
+ * for the defaults. */
+HIB_API int hib_search(struct hib *h, const char *text,
+		       const struct hib_search_options *o, char **json,
+		       struct hib_error *e);
+
 struct hib_subscription; /* Opaque; owned by its handle. */
 
 struct hib_subscribe {

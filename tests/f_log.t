@@ -251,10 +251,11 @@ f121_views() {
 		wait_for_state "$SES" waiting && hib approve "$SES" &&
 		wait_turn "$SES" "$TURN" >"$tmp/x" || return 1
 	for view in turns elements messages requests plans; do
-		http GET "/v1/sessions/$SES/$view" | jq -e 'length > 0' || return 1
+		http GET "/v1/sessions/$SES/$view" |
+			jq -e 'type == "array" and length > 0' || return 1
 	done
 	for view in diffs artifacts; do
-		http GET "/v1/sessions/$SES/$view" | jq -e 'length == 0' ||
+		http GET "/v1/sessions/$SES/$view" | jq -e '. == []' ||
 			return 1
 	done
 	for table in turn v_chunk v_tool request v_plan; do

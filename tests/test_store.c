@@ -540,7 +540,7 @@ TEST(foreign_and_newer_files_are_refused)
 	opens_with(k.db, STORE_GUEST, 0);
 
 	EQ(sqlite3_open(k.db, &db), SQLITE_OK);
-	EQ(db_exec(db, "PRAGMA user_version=2", NULL), 0);
+	EQ(db_exec(db, "PRAGMA user_version=99", NULL), 0);
 	EQ(sqlite3_close(db), SQLITE_OK);
 	opens_with(k.db, STORE_GUEST, -EUCLEAN);
 
@@ -763,8 +763,16 @@ TEST(a_purged_host_session_leaves_no_byte)
 	log_create(&k, &kept);
 	l = fill_session(&k);
 	run_as_job(&k,
-		   "INSERT INTO search(session_id, text)"
-		   " VALUES(?1, 'words " MARKER " words')",
+		   "INSERT INTO search_doc(session_n, first_seq, last_seq,"
+		   " ts_ms, role, text) SELECT n, 1, 1, 0, 'user',"
+		   " 'words " MARKER " words' FROM session WHERE id=?1",
+		   l.session);
+	run_as_job(&k,
+		   "INSERT INTO search(rowid, text) SELECT d.id, d.text"
+		   " FROM search_doc d JOIN session s ON s.n=d.session_n"
+		   " WHERE s.id=?1",
+		   l.session);
+	run_as_job(&k, "INSERT INTO cursor VALUES(?1, '" MARKER "', 1, 0)",
 		   l.session);
 	run_as_job(&k,
 		   "INSERT INTO secret VALUES(?1, 'n', x'00',"

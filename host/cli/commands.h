@@ -23,6 +23,9 @@ int deny_command(struct cli *c, int argc, char **argv);
 int log_command(struct cli *c, int argc, char **argv);
 int messages_command(struct cli *c, int argc, char **argv);
 
+/* search.c */
+int search_command(struct cli *c, int argc, char **argv);
+
 /* session.c */
 int session_create_command(struct cli *c, int argc, char **argv);
 int fork_command(struct cli *c, int argc, char **argv);

@@ -38,6 +38,8 @@ const struct command commands[] = {
 	 "Print the log of a session", log_command},
 	{"messages", "[--turn T] [--json] SES", "Print its conversation",
 	 messages_command},
+	{"search", "[--limit N] [--session SES] [--json] QUERY...",
+	 "Find words in what was said", search_command},
 	{"session create",
 	 "--agent A [--vm V] [--env K=V]... [--cwd D] [--title T] [--tag T]... "
 	 "[--id ID] [--net none|host] [--model M] [--mode M] [--thought L] "

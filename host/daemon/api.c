@@ -66,6 +66,7 @@ static const struct route {
 	{"GET", "/v1/sessions/:id/export", SCOPE_READ, session_export_route},
 	{"GET", "/v1/sessions/:id/config", SCOPE_READ, session_config_route},
 	{"GET", "/v1/sessions/:id/*", SCOPE_READ, session_rows_route},
+	{"GET", "/v1/search", SCOPE_READ, search_route},
 	{"GET", "/v1/agents", SCOPE_READ, agents_route},
 	{"GET", "/v1/types", SCOPE_READ, types_route},
 	{"POST", "/v1/tokens", SCOPE_ADMIN, token_create_route},

@@ -18,8 +18,7 @@
 
 /* --- query -------------------------------------------------------------- */
 
-/* A number of the query string; answers the op when it is none. */
-static bool query_number(struct op *op, const char *name, int64_t *out)
+bool op_query_number(struct op *op, const char *name, int64_t *out)
 {
 	const char *text = http_query(op->r, name);
 	char *end;
@@ -50,10 +49,10 @@ static bool read_query(struct op *op, struct event_query *q)
 		.exclude = http_query(op->r, "exclude"),
 		.descending = order != NULL && strcmp(order, "desc") == 0,
 	};
-	if (!query_number(op, "since", &q->since) ||
-	    !query_number(op, "limit", &limit) ||
-	    !query_number(op, "from", &q->from_ms) ||
-	    !query_number(op, "to", &q->to_ms))
+	if (!op_query_number(op, "since", &q->since) ||
+	    !op_query_number(op, "limit", &limit) ||
+	    !op_query_number(op, "from", &q->from_ms) ||
+	    !op_query_number(op, "to", &q->to_ms))
 		return false;
 	q->limit = limit > READER_PAGE_MAX ? READER_PAGE_MAX : (unsigned)limit;
 	return true;
@@ -194,7 +193,7 @@ static void subscribe(struct op *op)
 
 	if (http_query(r, "since") == NULL && last != NULL)
 		since = strtoll(last, NULL, 10);
-	else if (!query_number(op, "since", &since))
+	else if (!op_query_number(op, "since", &since))
 		return;
 	memcpy(session, op->session, sizeof(session));
 	op->r = NULL;

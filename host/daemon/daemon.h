@@ -7,6 +7,7 @@
 
 #include "core/http.h"
 #include "host/daemon/hub.h"
+#include "host/daemon/indexer.h"
 #include "host/daemon/mirror.h"
 #include "host/daemon/vault.h"
 #include "host/daemon/vm.h"
@@ -20,6 +21,7 @@ struct hibd {
 	struct vault *vault;
 	struct mirror *mirror;
 	struct hub *hub;
+	struct indexer *indexer;
 	struct http_server *http;
 	TAILQ_HEAD(vm_list, vm) vms;
 	bool stopping;

@@ -153,13 +153,15 @@ static void on_signal(uv_signal_t *s, int number)
 	hibd_stop(s->data);
 }
 
-/* A session that begins or ends to work starts its VM's idle time anew. */
+/* What was said gets into the index.  A session that begins or ends to work
+ * starts its VM's idle time anew. */
 static void on_stored_event(const struct event *ev, void *arg)
 {
 	struct hibd *d = arg;
 	struct session_brief b;
 	struct vm *vm;
 
+	indexer_on_event(d->indexer, ev);
 	if (strcmp(ev->type, "session.state") != 0 ||
 	    reader_session(d->reader, ev->session, &b, NULL) < 0)
 		return;
@@ -182,7 +184,9 @@ static int start(struct hibd *d, const struct options *o, struct err *e)
 	d->mirror = mirror_new(d->store, d->reader);
 	d->hub = hub_new(&d->loop, d->store, d->reader);
 	d->http = http_server_new(&d->loop, &api_handler, d);
-	if (d->mirror == NULL || d->hub == NULL || d->http == NULL)
+	d->indexer = indexer_new(&d->loop, d->store, d->home.db);
+	if (d->mirror == NULL || d->hub == NULL || d->http == NULL ||
+	    d->indexer == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
 	hub_observe(d->hub, on_stored_event, d);
 	r = vms_load(d, e);
@@ -207,6 +211,7 @@ void hibd_stop(struct hibd *d)
 	vms_release(d);
 	if (d->http != NULL)
 		http_server_close(d->http, NULL, NULL);
+	indexer_close(d->indexer);
 	store_close(d->store);
 	d->store = NULL;
 	(void)unlink(d->home.pid);

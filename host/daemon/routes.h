@@ -84,6 +84,13 @@ void session_messages_route(struct op *op);
 void session_rows_route(struct op *op); /* turns, requests, tools... */
 void session_export_route(struct op *op);
 
+/* A number of the query string, if it is there; answers the op and returns false
+ * when it is none. */
+bool op_query_number(struct op *op, const char *name, int64_t *out);
+
+/* api_search.c */
+void search_route(struct op *op);
+
 /* api_import.c: a streamed body. */
 bool import_begin(struct hibd *d, struct http_req *r);
 void import_end(struct http_req *r);

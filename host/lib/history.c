@@ -101,6 +101,25 @@ int hib_get_view(struct hib *h, const char *session, const char *view,
 	return lib_result(err.code, &err, e);
 }
 
+int hib_search(struct hib *h, const char *text,
+	       const struct hib_search_options *options, char **json,
+	       struct hib_error *e)
+{
+	struct hib_search_options o;
+	struct jw path = {0};
+	struct err err = {0};
+	int r = lib_options(&o, sizeof(o), options, &err);
+
+	if (r < 0)
+		return lib_result(r, &err, e);
+	jw_lit(&path, "/v1/search", 10);
+	path_query(&path, "q", text);
+	path_query(&path, "session", o.session);
+	if (o.limit > 0)
+		path_query_int(&path, "limit", o.limit);
+	return request_get(h, &path, json, e);
+}
+
 /* --- a whole log -------------------------------------------------------- */
 
 struct history {
