@@ -48,9 +48,9 @@ int messages_write(struct reader *r, const struct messages_query *q,
 int messages_reply(struct reader *r, const char *session, const char *turn,
 		   char **out, struct err *e);
 
-/* What a fresh agent is told of the conversation so far: the newest turns that
- * fit into @budget bytes, oldest first, after a line that counts what was left
- * out.  When not even the newest fits, it is cut.  A @budget below
+/* What a fresh agent is told of the conversation so far: the newest summary, then
+ * the newest turns behind it that fit into @budget bytes, oldest first, after a
+ * line that counts what was left out.  When not even the newest fits, it is cut.  A @budget below
  * MESSAGES_PREAMBLE_MIN counts as that.  Owned by the caller; NULL in *out when
  * no turn has ended. */
 #define MESSAGES_PREAMBLE_MIN 1024

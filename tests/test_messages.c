@@ -324,6 +324,113 @@ TEST(F116_the_preamble_fits_and_counts_what_it_left_out)
 	kit_close(&k);
 }
 
+/* A log of @n turns; the seqs of the first and last event of turn @of. */
+static void log_turns(struct kit *k, struct log *l, int n, int of,
+		      int64_t range[2])
+{
+	char chunk[400];
+
+	log_create(k, l);
+	for (int i = 1; i <= n; i++) {
+		log_prompt(k, l, i);
+		if (i == of)
+			range[0] = l->seq;
+		snprintf(chunk, sizeof(chunk), TEXT("reply %d."), i);
+		update(k, l, chunk);
+		end_turn(k, l);
+		if (i == of)
+			range[1] = l->seq;
+	}
+}
+
+static void log_summary(struct kit *k, struct log *l, int64_t to,
+			const char *text)
+{
+	autofree char *data = NULL;
+
+	OK(asprintf(&data, "{\"from_seq\":1,\"to_seq\":%lld,\"text\":\"%s\"}",
+		    (long long)to, text) > 0);
+	log_write(k, l, "summary.created", NULL, data);
+}
+
+TEST(F116_a_summary_stands_for_the_turns_that_it_covers)
+{
+	struct kit k;
+	struct log l = log_new();
+	autofree char *text = NULL;
+	int64_t range[2];
+
+	kit_open(&k, STORE_GUEST);
+	log_turns(&k, &l, 9, 7, range);
+	log_summary(&k, &l, 3, "an older one");
+	log_summary(&k, &l, range[1], "they said seven things");
+	text = preamble(&k, &l, 4096);
+	OK(strstr(text, " 7 earlier turns were left out") != NULL);
+	OK(strstr(text, "summary of the first 7:\nthey said seven things\n") !=
+	   NULL);
+	OK(strstr(text, "older") == NULL && strstr(text, "reply 7.") == NULL);
+	OK(strstr(text, "they said") < strstr(text, "reply 8."));
+	OK(strstr(text, "reply 8.") < strstr(text, "reply 9."));
+	kit_close(&k);
+}
+
+TEST(F116_a_summary_is_no_more_than_half)
+{
+	struct kit k;
+	struct log l = log_new();
+	autofree char *text = NULL, *words = malloc(5001);
+	int64_t range[2];
+
+	memset(words, 's', 5000);
+	words[5000] = '\0';
+	kit_open(&k, STORE_GUEST);
+	log_turns(&k, &l, 3, 2, range);
+	log_summary(&k, &l, range[1], words);
+	text = preamble(&k, &l, 2048);
+	OK(strlen(text) <= 2048);
+	OK(strstr(text, "cut") != NULL && strstr(text, "reply 3.") != NULL);
+	kit_close(&k);
+}
+
+TEST(F116_a_summary_of_what_was_undone_is_forgotten)
+{
+	struct kit k;
+	struct log l = log_new();
+	autofree char *text = NULL;
+	int64_t range[2];
+	char data[96];
+
+	kit_open(&k, STORE_GUEST);
+	log_turns(&k, &l, 2, 2, range);
+	log_summary(&k, &l, range[1], "two turns");
+	snprintf(data, sizeof(data),
+		 "{\"to_seq\":%lld,\"abandoned\":[%lld,%lld]}",
+		 (long long)range[0] - 1, (long long)range[0],
+		 (long long)l.seq);
+	log_write(&k, &l, "session.rewound", NULL, data);
+	text = preamble(&k, &l, 2048);
+	OK(strstr(text, "two turns") == NULL);
+	OK(strstr(text, "reply 1.") != NULL &&
+	   strstr(text, "reply 2.") == NULL);
+	OK(strstr(text, " 0 earlier turns") != NULL);
+	kit_close(&k);
+}
+
+TEST(F116_a_thousand_turns_keep_to_the_budget)
+{
+	struct kit k;
+	struct log l = log_new();
+	autofree char *text = NULL;
+	int64_t range[2];
+
+	kit_open(&k, STORE_GUEST);
+	log_turns(&k, &l, 1000, 1, range);
+	text = preamble(&k, &l, 8192);
+	OK(strlen(text) <= 8192 && strlen(text) > 7000);
+	OK(strstr(text, "reply 1000.") != NULL);
+	kit_close(&k);
+}
+
 TEST(a_turn_that_is_too_long_is_cut_between_characters)
 {
 	struct kit k;
@@ -362,4 +469,8 @@ TESTS(CASE(F123_parts_stand_in_log_order), CASE(F111_thinking_is_no_text),
       CASE(a_range_and_a_turn_can_be_asked_for),
       CASE(F057_the_preamble_has_both_sides),
       CASE(F116_the_preamble_fits_and_counts_what_it_left_out),
+      CASE(F116_a_summary_stands_for_the_turns_that_it_covers),
+      CASE(F116_a_summary_is_no_more_than_half),
+      CASE(F116_a_summary_of_what_was_undone_is_forgotten),
+      CASE(F116_a_thousand_turns_keep_to_the_budget),
       CASE(a_turn_that_is_too_long_is_cut_between_characters))
