@@ -46,6 +46,29 @@ bool acp_offers_auth(struct jv result, const char *method)
 	return false;
 }
 
+void acp_write_auth_methods(struct jv result, size_t max, struct jw *w)
+{
+	static const char *const members[] = {"id", "name", "type"};
+	struct jv list = jv_get(result, "authMethods");
+
+	jw_arr(w);
+	for (struct jv it = jv_first(list); jv_has(it);
+	     it = jv_next(list, it)) {
+		autojw struct jw one = {0};
+
+		jw_obj(&one);
+		for (size_t i = 0; i < ARRAY_LEN(members); i++)
+			if (jv_is(jv_get(it, members[i]), JV_STRING))
+				jw_kvalue(&one, members[i],
+					  jv_get(it, members[i]));
+		jw_obj_end(&one);
+		w->failed |= one.failed;
+		if (!w->failed && w->len + one.len + 2 <= max)
+			jw_raw(w, one.buf, one.len);
+	}
+	jw_arr_end(w);
+}
+
 static void write_offer(struct jw *w, const struct acp_offer *offer)
 {
 	jw_obj(w);

@@ -28,6 +28,10 @@ void acp_read_caps(struct jv result, struct acp_caps *out);
 /* Does it offer that method to authenticate, without a terminal? */
 bool acp_offers_auth(struct jv result, const char *method);
 
+/* Write [{"id","name","type"}..] of the methods that it offers, as many as have
+ * room in @max bytes. */
+void acp_write_auth_methods(struct jv result, size_t max, struct jw *w);
+
 /* What we do for the agent. */
 struct acp_offer {
 	bool fs, terminal;

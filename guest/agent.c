@@ -40,6 +40,7 @@ struct agent {
 	uv_timer_t
 		timer; /* To the next step of its end, or from its stdout's. */
 	enum agent_end ending;
+	uint64_t exit_ms; /* From its stdin's end to SIGTERM. */
 	bool broken;
 	unsigned n_junk;
 	const char *out_type; /* Of the message that rpc is about to send. */
@@ -435,8 +436,7 @@ void agent_end(struct agent *a, enum agent_end how)
 	if (how == AGENT_END_TERM)
 		proc_kill(a->proc, SIGTERM);
 	uv_timer_start(&a->timer, agent_on_timer,
-		       how == AGENT_END_ASK ? AGENT_END_TERM_MS
-					    : AGENT_END_KILL_MS,
+		       how == AGENT_END_ASK ? a->exit_ms : AGENT_END_KILL_MS,
 		       0);
 }
 
@@ -481,6 +481,9 @@ int agent_start(const struct agent_setup *s, struct agent **out, struct err *e)
 			       "agent: out of memory");
 	a->ev = s->events;
 	a->arg = s->arg;
+	a->exit_ms = s->launch->quirks.has_exit_ms
+			     ? (uint64_t)s->launch->quirks.exit_ms
+			     : AGENT_END_TERM_MS;
 	a->journal = s->journal;
 	LIST_INIT(&a->outgoing);
 	a->rpc = rpc_new(s->loop, &rpc_ops, a);

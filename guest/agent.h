@@ -11,6 +11,7 @@
  *
  *	RUNNING --agent_end(ASK)--> ASKED --5 s--> TERMINATED --2 s--> KILLED
  *
+ * The 5 s are another time for an agent with the quirk exit_ms.
  * Once terminated, by the owner's wish or by time, it is not listened to.
  */
 #ifndef GUEST_AGENT_H

@@ -18,11 +18,14 @@
 #define TAGS_MAX	      32
 #define TAG_BYTES_MAX	      64
 #define CONFIG_BYTES_MAX      (256u << 10) /* config, mcp, instructions: each. */
-#define START_TIMEOUT_MS      30000
-#define RESUME_TRIES_MAX      3	    /* Starts of an agent that ends at once. */
-#define NATIVE_TIMEOUT_MS     15000 /* To load a session; at most half a start. */
-#define REPLAY_EVENTS_MAX     50000 /* Of a log that a replay is compared with. */
-#define CONFIG_JOBS_MAX	      16 /* Changes of settings under way or waiting. */
+/* Deadlines of what we ask an agent: initialize, authenticate and session/new
+ * have that of the whole start.  session/prompt has none: a turn takes the time
+ * that it takes, and is ended by a cancel. */
+#define START_TIMEOUT_MS  30000
+#define RESUME_TRIES_MAX  3	/* Starts of an agent that ends at once. */
+#define NATIVE_TIMEOUT_MS 15000 /* To load a session; at most half a start. */
+#define REPLAY_EVENTS_MAX 50000 /* Of a log that a replay is compared with. */
+#define CONFIG_JOBS_MAX	  16	/* Changes of settings under way or waiting. */
 
 /* Prompts. */
 #define PROMPT_TEXT_MAX	  (1u << 20)  /* Text of all blocks, as JSON. */
@@ -60,6 +63,7 @@
 #define PLACE_FILES_MAX	   32	       /* In its home, from its manifest. */
 #define PLACE_PATH_MAX	   255	       /* Bytes of one's path. */
 #define PLACE_FILE_MAX	   (64u << 10) /* Bytes of one's content. */
+#define AUTH_METHODS_MAX   512	       /* Bytes told of them in an error. */
 #define ACP_SESSION_ID_MAX 1024
 #define ACP_CLOSE_MS	   1000	 /* For the answer to session/close. */
 #define ACP_SET_MS	   10000 /* For that to a change of a setting. */

@@ -66,6 +66,7 @@ int quirks_read(struct jv v, struct quirks *out, struct err *e)
 			       "agent: quirks is no object");
 	if (read_flags(v, &q, e) < 0 || read_times(v, &q, e) < 0)
 		return e->code;
+	q.has_exit_ms = is_given(jv_get(v, "exit_ms"));
 	*out = q;
 	return 0;
 }

@@ -20,7 +20,8 @@ struct quirks {
 	bool no_load;		/* Its session/load does not restore. */
 	bool steer;		/* A prompt during a turn steers it. */
 	int64_t late_replay_ms; /* It repeats history so long after load. */
-	int64_t exit_ms;	/* It needs so long to end by itself. */
+	bool has_exit_ms;	/* If not, the time is that of all agents. */
+	int64_t exit_ms;	/* From its stdin's end to SIGTERM. */
 };
 
 /**

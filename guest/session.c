@@ -247,6 +247,7 @@ static void session_free(struct session *s)
 	free(s->cwd);
 	free(s->instructions);
 	free(s->acp_id);
+	free(s->auth_methods);
 	restore_done(&s->facts);
 	jw_done(&s->refused);
 	TAILQ_REMOVE(&s->guest->sessions, s, link);

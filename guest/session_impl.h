@@ -115,8 +115,9 @@ struct session {
 	struct jw refused; /* Steps of the ladder, as elements of an array. */
 	enum replaying replaying; /* Up to the first prompt. */
 	struct replay replay;
-	bool auth_due;	/* It can be authenticated, and was not. */
-	bool spawn_due; /* As soon as the ending agent is gone. */
+	bool auth_due;	    /* It can be authenticated, and was not. */
+	char *auth_methods; /* That it offers, as JSON, or NULL. */
+	bool spawn_due;	    /* As soon as the ending agent is gone. */
 	bool instructions_due, preamble_due; /* Before the next prompt. */
 
 	/* Turns. */
@@ -216,6 +217,8 @@ void session_note_auth(struct session *s, struct jv result);
 /* Opening a session was refused: authenticate, and climb again, if that is what
  * it wants and can be done.  Return: whether it is being done. */
 bool session_authenticate(struct session *s, const struct rpc_answer *a);
+/* Put the methods that it offers in front of what err->data says. */
+void session_explain_auth(const struct session *s, struct err *e);
 
 /* session_config.c */
 /* Set what the log says, one by one, then session_ready(). */

@@ -11,6 +11,7 @@
  * those are started again, up to RESUME_TRIES_MAX times in all.
  */
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/log.h"
@@ -93,6 +94,8 @@ void session_start_refused(struct session *s, const char *method,
 					  : -FAULT_AGENT_PROTOCOL_ERROR,
 		"agent refused %s: %lld %s", method, (long long)code, words);
 	agent_explain(s->agent, NULL, &e);
+	if (code == ACP_AUTH_REQUIRED)
+		session_explain_auth(s, &e);
 	session_start_failed(s, &e);
 }
 
@@ -169,6 +172,21 @@ void session_ready(struct session *s)
  * The handshake.
  */
 
+/* We speak one version; an agent answers with ours, or with what it can. */
+static bool check_version(struct session *s, struct jv result)
+{
+	int64_t version = jv_int(jv_get(result, "protocolVersion"), 0);
+	char why[96];
+
+	if (version == ACP_VERSION)
+		return true;
+	snprintf(why, sizeof(why),
+		 "answered initialize with protocol version %lld, not %d",
+		 (long long)version, ACP_VERSION);
+	session_start_broken(s, why);
+	return false;
+}
+
 static void session_on_initialized(const struct rpc_answer *a, void *arg)
 {
 	struct session *s = arg;
@@ -179,10 +197,8 @@ static void session_on_initialized(const struct rpc_answer *a, void *arg)
 		session_start_refused(s, "initialize", a);
 		return;
 	}
-	if (jv_int(jv_get(a->result, "protocolVersion"), 0) != ACP_VERSION) {
-		session_start_broken(s, "speaks another version of ACP than 1");
+	if (!check_version(s, a->result))
 		return;
-	}
 	session_forget_agent(s);
 	acp_read_caps(a->result, &s->caps);
 	session_note_auth(s, a->result);

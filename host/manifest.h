@@ -28,7 +28,9 @@
  *	auth         {"method":ID}: the ACP method to log in with
  *	quirks       how it differs from the protocol: no_fs, no_terminal,
  *	             missing_empty, no_load, steer (true or false),
- *	             late_replay_ms, exit_ms
+ *	             late_replay_ms (it repeats history so long after
+ *	             session/load), exit_ms (from the end of its stdin to
+ *	             SIGTERM; 0: at once)
  *	disabled     true: it cannot be started
  *
  * Members that we do not know are ignored.

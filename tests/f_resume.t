@@ -178,6 +178,37 @@ f093_create() {
 }
 ok "F093 a new session fails at the first" f093_create
 
+agent newer --protocol 2
+f231_version() {
+	id=$(new_id ses)
+	refused agent_protocol_error 2 hib session create --vm "$VM" \
+		--agent newer --id "$id" &&
+		grep 'protocol version 2, not 1' "$tmp/refused.err"
+}
+ok "an agent of another protocol version is told from a broken one" f231_version
+
+agent locked --fail-new -32000 --auth key
+auth_methods() {
+	answers 412 agent_auth_required POST /v1/sessions \
+		"{\"vm\":\"$VM\",\"agent\":\"locked\"}" &&
+		jq -e '.data.methods | length > 0 and (.[0].id | type) == "string"' \
+			"$tmp/body"
+}
+ok "an agent that wants a login names what it offers" auth_methods
+
+# --- ends -------------------------------------------------------------------
+
+agent deaf
+says_of deaf '.quirks = {exit_ms: 0}'
+exit_ms() {
+	SES=$(hib session create --vm "$VM" --agent deaf) &&
+		says "$SES" '!stdinstop' '' || return 1
+	start=$(now_ms)
+	hib session close "$SES" && [ $(($(now_ms) - start)) -lt 4000 ] &&
+		last_of agent.exited '.signal == 15'
+}
+ok "an agent that does not see the end of its input is not waited for" exit_ms
+
 # --- instructions -----------------------------------------------------------
 
 # told WAY OS AGENT [OPTION]... - a session of that agent, which is told by that

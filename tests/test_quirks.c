@@ -38,6 +38,7 @@ TEST(each_has_its_field)
 	   0);
 	OK(q.no_fs && q.missing_empty);
 	OK(!q.no_terminal && !q.no_load && !q.steer);
+	OK(q.has_exit_ms);
 	EQ(q.exit_ms, 2000);
 	EQ(q.late_replay_ms, 0);
 	EQ(read_text("{\"quirks\":{\"no_terminal\":true,\"no_load\":true,"
@@ -46,6 +47,7 @@ TEST(each_has_its_field)
 	   0);
 	OK(q.no_terminal && q.no_load && q.steer && !q.no_fs);
 	EQ(q.late_replay_ms, 1);
+	OK(!q.has_exit_ms);
 }
 
 TEST(wrong_ones_are_refused)

@@ -232,7 +232,8 @@ static void put_config(struct op *op, const struct creation *c)
 	}
 	if (c->skip_os)
 		jw_kbool(w, ours[0], true);
-	jw_kbool(w, ours[1], wants_os(op, c));
+	if (wants_os(op, c))
+		jw_kbool(w, ours[1], true);
 	jw_obj_end(w);
 }
 
