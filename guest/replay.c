@@ -58,9 +58,11 @@ static enum replay_verdict sum_compare(const struct replay_sum *a,
 							  : REPLAY_DIFFERS;
 }
 
-void replay_begin(struct replay *r)
+void replay_begin(struct replay *r, int64_t since)
 {
-	*r = (struct replay){.agent.hash = FNV_BASIS, .user.hash = FNV_BASIS};
+	*r = (struct replay){.since = since,
+			     .agent.hash = FNV_BASIS,
+			     .user.hash = FNV_BASIS};
 }
 
 bool replay_is_history(struct jv update)
@@ -157,8 +159,8 @@ static int read_turns(struct replay *logged, struct reader *reader,
 }
 
 int replay_compare(const struct replay *r, struct reader *reader,
-		   const char *session, int64_t since,
-		   struct replay_result *out, struct err *e)
+		   const char *session, struct replay_result *out,
+		   struct err *e)
 {
 	char from[24];
 	const char *const args[] = {session, from, NULL};
@@ -167,7 +169,7 @@ int replay_compare(const struct replay *r, struct reader *reader,
 	struct replay logged;
 	int n;
 
-	snprintf(from, sizeof(from), "%" PRId64, since);
+	snprintf(from, sizeof(from), "%" PRId64, r->since);
 	jw_arr(&rows);
 	n = reader_rows(reader, turns_sql, args, &rows, e);
 	jw_arr_end(&rows);
@@ -175,7 +177,7 @@ int replay_compare(const struct replay *r, struct reader *reader,
 		return n;
 	if (rows.failed || json_parse(&j, rows.buf, rows.len, e) < 0)
 		return err_set(e, -ENOMEM, "replay: out of memory");
-	replay_begin(&logged);
+	replay_begin(&logged, r->since);
 	n = read_turns(&logged, reader, session, json_root(&j), e);
 	if (n < 0)
 		return n;

@@ -19,11 +19,12 @@ struct replay_sum {
 };
 
 struct replay {
+	int64_t since; /* What is told again stands behind this seq. */
 	unsigned n_updates;
 	struct replay_sum agent, user; /* What either said. */
 };
 
-void replay_begin(struct replay *r);
+void replay_begin(struct replay *r, int64_t since);
 /* Does an update of this kind tell of the conversation?  Others are about the
  * session as it is now. */
 bool replay_is_history(struct jv update);
@@ -39,10 +40,10 @@ struct replay_result {
 	enum replay_verdict user; /* Unknown also if no text was repeated. */
 };
 
-/* Compare with the turns of the log that begin behind event @since. */
+/* Compare with the turns of the log. */
 int replay_compare(const struct replay *r, struct reader *reader,
-		   const char *session, int64_t since,
-		   struct replay_result *out, struct err *e);
+		   const char *session, struct replay_result *out,
+		   struct err *e);
 
 /* Write {"updates":N,"same":true|false|null}, and "user_same" when known. */
 void replay_write(const struct replay *r, const struct replay_result *v,

@@ -4,7 +4,7 @@
  */
 #include "guest/restore.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 
 static const char has_turns_sql[] =
 	"SELECT 1 FROM turn t WHERE session_id=?1 AND NOT EXISTS "
@@ -67,41 +67,50 @@ static int ask(struct reader *r, const char *sql, const char *session,
 /* The ACP session that a session's agent could take up again, or NULL, and the
  * seq behind which it knows the log. */
 static int read_native(struct reader *r, const char *session, char **out_acp,
-		       char **out_since, struct err *e)
+		       int64_t *out_since, struct err *e)
 {
-	int n = ask(r, since_sql, session, NULL, out_since, e);
+	autofree char *since = NULL;
+	int n = ask(r, since_sql, session, NULL, &since, e);
 
-	return n < 0 ? n : ask(r, worth_sql, session, *out_since, out_acp, e);
+	if (n > 0)
+		n = ask(r, worth_sql, session, since, out_acp, e);
+	if (n >= 0)
+		*out_since = since != NULL ? strtoll(since, NULL, 10) : 0;
+	return n;
 }
 
-static int read_fork(struct reader *r, const char *session, const char *since,
-		     char **out, struct err *e)
+/* The same of the session that ours is a copy of: seqs are those of the copy. */
+static int read_fork(struct reader *r, const char *session, int64_t since,
+		     struct restore_facts *out, struct err *e)
 {
-	autofree char *source = NULL, *source_since = NULL;
-	int n = ask(r, fork_sql, session, since, &source, e);
+	autofree char *source = NULL;
+	char forked[24];
+	int n;
 
-	if (n < 0 || source == NULL)
+	snprintf(forked, sizeof(forked), "%lld", (long long)since);
+	n = ask(r, fork_sql, session, forked, &source, e);
+	if (n <= 0)
 		return n;
-	return read_native(r, source, out, &source_since, e);
+	return read_native(r, source, &out->fork_source, &out->fork_since, e);
 }
 
 int restore_read(struct reader *r, const char *session,
 		 struct restore_facts *out, struct err *e)
 {
-	autofree char *turns = NULL, *since = NULL;
+	autofree char *turns = NULL;
 	int n = ask(r, has_turns_sql, session, NULL, &turns, e);
 
 	restore_done(out);
 	if (n >= 0)
-		n = read_native(r, session, &out->acp_session, &since, e);
+		n = read_native(r, session, &out->acp_session, &out->acp_since,
+				e);
 	if (n >= 0)
-		n = read_fork(r, session, since, &out->fork_source, e);
+		n = read_fork(r, session, out->acp_since, out, e);
 	if (n < 0) {
 		restore_done(out);
 		return n;
 	}
 	out->has_turns = turns != NULL;
-	out->native_since = since != NULL ? strtoll(since, NULL, 10) : 0;
 	out->native_refused = false;
 	return 0;
 }
@@ -117,13 +126,20 @@ struct restore_native restore_native(const struct restore_facts *f,
 {
 	if (f->first || f->want_none || f->native_refused)
 		return (struct restore_native){0};
-	/* session/resume is preferred: it repeats no history. */
 	if (f->acp_session != NULL && (caps->resume || caps->load))
-		return (struct restore_native){caps->resume ? "session/resume"
-							    : "session/load",
-					       f->acp_session};
+		return (struct restore_native){
+			/* Preferred, as it repeats no history. */
+			.method = caps->resume ? "session/resume"
+					       : "session/load",
+			.session = f->acp_session,
+			.since = f->acp_since,
+		};
 	if (f->fork_source != NULL && caps->fork)
-		return (struct restore_native){"session/fork", f->fork_source};
+		return (struct restore_native){
+			.method = "session/fork",
+			.session = f->fork_source,
+			.since = f->fork_since,
+		};
 	return (struct restore_native){0};
 }
 

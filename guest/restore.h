@@ -29,11 +29,11 @@ struct restore_facts {
 	bool first;	/* There was no agent before. */
 	bool want_none; /* The caller asked for a fresh mind. */
 	bool has_turns;
-	/* The ACP session that the agent may take up again: a turn was completed
-	 * on it, and it knows what is behind this seq.  Or one that it may fork.
-	 * NULL: none. */
+	/* The ACP session that the agent may take up again, as a turn was
+	 * completed on it, and one that it may fork; NULL: none.  Each knows
+	 * what the log has behind a seq. */
 	char *acp_session, *fork_source;
-	int64_t native_since;
+	int64_t acp_since, fork_since;
 	bool native_refused; /* In this start. */
 };
 
@@ -49,6 +49,7 @@ void restore_done(struct restore_facts *f);
 struct restore_native {
 	const char *method;  /* NULL: there is none. */
 	const char *session; /* Borrowed from the facts. */
+	int64_t since;	     /* It knows the log behind this seq. */
 };
 struct restore_native restore_native(const struct restore_facts *f,
 				     const struct acp_caps *caps);

@@ -67,8 +67,7 @@ static void write_replay(struct session *s, struct jw *w)
 	struct replay_result v;
 	struct err e = {0};
 
-	if (replay_compare(&s->replay, s->guest->reader, s->id,
-			   s->facts.native_since, &v, &e) < 0) {
+	if (replay_compare(&s->replay, s->guest->reader, s->id, &v, &e) < 0) {
 		log_error("%s: what its agent remembers cannot be compared: "
 			  "%s, continuing",
 			  s->id, e.msg);
@@ -260,7 +259,7 @@ static void open_native(struct session *s)
 	struct restore_native n = restore_native(&s->facts, &s->caps);
 
 	s->native_method = n.method;
-	replay_begin(&s->replay);
+	replay_begin(&s->replay, n.since);
 	free(take_ptr(s->acp_id));
 	if (strcmp(n.method, "session/fork") == 0) {
 		s->replaying = REPLAYING_FORK;

@@ -130,6 +130,31 @@ f057_none() {
 }
 ok "F057 where nothing was said there is nothing to restore" f057_none
 
+# --- forks ------------------------------------------------------------------
+
+agent forks --load --fork --store /home/user
+f065_fork() {
+	asleep forks 'the word is plum' && source=$SES &&
+		SES=$(hib fork "$source") && hib session resume "$SES" |
+		grep native && last_of session.resumed '.replay.same' &&
+		holds "$SES" 'map(select(.type == "acp.request" and
+			.data.dir == "out").data.msg.method) | last ==
+			"session/fork"' &&
+		equal "$(prompt "$SES" 'what did I say')" 'the word is plum' &&
+		hib session suspend "$SES" && says "$SES" more more &&
+		last_of session.resumed '.restore == "native"' &&
+		holds "$SES" '[.[] | select(.type == "session.ready") |
+			.data.acp_session_id] | .[0] != .[1] and .[1] == .[2]'
+}
+ok "F065 an agent that can forks its session for a fork" f065_fork
+f065_gone_on() {
+	says "$source" 'something else' 'something else' &&
+		SES=$(hib fork "$source") && says "$source" more more &&
+		prompt "$SES" 'what did I say' | not grep more &&
+		last_of session.resumed '.restore == "transcript"'
+}
+ok "F065 but not a session that has gone on" f065_gone_on
+
 # --- agents that do not start -----------------------------------------------
 
 shell_agent crashes '[ ! -e /workspace/crash ] || exit 7; exec /opt/hib/echo-agent'
