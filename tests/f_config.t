@@ -228,8 +228,9 @@ ok "null takes a setting back" taken_back
 created() {
 	new_session --model large --mode plan --thought high --option web=true &&
 		set_is 'large plan high terse web' &&
-		holds "$SES" '.[0].data.config == {"model": "large", "mode":
-			"plan", "thought": "high", "options": {"web": "true"}}'
+		holds "$SES" '.[0].data.config | contains({"model": "large",
+			"mode": "plan", "thought": "high",
+			"options": {"web": "true"}})'
 }
 ok "F010 a session is created with its settings" created
 create_refused() {
