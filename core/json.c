@@ -123,6 +123,8 @@ static void link_tokens(struct json *j, int n)
 		tokens[i].parent = i + 1;
 		if (is_container(&tokens[i]))
 			open[depth++] = i;
+		if ((unsigned)depth > j->depth)
+			j->depth = (unsigned)depth;
 	}
 	while (depth > 0)
 		tokens[open[--depth]].parent = n;
@@ -134,6 +136,7 @@ int json_parse(struct json *j, const char *text, size_t len, struct err *e)
 	int r;
 
 	j->n_tok = 0;
+	j->depth = 0;
 	j->text = text;
 	j->len = len;
 	r = json_check(text, len, &n, e);

@@ -22,6 +22,7 @@
 struct json {
 	const char *text; /* Borrowed from the caller of json_parse(). */
 	size_t len;
+	unsigned depth; /* Of its containers: 0 for a scalar. */
 	/* Private. */
 	void *tok; /* jsmn's tokens: its type has no tag to declare here. */
 	unsigned n_tok, cap;

@@ -114,11 +114,6 @@ static int check_response(const struct members *m, struct err *e)
 {
 	if (!jv_has(m->id))
 		return err_set(e, -EPROTO, "json-rpc: neither method nor id");
-	if (!jv_has(m->result) && !jv_has(m->error))
-		return err_set(e, -EPROTO,
-			       "json-rpc: response without result or error");
-	if (jv_has(m->error) && !jv_is(m->error, JV_OBJECT))
-		return err_set(e, -EPROTO, "json-rpc: error is no object");
 	return 0;
 }
 
@@ -393,10 +388,26 @@ void rpc_forget(struct rpc *p, int64_t id)
  * Receiving.
  */
 
+/* The id of a call of ours; -1 for any other.  There are peers that answer with
+ * the number as a string. */
+static int64_t call_id(struct jv id)
+{
+	char text[24], *end;
+	int64_t n;
+
+	if (!jv_is(id, JV_STRING))
+		return jv_int(id, -1);
+	if (jv_strcpy(id, text, sizeof(text)) <= 0 || text[0] < '0' ||
+	    text[0] > '9')
+		return -1;
+	n = strtoll(text, &end, 10);
+	return *end == '\0' ? n : -1;
+}
+
 static void dispatch_response(struct rpc *p, const struct rpc_msg *m)
 {
 	struct rpc_answer a = {.result = m->result, .error = m->error};
-	struct call *c = find_call(p, jv_int(m->id, -1));
+	struct call *c = find_call(p, call_id(m->id));
 
 	if (c == NULL) {
 		if (p->ops->stray != NULL)

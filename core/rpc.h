@@ -37,7 +37,7 @@ struct rpc_msg {
 	struct jv id;	  /* Request, response; raw token. */
 	struct jv method; /* Request, notification. */
 	struct jv params; /* May be absent. */
-	struct jv result; /* Response; absent when error is there. */
+	struct jv result; /* Response; may be absent. */
 	struct jv error;
 };
 
@@ -49,9 +49,10 @@ struct rpc_msg {
  * @out:  Set on success
  * @e:    Set on failure
  *
- * A response with both result and error counts as an error; a result of null
- * is present, params and error of null are absent.  "jsonrpc" must be "2.0", an
- * id a number, a string or null.
+ * A response with both result and error counts as an error, whatever type that
+ * has, and one with neither as a result that is absent; a result of null is
+ * present, params and error of null are absent.  "jsonrpc" must be "2.0", an id a
+ * number, a string or null.
  *
  * Return: 0; as json_parse(); -EPROTO when it is JSON but no JSON-RPC message
  * (batches included, which no protocol of ours uses).
@@ -65,8 +66,8 @@ struct rpc; /* Opaque. */
 struct rpc_answer {
 	int status; /* 0; -ETIMEDOUT; -ECANCELED on rpc_free(); -EREMOTEIO:
 			   * the peer answered with an error. */
-	struct jv result; /* When status is 0. */
-	struct jv error;  /* When status is -EREMOTEIO. */
+	struct jv result; /* When status is 0; absent when it had none. */
+	struct jv error;  /* When status is -EREMOTEIO; of any type. */
 };
 typedef void (*rpc_done_cb)(const struct rpc_answer *a, void *arg);
 

@@ -136,9 +136,9 @@ TEST(messages_are_told_apart)
 		 RPC_RESPONSE},
 		{"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{}}",
 		 RPC_RESPONSE},
-		{"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":7}", -EPROTO},
-		{"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":null}", -EPROTO},
-		{"{\"jsonrpc\":\"2.0\",\"id\":1}", -EPROTO},
+		{"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":7}", RPC_RESPONSE},
+		{"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":null}", RPC_RESPONSE},
+		{"{\"jsonrpc\":\"2.0\",\"id\":1}", RPC_RESPONSE},
 		{"{\"jsonrpc\":\"2.0\",\"result\":1}", -EPROTO},
 		{"{\"jsonrpc\":\"2.0\",\"id\":[],\"method\":\"m\"}", -EPROTO},
 		{"{\"jsonrpc\":\"2.0\",\"id\":true,\"method\":\"m\"}", -EPROTO},
@@ -220,13 +220,9 @@ TEST(calls_are_answered_in_any_order)
 
 TEST(answers_to_nothing_are_stray)
 {
-	static const char *const ids[] = {"1",
-					  "-1",
-					  "0.0",
-					  "0e0",
-					  "\"0\"",
-					  "null",
-					  "18446744073709551616"};
+	static const char *const ids[] = {
+		"1",	  "-1",	    "0.0",  "0e0",
+		"\"-0\"", "\"0x\"", "null", "18446744073709551616"};
 	struct end a = {0};
 	struct side s;
 	char line[128];
@@ -245,6 +241,32 @@ TEST(answers_to_nothing_are_stray)
 	hear(&s, "{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":1}");
 	EQ(a.n, 1);
 	EQ(s.n_stray, (int)ARRAY_LEN(ids) + 1);
+	side_close(&s);
+}
+
+TEST(an_answer_may_have_the_id_as_a_string)
+{
+	struct end a = {0};
+	struct side s;
+
+	side_open(&s, &ops);
+	EQ(rpc_call(s.rpc, "m", NULL, 0, on_done, &a), 0);
+	hear(&s, "{\"jsonrpc\":\"2.0\",\"id\":\"0\",\"result\":1}");
+	EQ(a.n, 1);
+	EQ(a.status, 0);
+	side_close(&s);
+}
+
+TEST(an_answer_without_result_or_error_is_a_good_one)
+{
+	struct end a = {0};
+	struct side s;
+
+	side_open(&s, &ops);
+	EQ(rpc_call(s.rpc, "m", NULL, 0, on_done, &a), 0);
+	hear(&s, "{\"jsonrpc\":\"2.0\",\"id\":0}");
+	EQ(a.n, 1);
+	EQ(a.status, 0);
 	side_close(&s);
 }
 
@@ -413,6 +435,8 @@ TEST(a_deadline_may_free)
 TESTS(CASE(messages_are_told_apart), CASE(a_long_id_is_refused),
       CASE(error_wins_over_result), CASE(calls_are_answered_in_any_order),
       CASE(answers_to_nothing_are_stray),
+      CASE(an_answer_may_have_the_id_as_a_string),
+      CASE(an_answer_without_result_or_error_is_a_good_one),
       CASE(requests_are_answered_with_their_id),
       CASE(without_handlers_nothing_is_left_unanswered),
       CASE(deadlines_pass_in_their_order), CASE(an_endless_timeout_is_endless),
