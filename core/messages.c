@@ -63,6 +63,7 @@ struct range {
 struct fold {
 	const struct messages_query *q;
 	struct jw *out;
+	char *open_turn; /* The one that has not ended, or NULL. */
 	struct range *abandoned;
 	size_t n_abandoned;
 	/* The agent's message that grows; no parts: none. */
@@ -267,16 +268,26 @@ static int (*find_kind(struct jv update))(struct fold *f, struct jv update)
 
 /* --- writing ------------------------------------------------------------ */
 
-static void write_tool(const struct part *p, struct jw *w)
+static bool is_final(const char *status)
+{
+	return status != NULL && strcmp(status, "\"pending\"") != 0 &&
+	       strcmp(status, "\"in_progress\"") != 0;
+}
+
+/* A call that its turn's end has left open is closed by that. */
+static void write_tool(const struct part *p, bool ended, struct jw *w)
 {
 	jw_kstr(w, "id", p->tool_id);
 	for (size_t i = 0; i < TOOL_N_FIELDS; i++) {
-		if (p->tool[i] != NULL)
+		if (i == TOOL_STATUS && ended && !is_final(p->tool[i]))
+			jw_kstr(w, "status", "unfinished");
+		else if (p->tool[i] != NULL)
 			jw_kraw(w, tool_fields[i].ours, p->tool[i]);
 	}
 }
 
-static void write_part(const struct part *p, struct jw *w)
+/* @ended: its turn has. */
+static void write_part(const struct part *p, bool ended, struct jw *w)
 {
 	static const char *const types[] = {
 		[PART_TEXT] = "text",	   [PART_THINKING] = "thinking",
@@ -298,7 +309,7 @@ static void write_part(const struct part *p, struct jw *w)
 		jw_strn(w, bytes, p->bytes.len);
 		break;
 	case PART_TOOL:
-		write_tool(p, w);
+		write_tool(p, ended, w);
 		break;
 	case PART_PLAN:
 		jw_kraw(w, "entries", bytes);
@@ -344,13 +355,15 @@ static void drop_parts(struct fold *f)
 /* Write what the agent said up to here. */
 static void flush(struct fold *f)
 {
+	bool ended = f->turn[0] != '\0' && (f->open_turn == NULL ||
+					    strcmp(f->turn, f->open_turn) != 0);
 	struct part *p;
 
 	if (TAILQ_EMPTY(&f->parts))
 		return;
 	write_head(f, "agent", f->turn, f->seq, f->last_seq, f->ts_ms);
 	TAILQ_FOREACH (p, &f->parts, link) {
-		write_part(p, f->out);
+		write_part(p, ended, f->out);
 	}
 	write_tail(f);
 	drop_parts(f);
@@ -448,6 +461,17 @@ static int load_abandoned(struct fold *f, struct reader *r, struct err *e)
 	return 0;
 }
 
+static int load_open_turn(struct fold *f, struct reader *r, struct err *e)
+{
+	const char *args[] = {f->q->session, NULL};
+	int n = reader_value(r,
+			     "SELECT id FROM turn WHERE session_id=?1 "
+			     "AND ended_ms IS NULL",
+			     args, &f->open_turn, e);
+
+	return n < 0 ? n : 0;
+}
+
 int messages_write(struct reader *r, const struct messages_query *q,
 		   struct jw *out, struct err *e)
 {
@@ -463,11 +487,14 @@ int messages_write(struct reader *r, const struct messages_query *q,
 	TAILQ_INIT(&f.parts);
 	n = load_abandoned(&f, r, e);
 	if (n == 0)
+		n = load_open_turn(&f, r, e);
+	if (n == 0)
 		n = reader_each_event(r, &events, fold_event, &f, e);
 	if (n >= 0)
 		flush(&f);
 	drop_parts(&f);
 	free(f.abandoned);
+	free(f.open_turn);
 	if (n == -ENOMEM || out->failed)
 		return err_set(e, -ENOMEM, "messages: out of memory");
 	return n < 0 ? n : f.n_written;

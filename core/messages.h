@@ -16,7 +16,8 @@
  *	{"type":"resource",..}           ACP content blocks as they came
  *	{"type":"tool_call","id":..,"title":..,"kind":..,"status":..,
  *	 "input":..,"output":..,"content":[..],"locations":[..]}
- *	                                 where the call began, as it ended
+ *	                                 where the call began, as it ended;
+ *	                                 status "unfinished": not before its turn
  *	{"type":"plan","entries":[..]}   the last one of the turn
  *	{"type":"other","update":{..}}   unknown kinds, kept
  *

@@ -68,15 +68,26 @@
 	"substr(max(CASE WHEN json_extract(j,'" path "') IS NOT NULL " \
 	"THEN printf('%020d',seq)||json_extract(j,'" path "') END),21)"
 
-#define TOOLS_SQL                                                                                     \
-	UPDATES "SELECT turn_id, json_extract(j,'$.toolCallId') AS "                                  \
-		"tool_call_id, min(seq) AS first_seq, max(seq) AS "                                   \
-		"last_seq, " LAST("$.title") " AS title, " LAST("$.kind") " AS kind, coalesce(" LAST( \
-			"$.status") ", 'pending') AS status, min(ts_ms) AS first_ms, "                \
-				    "max(ts_ms) AS last_ms FROM u "                                   \
-				    "WHERE json_extract(j,'$.sessionUpdate') IN "                     \
-				    "('tool_call','tool_call_update') "                               \
-				    "GROUP BY turn_id, tool_call_id ORDER BY first_seq"
+/* A call that its turn's end has left open is closed by that. */
+#define TOOL_STATUS                                                         \
+	"CASE WHEN status IN ('pending','in_progress') AND turn_id IS NOT " \
+	"NULL AND NOT EXISTS (SELECT 1 FROM turn t WHERE t.session_id=?1 "  \
+	"AND t.id=turn_id AND t.ended_ms IS NULL) THEN 'unfinished' "       \
+	"ELSE status END"
+
+/* clang-format off */
+#define TOOLS_SQL                                                             \
+	UPDATES "SELECT turn_id, tool_call_id, first_seq, last_seq, title, "  \
+	"kind, " TOOL_STATUS " AS status, first_ms, last_ms FROM ("           \
+	"SELECT turn_id, json_extract(j,'$.toolCallId') AS tool_call_id, "    \
+	"min(seq) AS first_seq, max(seq) AS last_seq, "                       \
+	LAST("$.title") " AS title, " LAST("$.kind") " AS kind, "             \
+	"coalesce(" LAST("$.status") ", 'pending') AS status, "               \
+	"min(ts_ms) AS first_ms, max(ts_ms) AS last_ms FROM u "               \
+	"WHERE json_extract(j,'$.sessionUpdate') IN "                         \
+	"('tool_call','tool_call_update') GROUP BY turn_id, tool_call_id) "   \
+	"ORDER BY first_seq"
+/* clang-format on */
 
 static const struct {
 	const char *what, *sql;
