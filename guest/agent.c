@@ -201,6 +201,59 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
+static void trim(char **line, size_t *len)
+{
+	while (*len > 0 && is_space((*line)[*len - 1]))
+		--*len;
+	while (*len > 0 && is_space(**line)) {
+		++*line;
+		--*len;
+	}
+}
+
+/* A copy with U+FFFD for each byte that is no UTF-8: agents that forward output
+ * of programs cut characters.  NULL when there is none, or no room. */
+static char *mend_utf8(const char *line, size_t *len)
+{
+	const unsigned char *p = (const unsigned char *)line, *end = p + *len;
+	autojw struct jw w = {0};
+	size_t n_bad = 0;
+
+	while (p < end && w.len <= PROC_LINE_MAX && !w.failed) {
+		size_t n = utf8_len(p, end);
+
+		if (n == 0)
+			jw_lit(&w, UTF8_REPLACEMENT, 3);
+		else
+			jw_lit(&w, (const char *)p, n);
+		n_bad += n == 0;
+		p += n == 0 ? 1 : n;
+	}
+	if (n_bad == 0 || w.len > PROC_LINE_MAX)
+		return NULL;
+	return jw_take(&w, len);
+}
+
+/* Would its sender wait for an answer that never comes? */
+static bool is_bad_request(struct jv root)
+{
+	return jv_is(root, JV_ARRAY) ||
+	       (jv_eq(jv_get(root, "jsonrpc"), "2.0") &&
+		jv_has(jv_get(root, "method")) && jv_has(jv_get(root, "id")));
+}
+
+/* As rpc_decode(), of what can be an event and travel. */
+static int decode(struct agent *a, const char *line, size_t len,
+		  struct rpc_msg *m, struct err *e)
+{
+	int r = rpc_decode(&a->json, line, len, m, e);
+
+	if (r == 0 && a->json.depth > AGENT_DEPTH_MAX)
+		return err_set(e, -E2BIG, "a message is nested %u deep",
+			       a->json.depth);
+	return r;
+}
+
 /* Record a message, then act on it. */
 static void take_message(struct agent *a, const char *line, size_t len,
 			 const struct rpc_msg *m)
@@ -222,20 +275,25 @@ static void take_message(struct agent *a, const char *line, size_t len,
 static void agent_on_line(struct proc *p, char *line, size_t len, void *arg)
 {
 	struct agent *a = arg;
+	autofree char *mended = NULL;
 	struct rpc_msg m;
 	struct err e = {0};
+	int r;
 
 	(void)p;
-	while (len > 0 && is_space(line[len - 1]))
-		len--;
-	while (len > 0 && is_space(*line)) {
-		line++;
-		len--;
-	}
+	trim(&line, &len);
 	if (len == 0 || is_deaf(a))
 		return;
-	if (rpc_decode(&a->json, line, len, &m, &e) < 0) {
+	r = decode(a, line, len, &m, &e);
+	if (r == -EINVAL && (mended = mend_utf8(line, &len)) != NULL) {
+		line = mended;
+		r = decode(a, line, len, &m, &e);
+	}
+	if (r < 0) {
 		take_junk(a, line, len, &e);
+		if (r == -EPROTO && is_bad_request(json_root(&a->json)))
+			agent_reply_error(a, "null", 4, RPC_INVALID_REQUEST,
+					  "invalid request");
 		return;
 	}
 	a->n_junk = 0;

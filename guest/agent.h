@@ -5,9 +5,12 @@
  * The agent records: each line in either direction is an event of the session's
  * journal before it has any effect.  What comes in is recorded and then told to
  * the owner, in the same turn of the loop; what goes out is written to the pipe
- * after its commit.  History that the agent repeats is the one exception.  Lines
- * that are no JSON-RPC are kept as agent.stderr, with "stream":"stdout"; too many
- * of them, or one too long, break the agent.
+ * after its commit.  History that the agent repeats is the one exception.  Bytes
+ * of a message that are no UTF-8 become U+FFFD.
+ *
+ * Lines that are no JSON-RPC, or nested too deep, are kept as agent.stderr, with
+ * "stream":"stdout"; too many of them, or one too long, break the agent.  A batch
+ * and a request that is none are answered with "invalid request".
  *
  *	RUNNING --agent_end(ASK)--> ASKED --5 s--> TERMINATED --2 s--> KILLED
  *

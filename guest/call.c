@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "guest/limits.h"
+
 static void call_free(struct call *c)
 {
 	if (c->told != NULL)
@@ -155,6 +157,12 @@ int call_new(struct h2_stream *s, char *body, size_t len, struct call **out,
 		return e->code;
 	}
 	c->params = json_root(&c->json);
+	if (c->json.depth > CALL_DEPTH_MAX) {
+		call_free(c);
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "call: params are nested more than %d deep",
+			       CALL_DEPTH_MAX);
+	}
 	if (len > 0 && !jv_is(c->params, JV_OBJECT)) {
 		call_free(c);
 		return err_set(e, -FAULT_INVALID_ARGUMENT,

@@ -53,6 +53,7 @@
 
 /* Agents. */
 #define AGENT_JUNK_MAX	   100	       /* Lines in a row that are no ACP. */
+#define AGENT_DEPTH_MAX	   120	       /* Nesting of a message. */
 #define AGENT_JUNK_BYTES   (64u << 10) /* Kept of one such line. */
 #define AGENT_STDERR_BURST 200	       /* Lines kept of one... */
 #define AGENT_STDERR_MS	   1000	       /* ...window of time. */
@@ -89,5 +90,6 @@
 #define SYNC_QUEUE_MAX	 (1u << 20)  /* Written to the channel, not gone. */
 #define SYNC_LINE_MAX	 (1u << 20)  /* Of have and ack. */
 #define CALL_BODY_MAX	 (20u << 20) /* Params of a call. */
+#define CALL_DEPTH_MAX	 112	     /* Their nesting. */
 
 #endif

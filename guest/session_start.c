@@ -21,12 +21,15 @@
 
 #define LOG_COMPONENT "session"
 
-static char *copy_json(struct jv v)
+/* Of what it says of itself.  What is no object counts as absent. */
+static char *copy_object(struct jv v)
 {
 	size_t len;
 	const char *raw = jv_raw(v, &len);
 
-	return raw == NULL || jv_is(v, JV_NULL) ? NULL : strndup(raw, len);
+	return jv_is(v, JV_OBJECT) && len <= SETTINGS_BYTES_MAX
+		       ? strndup(raw, len)
+		       : NULL;
 }
 
 static void forget(char **text)
@@ -202,8 +205,8 @@ static void session_on_initialized(const struct rpc_answer *a, void *arg)
 	session_forget_agent(s);
 	acp_read_caps(a->result, &s->caps);
 	session_note_auth(s, a->result);
-	s->agent_info = copy_json(jv_get(a->result, "agentInfo"));
-	s->capabilities = copy_json(jv_get(a->result, "agentCapabilities"));
+	s->agent_info = copy_object(jv_get(a->result, "agentInfo"));
+	s->capabilities = copy_object(jv_get(a->result, "agentCapabilities"));
 	if (s->launch->quirks.no_load)
 		s->caps.load = false;
 	session_climb(s);
