@@ -140,7 +140,7 @@ static struct agent {
 	int64_t next_id;
 	int64_t n_prompts;
 	struct lines in;
-	bool in_ended, in_ignored;
+	bool in_ended, in_ignored, crlf;
 	struct jw out; /* Whole lines. */
 	struct jw msg; /* The message being built. */
 } agent;
@@ -202,7 +202,8 @@ static void send_msg(void)
 {
 	if (agent.msg.failed)
 		die("message");
-	jw_lit(&agent.msg, "\n", 1);
+	jw_lit(&agent.msg, agent.crlf ? "\r\n \n\r\n" : "\n",
+	       agent.crlf ? 6 : 1);
 	put(agent.msg.buf, agent.msg.len);
 }
 
@@ -1614,6 +1615,55 @@ static void do_switch(struct session *s, char *args)
 	end_update(w);
 }
 
+/* Send a line as it is, but for $S, the session, and $I, the prompt's id. */
+static void do_raw(struct session *s, char *args)
+{
+	for (; *args != '\0'; args++) {
+		const char *what = NULL;
+
+		if (args[0] == '$' && args[1] == 'S')
+			what = s->id;
+		else if (args[0] == '$' && args[1] == 'I')
+			what = s->turn->id;
+		if (what == NULL) {
+			put(args, 1);
+			continue;
+		}
+		put(what, strlen(what));
+		args++;
+	}
+	put("\n", 1);
+}
+
+/* Whatever answers the prompt has been sent. */
+static void do_gone(struct session *s, char *args)
+{
+	(void)args;
+	turn_over(s);
+}
+
+/* From now on lines end as on another system, with a blank one behind each. */
+static void do_crlf(struct session *s, char *args)
+{
+	(void)s;
+	(void)args;
+	agent.crlf = true;
+}
+
+/* A notification whose params are nested so deep. */
+static void do_nested(struct session *s, char *args)
+{
+	int64_t n = number(&args, 1);
+
+	(void)s;
+	put("{\"jsonrpc\":\"2.0\",\"method\":\"_echo/nested\",\"params\":", 50);
+	for (int64_t i = 1; i < n; i++)
+		put("[", 1);
+	for (int64_t i = 1; i < n; i++)
+		put("]", 1);
+	put("}\n", 2);
+}
+
 static void do_count(struct session *s, char *args)
 {
 	(void)args;
@@ -1712,6 +1762,10 @@ static const struct verb {
 	{"model", do_model},		     /* */
 	{"settings", do_settings},	     /* All that can be set. */
 	{"switch", do_switch},		     /* model|mode|oldmode VALUE */
+	{"raw", do_raw},		     /* LINE */
+	{"gone", do_gone},		     /* The answer was raw. */
+	{"crlf", do_crlf},		     /* */
+	{"nested", do_nested},		     /* DEPTH */
 	{"count", do_count},		     /* Prompts seen. */
 	{"preamble", do_preamble},	     /* Blocks before the last. */
 	{"mcp", do_mcp},		     /* mcpServers given. */
