@@ -88,7 +88,7 @@ f104_tools() {
 		hib log "$SES" --view tools --json >"$tmp/tools"
 	cat "$tmp/tools"
 	jq -e '[.[] | [.tool_call_id, .status]] == [["a1", "completed"],
-		["b2", "completed"], ["c3", "in_progress"]]' "$tmp/tools" &&
+		["b2", "completed"], ["c3", "unfinished"]]' "$tmp/tools" &&
 		log_json "$SES" | jq -se --slurpfile v "$tmp/tools" '
 		[.[] | select(.data.msg.params.update.toolCallId? == "b2")] |
 		($v[0][1].first_seq == first.seq) and
@@ -117,6 +117,55 @@ f105_verbatim() {
 	hib log "$id" --raw | jq -cS . | wc -l | grep -qx "$(wc -l <"$tmp/acp")"
 }
 ok "F105 the log holds what both sides sent, in order" f105_verbatim
+
+# The messages of one way, as they stand in the envelopes: no JSON is made anew.
+logged_bytes() {
+	python3 -c '
+import sys
+mark = b"\"data\":{\"dir\":\"%s\",\"msg\":" % sys.argv[1].encode()
+for line in sys.stdin.buffer:
+	at = line.find(mark)
+	if at >= 0:
+		sys.stdout.buffer.write(line[at + len(mark):-3] + b"\n")' "$1"
+}
+# What may differ: white space around a message is not kept; lines that are no
+# messages are agent.stderr instead; a byte that is no UTF-8 is U+FFFD.
+piped_bytes() {
+	python3 -c '
+import sys
+for line in sys.stdin.buffer:
+	line = line.strip(b" \t\r\n")
+	if line.startswith(b"{\"jsonrpc"):
+		line = line.decode("utf-8", "replace").encode()
+		sys.stdout.buffer.write(line + b"\n")'
+}
+f105_bytes() {
+	rm -f "$spied/got" "$spied/sent"
+	id=$(hib session create --vm "$VM" --agent spied) || return 1
+	hib prompt "$id" - >"$tmp/x" <<-'END'
+		!say ünïcode ☃ 𝄞 "quoted" \ \u0041
+		!raw {"jsonrpc": "2.0" ,	"method":"_odd","params":[1.50e+1,-0,"\u0041\ud834\udd1e\/",{}]}
+		!raw {"jsonrpc":"2.0","method":"_twice","params":{"a":1,"a":2},"method":"_twice"}
+		!raw   {"jsonrpc":"2.0","id":9007199254740993,"method":"_none"}
+		!raw [1,2]
+		!garbage
+		!badutf8
+		!flood 50 200
+		!bigline 3000000
+		!crlf
+		!tool t1 Lök
+		!say end
+	END
+	hib log "$id" --json --types 'acp.*' >"$tmp/acp"
+	for way in in:sent out:got; do
+		logged_bytes "${way%:*}" <"$tmp/acp" >"$tmp/logged"
+		piped_bytes <"$spied/${way#*:}" >"$tmp/piped"
+		wc -lc "$tmp/piped" && [ -s "$tmp/piped" ] &&
+			cmp "$tmp/logged" "$tmp/piped" || return 1
+	done
+	grep -q '"_odd","params":\[1.50e+1,-0,' "$tmp/acp"
+}
+ok "F105 byte for byte" f105_bytes
 
 f106_input_first() {
 	http POST "/v1/sessions/$SES/prompt" '{"wait":true,"content":[
