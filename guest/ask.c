@@ -14,8 +14,6 @@
 #include "guest/form.h"
 #include "guest/limits.h"
 
-#define TOOL_ID_MAX 1024 /* Bytes of a toolCallId that go into ctx. */
-
 static char *copy_raw(struct jv v)
 {
 	size_t len;
@@ -380,6 +378,31 @@ void ask_set_timeout(struct ask *a, int64_t timeout_ms)
 	uv_timer_start(&a->timer, ask_on_timer, (uint64_t)timeout_ms, 0);
 }
 
+bool ask_option_kind(const struct ask *a, const char *option, char *out,
+		     size_t cap)
+{
+	autojson struct json j = {0};
+
+	return json_parse(&j, a->form, strlen(a->form), NULL) == 0 &&
+	       jv_strcpy(jv_get(find_option(&j, option), "kind"), out, cap) > 0;
+}
+
+char *ask_pick(const struct ask *a, const char *const kinds_wanted[2])
+{
+	autojson struct json j = {0};
+	struct jv list;
+
+	if (json_parse(&j, a->form, strlen(a->form), NULL) < 0)
+		return NULL;
+	list = json_root(&j);
+	for (int i = 0; i < 2; i++)
+		for (struct jv it = jv_first(list); jv_has(it);
+		     it = jv_next(list, it))
+			if (jv_eq(jv_get(it, "kind"), kinds_wanted[i]))
+				return jv_strdup(jv_get(it, "optionId"), NULL);
+	return NULL;
+}
+
 int ask_check(const struct ask *a, const struct answer *an, struct err *e)
 {
 	return kinds[a->kind].check(a, an, e);
@@ -416,8 +439,14 @@ void ask_write_answer(const struct ask *a, const struct answer *an,
 	else
 		kinds[a->kind].write_answer(a, an, w);
 	jw_kstr(w, "by", an->by);
+	if (an->rule != NULL)
+		jw_kstr(w, "rule", an->rule);
 	if (an->reason != NULL)
 		jw_kstr(w, "reason", an->reason);
+	if (an->remember != NULL) {
+		jw_key(w, "remember");
+		always_write(an->remember, w);
+	}
 }
 
 void ask_write_reply(const struct ask *a, const struct answer *an, struct jw *w)

@@ -18,6 +18,7 @@
 
 #include "core/id.h"
 #include "core/rpc.h"
+#include "guest/always.h"
 
 enum ask_kind { ASK_PERMISSION, ASK_ELICITATION };
 
@@ -29,6 +30,7 @@ struct ask {
 	char *tool;	     /* toolCallId as JSON text, or NULL. */
 	char *form;	     /* Options or schema as JSON text; NULL: a URL. */
 	char *elicitation;   /* elicitationId of a URL, or NULL. */
+	struct always about; /* A permission's subject; not whether allowed. */
 	int64_t deadline_ms; /* Unix time; 0: none. */
 	void (*expired)(struct ask *a, void *arg);
 	void *arg;
@@ -42,8 +44,10 @@ struct answer {
 	const char *action; /* Of an elicitation: accept, decline, cancel. */
 	struct jv content;  /* Of accept, a filled form; absent for a URL. */
 	const char *by; /* A client's name, policy, timeout, cancel, agent. */
-	const char *actor;  /* The client's name again, or NULL. */
-	const char *reason; /* Why nobody was asked, or NULL. */
+	const char *actor;	       /* The client's name again, or NULL. */
+	const char *rule;	       /* Of a policy, by its name; or NULL. */
+	const char *reason;	       /* Why nobody was asked, or NULL. */
+	const struct always *remember; /* What is for always; or NULL. */
 };
 /* The answer of nobody. */
 struct answer answer_cancelled(const char *by);
@@ -68,6 +72,13 @@ const char *ask_kind_name(enum ask_kind kind);
 /* Types of the events that ask and that resolve a question of that kind. */
 const char *ask_requested_type(enum ask_kind kind);
 const char *ask_resolved_type(enum ask_kind kind);
+
+/* The kind of an option of a permission.  Return: false when it has none. */
+bool ask_option_kind(const struct ask *a, const char *option, char *out,
+		     size_t cap);
+/* The optionId of a permission's first option of the first of these kinds, to be
+ * freed; NULL when none is offered. */
+char *ask_pick(const struct ask *a, const char *const kinds_wanted[2]);
 
 /* Does the answer fit the question?  Return: 0; -FAULT_INVALID_ARGUMENT. */
 int ask_check(const struct ask *a, const struct answer *an, struct err *e);

@@ -120,7 +120,8 @@ static int get_count(struct jv params, const char *key, int64_t *out,
 
 /* Strings of session.create, owned for the call. */
 struct create_text {
-	char *agent_name, *cwd, *hash, *title, *instructions, *parent, *root;
+	char *agent_name, *cwd, *hash, *title, *instructions, *policy, *parent,
+		*root;
 };
 
 static void create_text_done(struct create_text *t)
@@ -130,8 +131,43 @@ static void create_text_done(struct create_text *t)
 	free(t->hash);
 	free(t->title);
 	free(t->instructions);
+	free(t->policy);
 	free(t->parent);
 	free(t->root);
+}
+
+static int get_policy(struct jv p, char **out, struct err *e)
+{
+	struct jv v = jv_get(p, "policy");
+	size_t len;
+	const char *raw = jv_raw(v, &len);
+
+	if (!jv_has(v) || jv_is(v, JV_NULL))
+		return 0;
+	if (policy_check(v, e) < 0)
+		return e->code;
+	*out = strndup(raw, len);
+	return *out == NULL ? err_set(e, -ENOMEM, "policy: out of memory") : 0;
+}
+
+/* They are kept as one document, which has to fit into a row. */
+static int check_config_size(struct jv p, struct err *e)
+{
+	static const char *const parts[] = {"config", "instructions", "policy"};
+	size_t sum = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		size_t len = 0;
+
+		(void)jv_raw(jv_get(p, parts[i]), &len);
+		sum += len;
+	}
+	if (sum + CONFIG_BYTES_REST <= CONFIG_BYTES_MAX)
+		return 0;
+	return err_set(e, -FAULT_MESSAGE_TOO_LARGE,
+		       "config, instructions and policy together: %zu bytes, "
+		       "at most %u",
+		       sum, CONFIG_BYTES_MAX - CONFIG_BYTES_REST);
 }
 
 static int get_create_text(struct jv p, struct create_text *t, struct err *e)
@@ -142,6 +178,7 @@ static int get_create_text(struct jv p, struct create_text *t, struct err *e)
 	    get_text(p, "title", TITLE_MAX, &t->title, e) < 0 ||
 	    get_text(p, "instructions", CONFIG_BYTES_MAX, &t->instructions, e) <
 		    0 ||
+	    get_policy(p, &t->policy, e) < 0 || check_config_size(p, e) < 0 ||
 	    get_text(p, "parent", ID_MAX, &t->parent, e) < 0 ||
 	    get_text(p, "root", ID_MAX, &t->root, e) < 0)
 		return e->code;
@@ -185,6 +222,7 @@ static int create(struct guest *g, struct call *c, struct create_text *t,
 	s.create_hash = t->hash != NULL ? t->hash : "";
 	s.title = t->title;
 	s.instructions = t->instructions;
+	s.policy = t->policy;
 	s.parent = t->parent;
 	s.root = t->root;
 	r = launch_new(s.agent, jv_get(p, "env"), s.cwd, &s.launch, e);

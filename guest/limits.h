@@ -18,6 +18,7 @@
 #define TAGS_MAX	      32
 #define TAG_BYTES_MAX	      64
 #define CONFIG_BYTES_MAX      (256u << 10) /* config, mcp, instructions: each. */
+#define CONFIG_BYTES_REST     1024	   /* Of it, for names and numbers. */
 /* Deadlines of what we ask an agent: initialize, authenticate and session/new
  * have that of the whole start.  session/prompt has none: a turn takes the time
  * that it takes, and is ended by a cancel. */
@@ -49,7 +50,16 @@
 #define FORM_BYTES_MAX	 (256u << 10) /* Of a form's schema. */
 #define FORM_FIELDS_MAX	 128	      /* Of a form. */
 #define FORM_CHOICES_MAX 1024	      /* Of a field; items of an answer. */
+#define ALWAYS_MAX	 64 /* Answers kept for always, of a session. */
 #define ANSWER_BYTES_MAX (256u << 10) /* Of a filled form. */
+
+/* What is kept of a turn's tool calls, for policies. */
+#define TOOL_CALLS_MAX	 256
+#define TOOL_CALLS_BYTES (1u << 20) /* Of all of them. */
+#define TOOL_ID_MAX	 1024	    /* Bytes of a toolCallId, as JSON. */
+#define TOOL_TITLE_MAX	 4096
+#define TOOL_PATHS_MAX	 64 /* Of one call. */
+#define TOOL_PATH_MAX	 4096
 
 /* Agents. */
 #define AGENT_JUNK_MAX	   100	       /* Lines in a row that are no ACP. */

@@ -246,6 +246,8 @@ static void session_free(struct session *s)
 	free(s->agent_name);
 	free(s->cwd);
 	free(s->instructions);
+	free(s->policy);
+	always_done(&s->always);
 	free(s->acp_id);
 	free(s->auth_methods);
 	restore_done(&s->facts);
@@ -371,6 +373,7 @@ static void take_row(struct session *s, struct jv row)
 	s->os_instructions = jv_bool(jv_get(config, "os_instructions"), false);
 	s->permission_timeout_ms =
 		jv_int(jv_get(config, "permission_timeout_ms"), 0);
+	s->policy = copy_json(jv_get(config, "policy"));
 	s->agent_info = copy_json(jv_get(row, "agent_info"));
 	s->capabilities = copy_json(caps);
 	s->n_turns = jv_int(jv_get(row, "n_turns"), 0);
@@ -393,7 +396,7 @@ static int load_row(struct session *s, struct err *e)
 	take_row(s, json_root(&j));
 	if (s->cwd == NULL || s->agent_name == NULL)
 		return err_set(e, -ENOMEM, "session %s: out of memory", s->id);
-	return 0;
+	return session_load_always(s, e);
 }
 
 static int load(struct guest *g, const struct session_brief *b,

@@ -42,6 +42,7 @@ struct session_spec {
 	struct jv agent, config, mcp, tags;
 	const char *agent_name, *cwd, *create_hash, *title;
 	const char *instructions; /* NULL: none. */
+	const char *policy;	  /* JSON text; NULL: none. */
 	const char *parent, *root;
 	int64_t expires_ms, start_timeout_ms, permission_timeout_ms;
 	struct launch *launch; /* Taken over on success, else left. */
@@ -74,7 +75,7 @@ int session_prompt(struct session *s, struct prompt_spec *p, struct call *c,
 /* @turn: NULL for whichever runs. */
 int session_cancel(struct session *s, const char *turn, const char *by,
 		   const char *reason, struct call *c, struct err *e);
-/* @an: its actor is the client, or NULL; its by and reason are not looked at. */
+/* @an: option, action, content, and the client as actor, or NULL. */
 int session_answer(struct session *s, const char *request, struct answer *an,
 		   struct call *c, struct err *e);
 int session_suspend(struct session *s, bool force, const char *reason,

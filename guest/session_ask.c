@@ -6,6 +6,9 @@
  * before the agent hears it.  The session waits as long as one is open, and the
  * first answer that fits is the one.
  *
+ * A policy, or what was answered for always, may answer in the user's place:
+ * request and answer then share a batch, and the session does not wait.
+ *
  * Nobody can be asked between turns, while a turn is cancelled, about another
  * session of the agent, or beyond REQUESTS_MAX: such a question is recorded and
  * answered as cancelled in one batch, and the event says why.
@@ -36,12 +39,14 @@ static void record(struct session *s, const struct ask *a, const char *actor,
 }
 
 static void record_request(struct session *s, const struct ask *a,
-			   const struct rpc_msg *m)
+			   const struct rpc_msg *m, bool decided)
 {
 	autojw struct jw w = {0};
 
 	jw_obj(&w);
 	ask_write_request(a, m, &w);
+	if (decided)
+		jw_kbool(&w, "decided", true);
 	jw_obj_end(&w);
 	record(s, a, NULL, ask_requested_type(a->kind), &w);
 }
@@ -155,14 +160,23 @@ static const char *why_not(const struct session *s, struct jv params)
 	return s->n_asks == REQUESTS_MAX ? "too_many" : NULL;
 }
 
-static void answer_for_nobody(struct session *s, struct ask *a,
-			      const char *reason)
+/* Is the answer known before anybody is asked? */
+static bool decide(struct session *s, struct ask *a, const struct rpc_msg *m,
+		   struct decision *d)
 {
-	struct answer an = answer_cancelled("cancel");
+	d->answer = answer_cancelled("cancel");
+	d->answer.reason = why_not(s, m->params);
+	if (d->answer.reason != NULL)
+		return true;
+	return a->kind == ASK_PERMISSION &&
+	       session_decide(s, a, jv_get(m->params, "toolCall"), d);
+}
 
-	an.reason = reason;
-	record_answer(s, a, &an);
-	reply(s, a, &an);
+static void answer_at_once(struct session *s, struct ask *a,
+			   const struct answer *an)
+{
+	record_answer(s, a, an);
+	reply(s, a, an);
 	ask_free(a);
 }
 
@@ -174,9 +188,24 @@ static void wait_for_answer(struct session *s, struct ask *a)
 		session_move(s, SESSION_WAITING, ask_kind_name(a->kind));
 }
 
+/* A request that became a question. */
+static void take(struct session *s, struct ask *a, const struct rpc_msg *m)
+{
+	struct decision d = {0};
+	bool decided = decide(s, a, m, &d);
+
+	if (!decided)
+		ask_set_timeout(a, s->permission_timeout_ms);
+	record_request(s, a, m, decided);
+	if (decided)
+		answer_at_once(s, a, &d.answer);
+	else
+		wait_for_answer(s, a);
+	free(d.option);
+}
+
 static void ask(struct session *s, enum ask_kind kind, const struct rpc_msg *m)
 {
-	const char *reason = why_not(s, m->params);
 	struct err e = {0};
 	struct ask *a;
 	int r = ask_new(s->guest->loop, kind, m, &a, &e);
@@ -189,13 +218,7 @@ static void ask(struct session *s, enum ask_kind kind, const struct rpc_msg *m)
 	}
 	a->expired = ask_on_expired;
 	a->arg = s;
-	if (reason == NULL)
-		ask_set_timeout(a, s->permission_timeout_ms);
-	record_request(s, a, m);
-	if (reason == NULL)
-		wait_for_answer(s, a);
-	else
-		answer_for_nobody(s, a, reason);
+	take(s, a, m);
 }
 
 void session_ask_permission(struct session *s, const struct rpc_msg *m)
@@ -295,7 +318,7 @@ int session_answer(struct session *s, const char *request, struct answer *an,
 	if (ask_check(a, an, e) < 0)
 		return e->code;
 	an->by = an->actor == NULL ? "client" : an->actor;
-	an->reason = NULL;
+	session_remember(s, a, an);
 	resolve(s, a, an);
 	stop_waiting(s);
 	jw_obj(&c->result);

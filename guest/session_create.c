@@ -40,7 +40,7 @@ static void write_config(const struct session_spec *spec, struct jw *w)
 	jw_obj(w);
 	for (struct jv k = jv_first(spec->config); jv_has(k);
 	     k = jv_next(spec->config, k)) {
-		if (jv_eq(k, "instructions") ||
+		if (jv_eq(k, "instructions") || jv_eq(k, "policy") ||
 		    jv_eq(k, "permission_timeout_ms"))
 			continue;
 		jw_value(w, k);
@@ -52,6 +52,8 @@ static void write_config(const struct session_spec *spec, struct jw *w)
 	if (spec->permission_timeout_ms > 0)
 		jw_kint(w, "permission_timeout_ms",
 			spec->permission_timeout_ms);
+	if (spec->policy != NULL)
+		jw_kraw(w, "policy", spec->policy);
 	jw_obj_end(w);
 }
 
@@ -135,7 +137,8 @@ int session_create(struct guest *g, struct session_spec *spec, struct call *c,
 	s->state = SESSION_STARTING;
 	if (copy_or_fail(&s->agent_name, spec->agent_name) < 0 ||
 	    copy_or_fail(&s->cwd, spec->cwd) < 0 ||
-	    copy_or_fail(&s->instructions, spec->instructions) < 0) {
+	    copy_or_fail(&s->instructions, spec->instructions) < 0 ||
+	    copy_or_fail(&s->policy, spec->policy) < 0) {
 		session_abandon(s);
 		return err_set(e, -ENOMEM, "session: out of memory");
 	}

@@ -11,6 +11,7 @@
  *	session_config.c what the agent is set to
  *	session_turn.c   prompts, updates, the end of a turn
  *	session_ask.c    what the agent asks, and who answers
+ *	session_policy.c  questions that need nobody
  *	session_serve.c  other requests of the agent
  *	session_end.c    suspend, close, expiry, and agents that end by themselves
  */
@@ -88,6 +89,8 @@ struct session {
 	bool os_instructions; /* The runtime's own words are in it. */
 	int64_t expires_ms;   /* 0: never. */
 	int64_t permission_timeout_ms;
+	char *policy;		     /* JSON text; NULL: none. */
+	struct always_memory always; /* Answers, in its place. */
 
 	/* The agent, and what it said of itself (JSON texts, may be NULL). */
 	struct launch *launch; /* NULL: none in this boot yet. */
@@ -256,6 +259,21 @@ void session_cancel_asks(struct session *s);
 void session_drop_asks(struct session *s);
 /* What a session in SESSION_WAITING waits for, by name. */
 const char *session_wait_kind(const struct session *s);
+
+/* session_policy.c */
+/* What stands in the place of somebody's answer. */
+struct decision {
+	struct answer answer; /* Borrows what follows. */
+	char *option;	      /* To be freed; NULL: none. */
+	char rule[POLICY_NAME_MAX + 1];
+};
+/* Does nobody have to be asked for this permission?  @tool: its toolCall. */
+bool session_decide(struct session *s, struct ask *a, struct jv tool,
+		    struct decision *d);
+/* Keep an answer that is for always, and have its event say so. */
+void session_remember(struct session *s, struct ask *a, struct answer *an);
+/* Read what was kept from the store. */
+int session_load_always(struct session *s, struct err *e);
 
 /* session_serve.c */
 void session_on_notify(const struct rpc_msg *m, void *arg);

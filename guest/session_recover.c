@@ -131,7 +131,9 @@ static int recover(struct session *s, const struct err *why, struct err *e)
 	journal_reset(&s->journal, b.last_seq, b.epoch);
 	s->state = session_state_from_name(b.state);
 	memcpy(s->journal.turn, b.open_turn, ID_MAX);
-	r = b.pending > 0 ? cancel_requests(s, b.open_turn_input, e) : 0;
+	r = session_load_always(s, e);
+	if (r == 0 && b.pending > 0)
+		r = cancel_requests(s, b.open_turn_input, e);
 	if (r < 0)
 		return r;
 	if (b.open_turn[0] != '\0')

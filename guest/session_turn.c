@@ -159,7 +159,7 @@ void session_on_update(const struct rpc_msg *m, void *arg)
 
 	session_note_config(s, m->params);
 	if (turn_is_open(&s->turn))
-		turn_note(&s->turn, m->params, clock_ms());
+		turn_note(&s->turn, m->params, s->cwd, clock_ms());
 }
 
 /*

@@ -22,6 +22,7 @@ void turn_begin(struct turn *t, int64_t n, uint64_t now_ms)
 void turn_done(struct turn *t)
 {
 	free(t->tools);
+	toolcalls_done(&t->calls);
 	*t = (struct turn){.first_update_ms = -1};
 }
 
@@ -85,7 +86,8 @@ static void note_context(struct turn *t, struct jv update)
 		snprintf(t->cost, sizeof(t->cost), "%.*s", (int)len, raw);
 }
 
-void turn_note(struct turn *t, struct jv params, uint64_t now_ms)
+void turn_note(struct turn *t, struct jv params, const char *cwd,
+	       uint64_t now_ms)
 {
 	struct jv update = jv_get(params, "update");
 	struct jv kind = jv_get(update, "sessionUpdate");
@@ -95,10 +97,13 @@ void turn_note(struct turn *t, struct jv params, uint64_t now_ms)
 	if (jv_eq(kind, "agent_message_chunk")) {
 		if (!t->preview_full)
 			note_text(t, update);
-	} else if (jv_eq(kind, "tool_call") || jv_eq(kind, "tool_call_update"))
+	} else if (jv_eq(kind, "tool_call") ||
+		   jv_eq(kind, "tool_call_update")) {
 		note_tool(t, update);
-	else if (jv_eq(kind, "usage_update"))
+		(void)toolcalls_note(&t->calls, update, cwd);
+	} else if (jv_eq(kind, "usage_update")) {
 		note_context(t, update);
+	}
 }
 
 static void write_context(const struct turn *t, struct jw *w)

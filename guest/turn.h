@@ -11,6 +11,7 @@
 #include "core/id.h"
 #include "core/json.h"
 #include "guest/limits.h"
+#include "guest/toolcalls.h"
 
 #define TURN_TOOLS_MAX 1024 /* Different tool calls told apart. */
 #define TURN_COST_MAX  127  /* Bytes of what an agent says it cost. */
@@ -30,6 +31,7 @@ struct turn {
 	bool preview_full;
 	uint64_t *tools; /* Hashes of the tool calls seen. */
 	size_t n_tools;
+	struct toolcalls calls;
 	/* The last usage_update; size 0: there was none. */
 	int64_t context_used, context_size;
 	char cost[TURN_COST_MAX + 1]; /* JSON object, or "". */
@@ -45,8 +47,9 @@ static inline bool turn_is_open(const struct turn *t)
 
 /* Begin a new turn; now_ms is monotonic. */
 void turn_begin(struct turn *t, int64_t n, uint64_t now_ms);
-/* Take note of a session/update's params. */
-void turn_note(struct turn *t, struct jv params, uint64_t now_ms);
+/* Take note of a session/update's params.  @cwd: the session's. */
+void turn_note(struct turn *t, struct jv params, const char *cwd,
+	       uint64_t now_ms);
 /* Members of turn.completed into an open object. */
 void turn_write_result(const struct turn *t, struct jv result, uint64_t now_ms,
 		       struct jw *w);
