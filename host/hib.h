@@ -199,6 +199,9 @@ struct hib_session_options {
 	int64_t start_timeout_ms;      /* 0: the default. */
 	int64_t permission_timeout_ms; /* 0: none. */
 	int64_t ttl_ms;		       /* 0: none. */
+	/* What answers permission requests before anybody is asked: "ask" (as
+	 * NULL), "allow", "deny", or rules as JSON; see hib(1). */
+	const char *policy;
 };
 
 /* Start an agent.  The same id with the same options again is the same session.

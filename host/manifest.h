@@ -31,6 +31,8 @@
  *	             late_replay_ms (it repeats history so long after
  *	             session/load), exit_ms (from the end of its stdin to
  *	             SIGTERM; 0: at once)
+ *	policy       rules for permissions (core/policy.h), behind those of a
+ *	             session
  *	disabled     true: it cannot be started
  *
  * Members that we do not know are ignored.

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/policy.h"
 #include "host/manifest.h"
 
 #define PIN_CHARS                    \
@@ -292,6 +293,9 @@ int manifest_check(const char *name, char *text, size_t len, struct json *out,
 	if (jv_has(jv_get(m, "npm")) && !is_folder_name(jv_get(m, "version")))
 		return wrong(name, "npm needs a version that can name a folder",
 			     e);
+	if (jv_has(jv_get(m, "policy")) &&
+	    policy_check(jv_get(m, "policy"), &why) < 0)
+		return wrong(name, why.msg, e);
 	flatten(text, len);
 	return 0;
 }

@@ -21,6 +21,7 @@
 #include "tests/tap.h"
 
 #define SES "ses_0123456789abcdef0123456789abcdef"
+#define REQ "req_0123456789abcdef0123456789abcdef"
 #define TRN "trn_0123456789abcdef0123456789abcdef"
 #define VM  "vm_0123456789abcdef0123456789abcdef"
 
@@ -546,6 +547,61 @@ TEST(a_call_from_a_callback_is_refused)
 	fake_close(&f);
 }
 
+/* Refuse with what was asked: the body, with ' for ". */
+static bool mirror_script(int fd, const char *request, struct shared *s)
+{
+	const char *body = strstr(request, "\r\n\r\n") + 4;
+	char json[1024];
+	int n = snprintf(json, sizeof(json), "{\"code\":40000,\"message\":\"%s",
+			 body);
+
+	(void)s;
+	for (char *p = json + 25; *p != '\0'; p++)
+		if (*p == '"')
+			*p = '\'';
+	snprintf(json + n, sizeof(json) - (size_t)n, "\"}");
+	answer(fd, 400, json);
+	return true;
+}
+
+TEST(an_answer_says_what_was_given)
+{
+	static const struct {
+		struct hib_answer a;
+		const char *body;
+	} cases[] = {
+		{{.option = "o", .actor = "me"}, "{'option':'o','actor':'me'}"},
+		{{.action = "accept", .content = "{\"a\":[1]}"},
+		 "{'action':'accept','content':{'a':[1]}}"},
+		{{.action = "decline"}, "{'action':'decline'}"},
+		{{.actor = "me"}, "{'outcome':'cancelled','actor':'me'}"},
+	};
+	struct hib_session_options o = {.size = sizeof(o), .agent = "a"};
+	struct hib_error e;
+	struct fake f;
+	struct hib *h;
+
+	fake_open(&f);
+	fake_start(&f, mirror_script);
+	h = open_quick(f.dir, 4);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct hib_answer a = cases[i].a;
+
+		a.size = sizeof(a);
+		EQ(hib_answer(h, SES, REQ, &a, &e), -HIB_INVALID_ARGUMENT);
+		STR_EQ(e.message, cases[i].body);
+	}
+	o.id = SES;
+	o.policy = "deny";
+	EQ(hib_create_session(h, &o, NULL, NULL, &e), -HIB_INVALID_ARGUMENT);
+	OK(strstr(e.message, "'policy':'deny'") != NULL);
+	o.policy = "{\"default\":\"allow\"}";
+	EQ(hib_create_session(h, &o, NULL, NULL, &e), -HIB_INVALID_ARGUMENT);
+	OK(strstr(e.message, "'policy':{'default':'allow'}") != NULL);
+	hib_close(h);
+	fake_close(&f);
+}
+
 TEST(wrong_arguments_never_reach_the_daemon)
 {
 	struct hib *h = open_quick("/nonexistent", 1);
@@ -553,6 +609,10 @@ TEST(wrong_arguments_never_reach_the_daemon)
 	struct hib_session_options bad_env = {.size = sizeof(s), .agent = "a"};
 	const char *const env[] = {"=x", NULL};
 	struct hib_session_options unset = {.agent = "a"};
+	struct hib_answer both = {
+		.size = sizeof(both), .option = "o", .action = "decline"};
+	struct hib_answer no_json = {
+		.size = sizeof(no_json), .action = "accept", .content = "{"};
 	struct hib_error e;
 
 	bad_env.env = env;
@@ -563,6 +623,8 @@ TEST(wrong_arguments_never_reach_the_daemon)
 	EQ(hib_create_session(h, &unset, NULL, NULL, &e),
 	   -HIB_INVALID_ARGUMENT);
 	EQ(hib_answer_request(h, SES, "x", "y", &e), -HIB_INVALID_ID);
+	EQ(hib_answer(h, SES, REQ, &both, &e), -HIB_INVALID_ARGUMENT);
+	EQ(hib_answer(h, SES, REQ, &no_json, &e), -HIB_INVALID_ARGUMENT);
 	EQ(hib_get_view(h, SES, "nosuch", NULL, &e), -HIB_INVALID_ARGUMENT);
 	hib_close(h);
 }
@@ -787,6 +849,7 @@ TESTS(CASE(a_prompt_is_repeated_with_the_same_key),
       CASE(a_subscription_ends_with_its_session),
       CASE(a_subscription_gives_up_when_nobody_comes_back),
       CASE(an_interrupt_ends_the_call), CASE(a_call_from_a_callback_is_refused),
+      CASE(an_answer_says_what_was_given),
       CASE(wrong_arguments_never_reach_the_daemon),
       CASE(the_daemon_is_started_and_a_session_goes_in_and_out),
       CASE(F079_what_an_agent_offers_and_what_is_wanted),

@@ -188,6 +188,21 @@ TEST(a_wrong_file_is_refused_with_the_reason)
 	teardown();
 }
 
+TEST(a_policy_is_one)
+{
+	setup();
+	put(home.agents, "echo.json",
+	    "{\"name\":\"echo\",\"command\":\"x\",\"policy\":\"deny\"}");
+	loads("echo",
+	      "{\"name\":\"echo\",\"command\":\"x\",\"policy\":\"deny\"}");
+	wrong("{\"name\":\"echo\",\"command\":\"x\",\"policy\":\"no\"}",
+	      "policy");
+	wrong("{\"name\":\"echo\",\"command\":\"x\",\"policy\":{\"rules\":"
+	      "[{\"name\":\"r\"}]}}",
+	      "rule 'r'");
+	teardown();
+}
+
 TEST(arguments_are_strings)
 {
 	setup();
@@ -473,7 +488,7 @@ TESTS(CASE(a_manifest_is_given_on_one_line),
       CASE(an_unknown_agent_is_told_with_those_that_there_are),
       CASE(a_disabled_agent_cannot_be_started), CASE(a_name_is_no_path),
       CASE(a_long_name_is_unknown),
-      CASE(a_wrong_file_is_refused_with_the_reason),
+      CASE(a_wrong_file_is_refused_with_the_reason), CASE(a_policy_is_one),
       CASE(arguments_are_strings), CASE(variables_are_named),
       CASE(only_what_is_required_can_be_missing),
       CASE(one_of_several_is_enough), CASE(packages_are_pinned),

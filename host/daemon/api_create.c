@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/policy.h"
 #include "core/settings.h"
 #include "core/time.h"
 #include "host/daemon/hostlog.h"
@@ -113,6 +114,25 @@ void op_put_env_names(struct op *op, struct jw *w)
 	jw_arr_end(w);
 }
 
+static struct jv policy_of(const struct op *op)
+{
+	struct jv policy = jv_get(op->in, "policy");
+
+	if (jv_is(policy, JV_NULL))
+		policy.i = -1;
+	return policy;
+}
+
+static bool check_policy(struct op *op)
+{
+	struct err e = {0};
+
+	if (!jv_has(policy_of(op)) || policy_check(policy_of(op), &e) == 0)
+		return true;
+	op_fail(op, &e);
+	return false;
+}
+
 /* The immutable options in one fixed order; their hash tells a repeated create
  * from a conflicting one. */
 static void creation_hash(struct op *op, struct creation *c)
@@ -128,6 +148,8 @@ static void creation_hash(struct op *op, struct creation *c)
 	jw_bool(&w, c->skip_os);
 	jw_value(&w, jv_get(op->in, "config"));
 	jw_value(&w, jv_get(op->in, "mcpServers"));
+	if (jv_has(policy_of(op)))
+		jw_value(&w, policy_of(op));
 	jw_arr_end(&w);
 	sha256_hex(c->hash, w.buf ? w.buf : "", w.len);
 	if (w.buf != NULL)
@@ -159,7 +181,7 @@ static bool creation_read(struct op *op, struct creation *c)
 	    !op_integer(op, "permissionTimeoutMs", 0, TIMEOUT_MAX_MS,
 			&c->permission_ms) ||
 	    !op_integer(op, "ttlMs", 1, INT64_MAX / 2, &c->ttl_ms) ||
-	    !op_tags(op) || !op_check_env(op))
+	    !op_tags(op) || !op_check_env(op) || !check_policy(op))
 		return false;
 	if (c->agent == NULL) {
 		op_refuse(op, -FAULT_INVALID_ARGUMENT, "'agent' is missing");
@@ -235,6 +257,23 @@ static void put_config(struct op *op, const struct creation *c)
 	if (wants_os(op, c))
 		jw_kbool(w, ours[1], true);
 	jw_obj_end(w);
+}
+
+/* The session's rules, then the agent's, whose manifest was read. */
+static bool put_policy(struct op *op)
+{
+	autojson struct json j = {0};
+	struct err e = {0};
+
+	if (op->policy == NULL && !jv_has(policy_of(op)))
+		return true;
+	jw_key(&op->params, "policy");
+	if ((op->policy == NULL ||
+	     json_parse(&j, op->policy, strlen(op->policy), &e) == 0) &&
+	    policy_join(policy_of(op), json_root(&j), &op->params, &e) == 0)
+		return true;
+	op_fail(op, &e);
+	return false;
 }
 
 /* Blocks of one text, in this order: what holds for every session of the
@@ -522,7 +561,7 @@ static void create_begin(struct op *op, struct creation *c)
 	if (!creation_read(op, c))
 		return;
 	jw_obj(&op->params);
-	if (!op_put_new_agent(op, c->agent))
+	if (!op_put_new_agent(op, c->agent) || !put_policy(op))
 		return;
 	if (reader_session(op->d->reader, op->session, &op->brief, NULL) == 0) {
 		creation_write(op, c);

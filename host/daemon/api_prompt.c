@@ -33,7 +33,17 @@ static void put_agent_env(struct jw *w, struct jv list)
 	jw_obj_end(w);
 }
 
-/* Fill op->agent from the manifest. */
+static int take_policy(struct op *op, struct jv policy)
+{
+	size_t len;
+	const char *raw = jv_raw(policy, &len);
+
+	free(op->policy);
+	op->policy = raw ? strndup(raw, len) : NULL;
+	return raw != NULL && op->policy == NULL ? -ENOMEM : 0;
+}
+
+/* Fill op->agent and op->policy from the manifest. */
 static bool agent_from_manifest(struct op *op, const char *name)
 {
 	static const char *const members[] = {
@@ -60,9 +70,10 @@ static bool agent_from_manifest(struct op *op, const char *name)
 	put_agent_env(&w, jv_get(m, "env"));
 	jw_obj_end(&w);
 	op->agent = jw_take(&w, NULL);
-	if (op->agent == NULL)
-		op_refuse(op, -ENOMEM, "agent: out of memory");
-	return op->agent != NULL;
+	if (op->agent != NULL && take_policy(op, jv_get(m, "policy")) == 0)
+		return true;
+	op_refuse(op, -ENOMEM, "agent: out of memory");
+	return false;
 }
 
 bool op_put_new_agent(struct op *op, const char *name)

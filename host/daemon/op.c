@@ -71,6 +71,7 @@ static void op_free(struct op *op)
 		explicit_bzero(op->body, strlen(op->body));
 	free(op->body);
 	vault_wipe(op->agent);
+	free(op->policy);
 	free(op);
 }
 

@@ -71,6 +71,15 @@ static int put_json(struct jw *w, const char *key, const char *text,
 	return 0;
 }
 
+/* Rules, or one word. */
+static int put_policy(struct jw *w, const char *policy, struct err *e)
+{
+	if (policy == NULL || strchr("{\" \t\r\n", policy[0]) != NULL)
+		return put_json(w, "policy", policy, e);
+	jw_kstr(w, "policy", policy);
+	return 0;
+}
+
 static int create_body(const struct hib_session_options *o, const char *id,
 		       struct jw *w, struct err *e)
 {
@@ -95,6 +104,8 @@ static int create_body(const struct hib_session_options *o, const char *id,
 	r = put_env(w, o->env, e);
 	if (r == 0)
 		r = put_json(w, "config", o->config, e);
+	if (r == 0)
+		r = put_policy(w, o->policy, e);
 	jw_obj_end(w);
 	if (r == 0 && w->failed)
 		r = err_set(e, -ENOMEM, "out of memory");
