@@ -4,6 +4,7 @@
  */
 #include "host/cli/cli.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <pwd.h>
 #include <signal.h>
@@ -240,6 +241,47 @@ int cli_session_reader(struct cli *c, const char *id)
 		return r;
 	err_set(&e, -FAULT_SESSION_NOT_FOUND, "session %s is not here", id);
 	return cli_fail(&e);
+}
+
+ssize_t cli_read(int fd, size_t max, char **out)
+{
+	autofree char *buf = malloc(max + 1);
+	size_t len = 0;
+	ssize_t n = 1;
+
+	if (buf == NULL)
+		return -ENOMEM;
+	while (n > 0 && len < max + 1) {
+		n = read(fd, buf + len, max + 1 - len);
+		if (n > 0)
+			len += (size_t)n;
+		if (n < 0 && errno == EINTR)
+			n = 1;
+	}
+	if (n < 0)
+		return -errno;
+	if (len > max)
+		return -EMSGSIZE;
+	buf[len] = '\0';
+	*out = take_ptr(buf);
+	return (ssize_t)len;
+}
+
+int cli_text(const char *arg, size_t max, char **out, struct err *e)
+{
+	autoclose int fd = -1;
+	ssize_t n;
+
+	if (arg[0] != '@') {
+		*out = strdup(arg);
+		return *out ? 0 : err_set(e, -ENOMEM, "out of memory");
+	}
+	fd = open(arg + 1, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -errno : cli_read(fd, max, out);
+	if (n < 0)
+		return err_set(e, -FAULT_INVALID_ARGUMENT, "%s: %s", arg + 1,
+			       strerror((int)-n));
+	return 0;
 }
 
 const char *cli_actor(const char *given)

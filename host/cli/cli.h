@@ -105,6 +105,12 @@ int cli_session_id(const char *id);
 /* The same, and c->reader is there to ask for it. */
 int cli_session_reader(struct cli *c, const char *id);
 
+/* All of a descriptor, as a string.  Return: its bytes, or a negative errno:
+ * -EMSGSIZE when there are more than @max. */
+ssize_t cli_read(int fd, size_t max, char **out);
+/* The argument itself, or what is in the file when it is "@FILE". */
+int cli_text(const char *arg, size_t max, char **out, struct err *e);
+
 /* Who acts, for the log: @given, or cli:USER when it is NULL. */
 const char *cli_actor(const char *given);
 

@@ -44,7 +44,7 @@ const struct command commands[] = {
 	 "--agent A [--vm V] [--env K=V]... [--cwd D] [--title T] [--tag T]... "
 	 "[--id ID] [--net none|host] [--model M] [--mode M] [--thought L] "
 	 "[--option ID=VALUE]... [--config JSON] [--instructions TEXT] "
-	 "[--skip-os-instructions] [--start-timeout-ms N] "
+	 "[--policy P] [--skip-os-instructions] [--start-timeout-ms N] "
 	 "[--permission-timeout-ms N] [--ttl-ms N] [--json]",
 	 "Start an agent and print the session's id", session_create_command},
 	{"session list",

@@ -22,31 +22,6 @@ struct prompt_options {
 
 /* --- what is asked ------------------------------------------------------ */
 
-/* All of a descriptor, up to a limit.  Return: bytes or a negative errno. */
-static ssize_t read_all(int fd, size_t max, char **out)
-{
-	autofree char *buf = malloc(max + 1);
-	size_t len = 0;
-	ssize_t n = 1;
-
-	if (buf == NULL)
-		return -ENOMEM;
-	while (n > 0 && len < max + 1) {
-		n = read(fd, buf + len, max + 1 - len);
-		if (n > 0)
-			len += (size_t)n;
-		if (n < 0 && errno == EINTR)
-			n = 1;
-	}
-	if (n < 0)
-		return -errno;
-	if (len > max)
-		return -EMSGSIZE;
-	buf[len] = '\0';
-	*out = take_ptr(buf);
-	return (ssize_t)len;
-}
-
 static int read_text(const char *arg, char **out, struct err *e)
 {
 	ssize_t n;
@@ -55,7 +30,7 @@ static int read_text(const char *arg, char **out, struct err *e)
 		*out = strdup(arg);
 		return *out ? 0 : err_set(e, -ENOMEM, "out of memory");
 	}
-	n = read_all(STDIN_FILENO, TEXT_MAX, out);
+	n = cli_read(STDIN_FILENO, TEXT_MAX, out);
 	if (n < 0)
 		return err_set(e, (int)n, "standard input: %s",
 			       strerror((int)-n));
@@ -127,7 +102,7 @@ static int read_image(const char *path, const char *text, struct jw *w,
 	if (fd < 0)
 		return err_set(e, -FAULT_INVALID_ARGUMENT, "%s: %s", path,
 			       strerror(errno));
-	n = read_all(fd, IMAGE_MAX, &bytes);
+	n = cli_read(fd, IMAGE_MAX, &bytes);
 	if (n < 0)
 		return err_set(e, (int)n, "%s: %s", path, strerror((int)-n));
 	type = image_type(bytes, (size_t)n);

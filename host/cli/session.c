@@ -4,13 +4,14 @@
  */
 #include <string.h>
 
+#include "core/policy.h"
 #include "host/cli/commands.h"
 #include "host/cli/config.h"
 #include "host/views.h"
 
 struct session_options {
 	const char *agent, *vm, *cwd, *title, *id, *instructions, *net, *state,
-		*tag_filter, *config, *restore, *at, *model;
+		*tag_filter, *config, *restore, *policy, *at, *model;
 	struct opt_list env, tags;
 	struct wish_options wishes;
 	int64_t start_ms, permission_ms, ttl_ms, limit;
@@ -54,6 +55,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 		WISH_OPTS(session_options, wishes),
 		OPT(OPT_TEXT, session_options, config, "config"),
 		OPT(OPT_TEXT, session_options, instructions, "instructions"),
+		OPT(OPT_TEXT, session_options, policy, "policy"),
 		OPT(OPT_FLAG, session_options, skip_os, "skip-os-instructions"),
 		OPT(OPT_NUMBER, session_options, start_ms, "start-timeout-ms"),
 		OPT(OPT_NUMBER, session_options, permission_ms,
@@ -65,13 +67,17 @@ int session_create_command(struct cli *c, int argc, char **argv)
 	struct session_options o = {0};
 	struct hib_session_options s = {.size = sizeof(s)};
 	char id[HIB_ID_MAX];
-	autofree char *json = NULL;
+	autofree char *json = NULL, *policy = NULL;
 	autojw struct jw config = {0};
+	struct err why = {0};
 	struct hib_error e;
 	int r = cli_options(c, argc, argv, opts, &o, 0, 0);
 
 	if (r < 0 && o.agent == NULL)
 		r = cli_usage(c, "--agent is missing");
+	if (r < 0 && o.policy != NULL &&
+	    cli_text(o.policy, POLICY_BYTES_MAX, &policy, &why) < 0)
+		r = cli_fail(&why);
 	if (r < 0)
 		r = write_config(c, &o, &config);
 	if (r < 0)
@@ -88,6 +94,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 	s.net = o.net;
 	s.config = config.buf;
 	s.instructions = o.instructions;
+	s.policy = policy;
 	s.skip_os_instructions = o.skip_os;
 	s.start_timeout_ms = o.start_ms;
 	s.permission_timeout_ms = o.permission_ms;
