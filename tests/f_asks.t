@@ -352,6 +352,195 @@ f155_both() {
 }
 ok "F155 with a permission open that names the wait, then the form" f155_both
 
+# --- always -----------------------------------------------------------------
+
+# by_policy SES RULE OPTION - the newest resolution was the policy's, with its
+# request in one batch, and the session did not wait.
+by_policy() {
+	last_event "$1" permission.resolved | jq -e --arg r "$2" --arg o "$3" '
+		.data == {outcome: "selected", option: $o, option_kind: $o,
+			by: "policy", rule: $r}' &&
+		last_event "$1" permission.requested | jq -e .data.decided &&
+		holds "$1" "[.[] | select(.seq > $MARK and
+			(.type | startswith(\"permission.\"))) | .ctx.req] |
+			length == 2 and .[0] == .[1]" &&
+		holds "$1" "any(.seq > $MARK and .type == \"session.state\" and
+			.data.to == \"waiting\") | not"
+}
+
+# decided SES SCRIPT WANT - the turn ends so and nobody is asked.
+decided() {
+	MARK=$(last_seq "$1")
+	says "$1" "$2" "$3"
+}
+
+f149_always() {
+	new_session && asks "$SES" '!ask t1 Edit edit' &&
+		hib approve --always "$SES" &&
+		ends "$SES" 'outcome: allow_always' &&
+		last_event "$SES" permission.resolved | jq -e '.data.remember ==
+			{kind: "edit", action: "allow"}' &&
+		decided "$SES" '!ask t2 Another edit' 'outcome: allow_once' &&
+		by_policy "$SES" always:edit allow_once &&
+		asks "$SES" '!ask t3 Run execute' &&
+		hib deny --always "$SES" &&
+		ends "$SES" 'outcome: reject_always' &&
+		decided "$SES" '!announce t4 Run execute;;!askid t4' \
+			'outcome: reject_once' &&
+		by_policy "$SES" always:execute reject_once
+}
+ok "F149 an answer for always counts for the next of its kind" f149_always
+
+f149_survives() {
+	hib session suspend "$SES" && hib session resume "$SES" &&
+		decided "$SES" '!ask t5 Edit edit' 'outcome: allow_once' &&
+		hib vm sleep "$VM" &&
+		decided "$SES" '!ask t6 Edit edit' 'outcome: allow_once' &&
+		by_policy "$SES" always:edit allow_once || return 1
+	kill_vm "$VM"
+	wait_for_state "$SES" suspended 10 "$(last_seq "$SES")" &&
+		decided "$SES" '!ask t7 Run execute' 'outcome: reject_once' &&
+		new_session && asks "$SES" '!ask t1 Edit edit' &&
+		hib deny "$SES" && wait_turn "$SES" "$TURN"
+}
+ok "F149 over restarts, sleep and power cuts, in its session only" \
+	f149_survives
+
+# --- policies -----------------------------------------------------------------
+
+rules='{"rules":[{"name":"no-etc","path":"/etc","action":"deny"},
+	{"name":"reads","kind":["read","search"],"action":"allow"},
+	{"name":"make","kind":"execute","title":"make *","action":"allow"},
+	{"name":"src","kind":"edit","path":"src/*","action":"allow"}]}'
+
+f154_rules() {
+	new_session --policy "$rules" &&
+		decided "$SES" '!ask t1 Edit edit /etc/passwd' \
+			'outcome: reject_once' &&
+		by_policy "$SES" no-etc reject_once &&
+		request "$SES" "$(last_event "$SES" permission.requested |
+			jq -r .ctx.req)" '.state == "answered" and
+			.answered_by == "policy"' &&
+		decided "$SES" '!ask t2 Look read ../etc/../etc/shadow' \
+			'outcome: reject_once' &&
+		decided "$SES" '!ask t3 Look read /tmp/x' \
+			'outcome: allow_once' && by_policy "$SES" reads allow_once &&
+		decided "$SES" '!ask t4 make check execute' \
+			'outcome: allow_once' && by_policy "$SES" make allow_once &&
+		decided "$SES" '!ask t5 Edit edit src/a.c' 'outcome: allow_once' &&
+		asks "$SES" '!ask t6 Edit edit src/../../b' &&
+		hib deny "$SES" && ends "$SES" 'outcome: reject_once' &&
+		holds "$SES" '.[0].data.config.policy.rules | length == 4'
+}
+ok "F154 rules decide by kind, title and path, and say which" f154_rules
+
+f154_announced() {
+	decided "$SES" '!announce a1 Edit edit /etc/hosts;;!askid a1' \
+		'outcome: reject_once' && by_policy "$SES" no-etc reject_once &&
+		decided "$SES" '!announce a2 Find search;;!askid a2' \
+			'outcome: allow_once' && by_policy "$SES" reads allow_once &&
+		asks "$SES" '!askid a3' && hib approve "$SES" && wait_turn "$SES" "$TURN"
+}
+ok "F154 a request by id alone is known by what was announced" f154_announced
+
+f154_kept() {
+	hib vm sleep "$VM" && decided "$SES" '!ask t1 Edit edit /etc/x' \
+		'outcome: reject_once' && by_policy "$SES" no-etc reject_once &&
+		hib session close "$SES" && hib session resume "$SES" &&
+		decided "$SES" '!ask t1 Look read' 'outcome: allow_once'
+}
+ok "F154 the policy is kept over sleep and resume" f154_kept
+
+f154_words() {
+	new_session --policy allow &&
+		decided "$SES" '!ask t1 X' 'outcome: allow_once' &&
+		by_policy "$SES" default allow_once &&
+		decided "$SES" '!askwith allow_always,reject_once t1 X' \
+			'outcome: allow_always' &&
+		last_event "$SES" permission.resolved |
+		jq -e '.data | has("remember") | not' &&
+		asks "$SES" '!askwith reject_once t1 X' && hib deny "$SES" &&
+		ends "$SES" 'outcome: reject_once' &&
+		new_session --policy deny &&
+		decided "$SES" '!ask t1 X' 'outcome: reject_once' &&
+		decided "$SES" '!askwith reject_always t1 X' \
+			'outcome: reject_always' &&
+		decided "$SES" '!askwith allow_once t1 X' 'outcome: cancelled' &&
+		last_event "$SES" permission.resolved | jq -e '.data ==
+			{outcome: "cancelled", by: "policy", rule: "default"}' &&
+		new_session --policy ask && asks "$SES" '!ask t1 X' &&
+		hib deny "$SES" && wait_turn "$SES" "$TURN"
+}
+ok "F154 allow and deny take what is offered, ask asks" f154_words
+
+f157_once() {
+	new_session --policy "$rules" &&
+		says "$SES" '!goon;;!ask t1 E edit /etc/a;;!ask t2 E edit /etc/b;;!join' \
+			'outcome: reject_onceoutcome: reject_once' &&
+		holds "$SES" '[.[] | select(.type == "permission.resolved")] |
+			length == 2 and all(.data.rule == "no-etc") and
+			([.[].ctx.req] | unique | length) == 2'
+}
+ok "F157 a denied call has one resolution, which names the rule" f157_once
+
+f154_wrong() {
+	before=$(hib session list --json | jq length)
+	for p in '"maybe"' '7' '{"rules":[{"name":"x","action":"no"}]}' \
+		'{"rules":[{"name":"x","action":"ask","tool":1}]}'; do
+		answers 400 invalid_argument POST /v1/sessions \
+			"{\"agent\":\"echo\",\"vm\":\"$VM\",\"policy\":$p}" ||
+			return 1
+	done
+	jq -e '.message | test("\u0027x\u0027")' "$tmp/body" &&
+		refused invalid_argument 5 hib session create --agent echo \
+			--vm "$VM" --policy perhaps &&
+		refused invalid_argument 5 hib session create --agent echo \
+			--vm "$VM" --policy "@$tmp/no-such-file" &&
+		equal "$(hib session list --json | jq length)" "$before"
+}
+ok "F154 a policy that is wrong is refused, by the rule's name" f154_wrong
+
+f154_manifest() {
+	agent guarded && jq '.policy = {default: "deny", rules: [
+		{name: "agents-own", kind: "edit", action: "allow"}]}' \
+		"$HIB_HOME/agents/guarded.json" >"$tmp/m" &&
+		mv "$tmp/m" "$HIB_HOME/agents/guarded.json" &&
+		printf '%s' '{"rules":[{"name":"mine","path":"/etc","action":"ask"}]}' \
+			>"$tmp/policy" || return 1
+	AGENT=guarded
+	new_session --policy "@$tmp/policy"
+	unset AGENT
+	decided "$SES" '!ask t1 E edit /tmp/a' 'outcome: allow_once' &&
+		by_policy "$SES" agents-own allow_once &&
+		decided "$SES" '!ask t1 R execute' 'outcome: reject_once' &&
+		asks "$SES" '!ask t1 E edit /etc/a' && hib deny "$SES" &&
+		ends "$SES" 'outcome: reject_once' &&
+		holds "$SES" '.[0].data.config.policy | .default == "deny" and
+			(.rules | map(.name)) == ["mine", "agents-own"]' &&
+		agent spoiled && jq '.policy = {rules: [{name: "bad"}]}' \
+		"$HIB_HOME/agents/spoiled.json" >"$tmp/m" &&
+		mv "$tmp/m" "$HIB_HOME/agents/spoiled.json" &&
+		refused "rule 'bad'" 5 hib session create --agent spoiled --vm "$VM"
+}
+ok "F154 the session's rules come before those of the agent" f154_manifest
+
+# A rule that has somebody asked keeps what is for always to itself.
+f149_by_rule() {
+	new_session --policy '{"rules":[{"name":"etc","path":"/etc","action":"ask"},
+		{"name":"never","kind":"delete","action":"deny"}]}' &&
+		asks "$SES" '!ask t1 E edit /etc/a' &&
+		hib approve --always "$SES" &&
+		ends "$SES" 'outcome: allow_always' &&
+		last_event "$SES" permission.resolved | jq -e '.data.remember ==
+			{kind: "edit", action: "allow", rule: "etc"}' &&
+		decided "$SES" '!ask t2 E edit /etc/b' 'outcome: allow_once' &&
+		by_policy "$SES" always:edit allow_once &&
+		asks "$SES" '!ask t3 E edit /tmp/c' && hib deny "$SES" &&
+		wait_turn "$SES" "$TURN" &&
+		decided "$SES" '!ask t4 D delete /tmp/b' 'outcome: reject_once'
+}
+ok "F149 what is for always counts where the same rule asks" f149_by_rule
+
 # --- restarts -----------------------------------------------------------------
 
 f139_redelivered() {
