@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "guest/limits.h"
+#include "guest/text.h"
 
 static const char *const names[] = {
 	[INSTRUCT_NONE] = "none", [INSTRUCT_SYSTEM_PROMPT] = "system_prompt",
@@ -34,15 +35,6 @@ static int out_of_memory(struct err *e)
 	return err_set(e, -ENOMEM, "agent: out of memory");
 }
 
-/* A string without NUL, owned by the caller; NULL: it is none. */
-static char *take_string(struct jv v)
-{
-	size_t len = 0;
-	autofree char *s = jv_strdup(v, &len);
-
-	return s != NULL && strlen(s) == len ? take_ptr(s) : NULL;
-}
-
 static int read_meta(struct jv v, struct instruct *in, struct err *e)
 {
 	size_t len;
@@ -64,18 +56,18 @@ static int read_args(struct jv v, struct instruct *in, struct err *e)
 	if (in->args == NULL)
 		return out_of_memory(e);
 	for (struct jv it = jv_first(v); jv_has(it); it = jv_next(v, it)) {
-		in->args[i] = take_string(it);
-		if (in->args[i++] == NULL)
-			return wrong("an argument is no string", e);
+		if (text_take(it, "agent: instructions: an argument",
+			      &in->args[i++], e) < 0)
+			return e->code;
 	}
 	return 0;
 }
 
 static int read_env(struct jv v, struct instruct *in, struct err *e)
 {
-	in->env = take_string(v);
-	if (in->env == NULL || in->env[0] == '\0' ||
-	    strchr(in->env, '=') != NULL)
+	if (text_take(v, "agent: instructions: env", &in->env, e) < 0)
+		return e->code;
+	if (in->env[0] == '\0' || strchr(in->env, '=') != NULL)
 		return wrong("env is no name of a variable", e);
 	return 0;
 }
@@ -116,9 +108,7 @@ int instruct_read(struct jv v, struct instruct *out, struct err *e)
 
 void instruct_done(struct instruct *in)
 {
-	for (char **a = in->args; a != NULL && *a != NULL; a++)
-		free(*a);
-	free(in->args);
+	text_list_free(in->args);
 	free(in->meta);
 	free(in->env);
 	*in = (struct instruct){0};
@@ -169,15 +159,17 @@ char *instruct_fill(const char *template, const char *text)
 
 static void write_string(struct jv v, const char *text, struct jw *w)
 {
-	autofree char *template = take_string(v);
-	autofree char *filled =
-		template != NULL ? instruct_fill(template, text) : NULL;
+	autofree char *template = NULL, *filled = NULL;
+	int r = text_take(v, "", &template, NULL);
 
-	if (template == NULL)
+	if (r == 0)
+		filled = instruct_fill(template, text);
+	if (filled != NULL)
+		jw_str(w, filled);
+	else if (r == -FAULT_INVALID_ARGUMENT)
 		jw_value(w, v); /* It holds a NUL: ours do not. */
 	else
-		jw_str(w, filled);
-	w->failed |= template != NULL && filled == NULL;
+		w->failed = true;
 }
 
 /* As deep as the parser lets it be. */

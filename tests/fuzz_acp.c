@@ -21,6 +21,9 @@
 #include "guest/session.h"
 
 #define LINE_MAX_HERE 65536
+#define INITIALIZED                                                        \
+	"{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{\"protocolVersion\":1," \
+	"\"agentCapabilities\":{\"loadSession\":true}}}\n"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -74,18 +77,18 @@ void proc_close_stdin(struct proc *p)
 
 void proc_pause(struct proc *p)
 {
-	assert(p == running);
+	(void)p;
 }
 
 void proc_resume(struct proc *p)
 {
-	assert(p == running);
+	(void)p;
 }
 
 void proc_kill(struct proc *p, int signal)
 {
 	(void)signal;
-	assert(p == running);
+	(void)p;
 }
 
 void proc_kill_all(struct proc *p)
@@ -103,11 +106,10 @@ void proc_abandon(struct proc *p)
 static void agent_exits(void)
 {
 	const struct proc_end end = {.code = 1};
-	struct proc *p = running;
+	struct proc *p = take_ptr(running);
 
 	p->ev->exit(p, &end, p->arg);
 	free(p);
-	running = NULL;
 }
 
 /* --- the guest ------------------------------------------------------------ */
@@ -206,9 +208,8 @@ static void feed(const void *data, size_t size)
 /* The agent's part of a good start, and a prompt. */
 static void open_prompt(struct session *s)
 {
-	static const char said[] =
-		"{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{\"protocolVersion\":"
-		"1}}\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"sessionId\":"
+	static const char said[] = INITIALIZED
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"sessionId\":"
 		"\"s\"}}\n";
 	static const char content[] = "[{\"type\":\"text\",\"text\":\"x\"}]";
 	autojson struct json j = {0};
@@ -222,6 +223,24 @@ static void open_prompt(struct session *s)
 	settle(s);
 }
 
+/* The prompt is answered, the agent ends, and the next one is asked to load. */
+static void open_load(struct session *s)
+{
+	static const char answer[] = "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":"
+				     "{\"stopReason\":\"end_turn\"}}\n";
+	struct session_wake wake = {0};
+	struct err e = {0};
+
+	feed(answer, sizeof(answer) - 1);
+	settle(s);
+	agent_exits();
+	settle(s);
+	assert(session_resume(s, &wake, call_of_nobody(), &e) == 0);
+	running->ev->started(running, running->arg);
+	settle(s);
+	feed(INITIALIZED, sizeof(INITIALIZED) - 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct session *s;
@@ -232,12 +251,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	s = create();
 	running->ev->started(running, running->arg);
-	if (data[0] & 1)
+	settle(s); /* It hears of nothing that is not stored. */
+	if (data[0] % 4 > 0)
 		open_prompt(s);
+	if (data[0] % 4 > 1)
+		open_load(s);
 	feed(data + 1, size - 1);
 	settle(s);
-	agent_exits();
-	settle(s);
+	while (running != NULL) {
+		agent_exits();
+		settle(s);
+	}
 	assert(!session_is_live(s));
 	session_abandon(s);
 	uv_run(guest.loop, UV_RUN_NOWAIT);
