@@ -40,6 +40,9 @@
 #define PREVIEW_MAX	  200	      /* Bytes of turn.completed's text. */
 #define PREAMBLE_MAX	  (64u << 10) /* Told to an agent begun afresh. */
 #define CANCEL_GRACE_MS	  5000	      /* For the prompt's answer. */
+#define LEFTOVER_KILL_MS  2000	      /* From SIGTERM to SIGKILL. */
+#define LEFTOVER_AGAIN_MS 100	      /* To the next look for more... */
+#define LEFTOVER_ROUNDS	  20	      /* ...so many times at most. */
 
 /* What agents ask. */
 #define REQUESTS_MAX	 64 /* Open in a session. */

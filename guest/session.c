@@ -256,6 +256,7 @@ static void session_free(struct session *s)
 	s->guest->n_gone++;
 	uv_close((uv_handle_t *)&s->timer, session_on_closed);
 	uv_close((uv_handle_t *)&s->ttl, session_on_closed);
+	uv_close((uv_handle_t *)&s->leftovers.timer, session_on_closed);
 }
 
 void session_abandon(struct session *s)
@@ -276,6 +277,8 @@ struct session *session_new(struct guest *g, const char *id)
 	s->journal.failed = session_on_lost;
 	turn_done(&s->turn);
 	session_serve_init(s);
+	leftovers_init(&s->leftovers, g->loop, s->id);
+	s->leftovers.timer.data = s;
 	TAILQ_INIT(&s->asks);
 	TAILQ_INIT(&s->queue);
 	TAILQ_INIT(&s->steered);
@@ -286,7 +289,7 @@ struct session *session_new(struct guest *g, const char *id)
 	uv_timer_init(g->loop, &s->timer);
 	uv_timer_init(g->loop, &s->ttl);
 	s->timer.data = s->ttl.data = s;
-	s->open = 2;
+	s->open = 3;
 	s->start_timeout_ms = START_TIMEOUT_MS;
 	TAILQ_INSERT_TAIL(&g->sessions, s, link);
 	return s;

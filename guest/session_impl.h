@@ -23,6 +23,7 @@
 #include "guest/ask.h"
 #include "guest/files.h"
 #include "guest/guest.h"
+#include "guest/leftovers.h"
 #include "guest/replay.h"
 #include "guest/restore.h"
 #include "guest/session.h"
@@ -106,6 +107,7 @@ struct session {
 	struct reply_to reply_to;
 	struct terminals terminals;
 	struct files files;
+	struct leftovers leftovers; /* Of cancelled turns. */
 
 	/* A start, while SESSION_STARTING. */
 	struct restore_facts facts;

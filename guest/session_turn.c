@@ -98,6 +98,17 @@ void session_interrupt_turn(struct session *s, const char *reason)
 	session_end_turn(s, "turn.interrupted", &w);
 }
 
+/* Of a turn that was cancelled and leaves its agent running. */
+static void end_leftovers(struct session *s)
+{
+	unsigned n = terminals_kill_turn(&s->terminals, s->turn.n);
+
+	if (n > 0)
+		log_debug("%s: killed %u terminals of the cancelled turn",
+			  s->id, n);
+	leftovers_end(&s->leftovers, s->turn.began_ticks, agent_pid(s->agent));
+}
+
 static void end_to_idle(struct session *s, const char *type, struct jw *data)
 {
 	session_end_turn(s, type, data);
@@ -143,6 +154,7 @@ static void session_on_prompt_done(const struct rpc_answer *a, void *arg)
 	if (s->turn.cancelling ||
 	    jv_eq(jv_get(a->result, "stopReason"), "cancelled")) {
 		write_cancelled(s, a, &w);
+		end_leftovers(s);
 		end_to_idle(s, "turn.cancelled", &w);
 	} else if (jv_has(a->error)) {
 		write_agent_error(a->error, &w);
@@ -281,6 +293,7 @@ static void begin_turn(struct session *s, struct prompt *p)
 	s->replaying = REPLAYING_NOTHING;
 	write_prompt(s, p, &params);
 	turn_begin(&s->turn, ++s->n_turns, clock_ms());
+	s->turn.began_ticks = proctab_now();
 	memcpy(s->turn.input, p->input, ID_MAX);
 	memcpy(s->turn.actor, p->actor, sizeof(p->actor));
 	memcpy(s->turn.idem_key, p->idem_key, sizeof(p->idem_key));

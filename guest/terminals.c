@@ -31,6 +31,7 @@ TAILQ_HEAD(wait_list, wait);
 struct terminal {
 	TAILQ_ENTRY(terminal) link;
 	struct terminals *all;
+	int64_t turn; /* In which it was made. */
 	char id[ID_BYTES];
 	struct proc *proc; /* NULL: it has ended. */
 	struct proc_end end;
@@ -346,6 +347,7 @@ int terminals_create(struct terminals *ts, const struct terminal_place *place,
 	t = terminal_new(ts, take_limit(params));
 	if (t == NULL)
 		return err_set(e, -ENOMEM, "terminal: out of memory");
+	t->turn = place->turn;
 	r = terminal_start(t, place, params, e);
 	if (r < 0)
 		terminal_free(t);
@@ -423,14 +425,16 @@ void terminal_release(struct terminal *t)
 	terminal_free(t);
 }
 
-unsigned terminals_kill_all(struct terminals *ts)
+unsigned terminals_kill_turn(struct terminals *ts, int64_t turn)
 {
 	struct terminal *t;
 	unsigned n = 0;
 
 	TAILQ_FOREACH (t, &ts->list, link) {
-		n += t->proc != NULL;
+		if (t->turn != turn || t->proc == NULL)
+			continue;
 		terminal_kill(t);
+		n++;
 	}
 	return n;
 }

@@ -47,6 +47,7 @@ struct terminal_place {
 	const struct launch *launch; /* Environment and folder of the agent. */
 	struct proc *join;	     /* The agent. */
 	bool isolate;
+	int64_t turn; /* Number of the turn that runs, 0 between turns. */
 };
 
 /**
@@ -62,8 +63,8 @@ int terminals_create(struct terminals *ts, const struct terminal_place *place,
 		     struct jv params, struct terminal **out, struct err *e);
 /* NULL when there is none of that id. */
 struct terminal *terminals_find(const struct terminals *ts, struct jv id);
-/* Kill those that run; their ids stay valid.  Return: how many. */
-unsigned terminals_kill_all(struct terminals *ts);
+/* Kill those of a turn that run still; their ids stay valid.  Return: how many. */
+unsigned terminals_kill_turn(struct terminals *ts, int64_t turn);
 
 const char *terminal_id(const struct terminal *t);
 /* The result of terminal/output. */

@@ -1256,6 +1256,26 @@ static void do_run(struct session *s, char *args)
 	t->run_fd = p[0];
 }
 
+/* A process that goes on in the agent's own process session. */
+static void do_helper(struct session *s, char *args)
+{
+	pid_t pid;
+
+	flush();
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (pid == 0) {
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+		for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+			dup2(null, fd);
+		execl("/bin/sh", "sh", "-c", args, (char *)NULL);
+		_exit(127);
+	}
+	say(s, "helper");
+}
+
 static void do_sleep(struct session *s, char *args)
 {
 	s->turn->wake = now_ms() + number(&args, 0);
@@ -1726,6 +1746,7 @@ static const struct verb {
 	{"write", do_write},		     /* PATH TEXT */
 	{"read", do_read},		     /* PATH */
 	{"run", do_run},		     /* COMMAND */
+	{"helper", do_helper},		     /* COMMAND, left running. */
 	{"sleep", do_sleep},		     /* MS */
 	{"flood", do_flood},		     /* N [SIZE] */
 	{"stop", do_stop},		     /* REASON */
