@@ -260,6 +260,18 @@ f110_messages() {
 	hib messages "$SES" --json | jq -c 'map([.role, .parts[0].text])' |
 		cmp - "$tmp/want"
 }
+f115_filter() {
+	before=$(last_seq "$SES")
+	hib messages "$SES" --parts text --notice --json |
+		jq -e 'last | .role == "notice" and .left_out >= 0' &&
+		http GET "/v1/sessions/$SES/messages?from=1&to=2&notice=1" |
+		jq -e 'length == 1 and .[0].left_out > 0' &&
+		refused invalid_argument 5 hib messages "$SES" --parts nothing &&
+		equal "$(last_seq "$SES")" "$before" &&
+		log_json "$SES" | not grep 'left out of this view'
+}
+ok "F115 a filtered view says what it leaves out, the log does not" \
+	f115_filter
 ok "F110 the messages of ten turns are those that were said" f110_messages
 
 f111_thoughts() {

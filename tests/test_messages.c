@@ -2,7 +2,7 @@
 /*
  * test_messages.c - The conversation as a fold of the log
  */
-#include "core/messages.h"
+#include "core/messages_filter.h"
 
 #include <string.h>
 
@@ -262,6 +262,102 @@ TEST(a_range_and_a_turn_can_be_asked_for)
 	kit_close(&k);
 }
 
+/* --- filters ------------------------------------------------------------ */
+
+static char *filtered(const struct kit *k, const struct log *l,
+		      const struct messages_filter *f)
+{
+	autoreader struct reader *r = open_reader(k);
+	const struct messages_query q = {.session = l->session};
+	struct jw w = {0};
+	struct err e = {0};
+
+	jw_arr(&w);
+	if (messages_write_filtered(r, &q, f, &w, &e) < 0)
+		FAIL("%s", e.msg);
+	jw_arr_end(&w);
+	return jw_take(&w, NULL);
+}
+
+TEST(F115_parts_are_chosen_by_type_and_tool)
+{
+	struct kit k;
+	struct log l = log_new();
+	autofree char *text = NULL, *tool = NULL, *kind = NULL, *none = NULL;
+
+	kit_open(&k, STORE_GUEST);
+	log_create(&k, &l);
+	log_prompt(&k, &l, 1);
+	update(&k, &l, THOUGHT("hm"));
+	update(&k, &l,
+	       TOOL("tool_call", "a", ",\"title\":\"Look\",\"kind\":\"read\""));
+	update(&k, &l,
+	       TOOL("tool_call", "b", ",\"title\":\"Edit\",\"kind\":\"edit\""));
+	update(&k, &l, TEXT("done"));
+	end_turn(&k, &l);
+	text = filtered(&k, &l, &(struct messages_filter){.parts = "text"});
+	OK(strstr(text, "hello") != NULL && strstr(text, "done") != NULL);
+	OK(strstr(text, "hm") == NULL && strstr(text, "Look") == NULL);
+	tool = filtered(&k, &l, &(struct messages_filter){.tool = "Look"});
+	OK(strstr(tool, "Look") != NULL && strstr(tool, "Edit") == NULL);
+	OK(strstr(tool, "hello") == NULL && strstr(tool, "done") == NULL);
+	kind = filtered(&k, &l,
+			&(struct messages_filter){.parts = "thinking,tool_call",
+						  .tool = "edit"});
+	OK(strstr(kind, "Edit") != NULL && strstr(kind, "hm") == NULL);
+	none = filtered(&k, &l, &(struct messages_filter){.parts = "image"});
+	OK(strcmp(none, "[]") == 0);
+	kit_close(&k);
+}
+
+TEST(F115_messages_are_chosen_by_time_and_the_rest_is_counted)
+{
+	struct kit k;
+	struct log l = log_new();
+	autofree char *text = NULL, *all = NULL;
+	struct messages_filter f = {.notice = true};
+
+	kit_open(&k, STORE_GUEST);
+	log_create(&k, &l);
+	for (int i = 1; i <= 2; i++) {
+		f.from_ms = KIT_TIME + l.seq + 1;
+		log_prompt(&k, &l, i);
+		update(&k, &l, i == 1 ? TEXT("old") : TEXT("new"));
+		end_turn(&k, &l);
+	}
+	text = filtered(&k, &l, &f);
+	OK(strstr(text, "old") == NULL && strstr(text, "new") != NULL);
+	OK(strstr(text, "{\"role\":\"notice\",\"left_out\":2,") != NULL);
+	OK(strstr(text, "2 messages of this session are left out") != NULL);
+	f = (struct messages_filter){.to_ms = f.from_ms - 1};
+	all = filtered(&k, &l, &f);
+	OK(strstr(all, "old") != NULL && strstr(all, "new") == NULL);
+	OK(strstr(all, "notice") == NULL);
+	kit_close(&k);
+}
+
+TEST(F115_an_unknown_type_of_part_is_refused)
+{
+	static const char *const wrong[] = {"",	     "texts",	   "text,",
+					    ",text", "text,,plan", "tex"};
+	struct kit k;
+	struct log l = log_new();
+	autoreader struct reader *r = NULL;
+
+	kit_open(&k, STORE_GUEST);
+	log_create(&k, &l);
+	r = open_reader(&k);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		const struct messages_query q = {.session = l.session};
+		const struct messages_filter f = {.parts = wrong[i]};
+		autojw struct jw w = {0};
+
+		EQ(messages_write_filtered(r, &q, &f, &w, NULL),
+		   -FAULT_INVALID_ARGUMENT);
+	}
+	kit_close(&k);
+}
+
 /* --- preamble ----------------------------------------------------------- */
 
 static char *preamble(const struct kit *k, const struct log *l, size_t budget)
@@ -467,6 +563,9 @@ TESTS(CASE(F123_parts_stand_in_log_order), CASE(F111_thinking_is_no_text),
       CASE(what_is_said_between_turns_is_a_message_of_its_own),
       CASE(abandoned_ranges_are_left_out),
       CASE(a_range_and_a_turn_can_be_asked_for),
+      CASE(F115_parts_are_chosen_by_type_and_tool),
+      CASE(F115_messages_are_chosen_by_time_and_the_rest_is_counted),
+      CASE(F115_an_unknown_type_of_part_is_refused),
       CASE(F057_the_preamble_has_both_sides),
       CASE(F116_the_preamble_fits_and_counts_what_it_left_out),
       CASE(F116_a_summary_stands_for_the_turns_that_it_covers),

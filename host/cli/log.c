@@ -9,7 +9,7 @@
 #include <signal.h>
 #include <string.h>
 
-#include "core/messages.h"
+#include "core/messages_filter.h"
 #include "core/unixsock.h"
 #include "host/cli/commands.h"
 #include "host/views.h"
@@ -18,6 +18,7 @@ struct log_options {
 	const char *types, *exclude, *turn, *view;
 	int64_t since, limit;
 	bool follow, json, raw;
+	struct messages_filter filter; /* Of messages. */
 };
 
 struct log_out {
@@ -187,7 +188,7 @@ static int messages_view(struct cli *c, const char *session,
 	struct err e = {0};
 
 	jw_arr(&w);
-	if (messages_write(c->reader, &q, &w, &e) < 0)
+	if (messages_write_filtered(c->reader, &q, &o->filter, &w, &e) < 0)
 		return cli_fail(&e);
 	jw_arr_end(&w);
 	if (o->json)
@@ -278,6 +279,11 @@ int messages_command(struct cli *c, int argc, char **argv)
 {
 	static const struct opt opts[] = {
 		OPT(OPT_TEXT, log_options, turn, "turn"),
+		OPT(OPT_TEXT, log_options, filter.parts, "parts"),
+		OPT(OPT_TEXT, log_options, filter.tool, "tool"),
+		OPT(OPT_NUMBER, log_options, filter.from_ms, "from"),
+		OPT(OPT_NUMBER, log_options, filter.to_ms, "to"),
+		OPT(OPT_FLAG, log_options, filter.notice, "notice"),
 		OPT(OPT_FLAG, log_options, json, "json"),
 		OPT_END,
 	};

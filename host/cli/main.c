@@ -36,8 +36,9 @@ const struct command commands[] = {
 	 "[--since N] [--follow] [--json | --raw] [--types P] [--exclude P] "
 	 "[--turn T] [--limit N] [--view events|messages|tools] SES",
 	 "Print the log of a session", log_command},
-	{"messages", "[--turn T] [--json] SES", "Print its conversation",
-	 messages_command},
+	{"messages",
+	 "[--turn T] [--parts P] [--tool T] [--from MS] [--to MS] [--notice] [--json] SES",
+	 "Print its conversation", messages_command},
 	{"search", "[--limit N] [--session SES] [--json] QUERY...",
 	 "Find words in what was said", search_command},
 	{"session create",

@@ -319,6 +319,16 @@ static void print_part(struct jv part)
 		print_note(name, jv_get(part, "uri"), jv_get(part, "mimeType"));
 }
 
+/* Who says a message; whatever is not known is the agent's. */
+static const char *speaker(struct jv message)
+{
+	struct jv role = jv_get(message, "role");
+
+	if (jv_eq(role, "user"))
+		return "User";
+	return jv_eq(role, "notice") ? "Note" : "Agent";
+}
+
 void render_messages(struct jv messages)
 {
 	bool bold = cli_width() > 0 && getenv("NO_COLOR") == NULL;
@@ -328,10 +338,8 @@ void render_messages(struct jv messages)
 	for (struct jv m = jv_first(messages); jv_has(m);
 	     m = jv_next(messages, m)) {
 		struct jv parts = jv_get(m, "parts");
-		bool user = jv_eq(jv_get(m, "role"), "user");
 
-		printf("%s%s%s:%s\n", first ? "" : "\n", on,
-		       user ? "User" : "Agent", off);
+		printf("%s%s%s:%s\n", first ? "" : "\n", on, speaker(m), off);
 		first = false;
 		for (struct jv p = jv_first(parts); jv_has(p);
 		     p = jv_next(parts, p))

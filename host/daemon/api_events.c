@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/messages.h"
+#include "core/messages_filter.h"
 #include "host/daemon/routes.h"
 #include "host/transfer.h"
 #include "host/views.h"
@@ -228,16 +228,23 @@ void session_events_route(struct op *op)
 
 void session_messages_route(struct op *op)
 {
+	const char *notice = http_query(op->r, "notice");
 	struct messages_query q = {
 		.session = op->session,
 		.turn = http_query(op->r, "turn"),
 	};
+	struct messages_filter f = {
+		.parts = http_query(op->r, "parts"),
+		.tool = http_query(op->r, "tool"),
+		.notice = notice != NULL && strcmp(notice, "1") == 0,
+	};
 	struct err e = {0};
 
-	if (!op_load_session(op))
+	if (!op_load_session(op) || !op_query_number(op, "from", &f.from_ms) ||
+	    !op_query_number(op, "to", &f.to_ms))
 		return;
 	jw_arr(&op->out);
-	if (messages_write(op->d->reader, &q, &op->out, &e) < 0) {
+	if (messages_write_filtered(op->d->reader, &q, &f, &op->out, &e) < 0) {
 		op_fail(op, &e);
 		return;
 	}
