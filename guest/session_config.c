@@ -87,6 +87,7 @@ static void out_of_memory(struct session *s)
 /* What a session.update says, with the first @n wishes of its config. */
 static void record(struct session *s, struct jv params, size_t n)
 {
+	int64_t ttl_ms = jv_int(jv_get(params, "ttl_ms"), -1);
 	autojw struct jw w = {0};
 
 	jw_obj(&w);
@@ -95,8 +96,12 @@ static void record(struct session *s, struct jv params, size_t n)
 		jw_kvalue(&w, "title", jv_get(params, "title"));
 	if (jv_has(jv_get(params, "tags")))
 		jw_kvalue(&w, "tags", jv_get(params, "tags"));
+	if (ttl_ms >= 0)
+		jw_kint(&w, "ttl_ms", ttl_ms);
 	jw_obj_end(&w);
 	journal_add_jw(&s->journal, "session.config", NULL, &w);
+	if (ttl_ms >= 0)
+		session_set_ttl(s, ttl_ms);
 }
 
 /* Only the wishes. */

@@ -251,6 +251,18 @@ void session_arm_ttl(struct session *s)
 	if (s->expires_ms > 0)
 		uv_timer_start(&s->ttl, session_on_expired,
 			       left > 0 ? (uint64_t)left : 0, 0);
+	else
+		uv_timer_stop(&s->ttl);
+}
+
+void session_set_ttl(struct session *s, int64_t ttl_ms)
+{
+	int64_t end = 0;
+
+	if (ttl_ms > 0 && __builtin_add_overflow(now_ms(), ttl_ms, &end))
+		return;
+	s->expires_ms = end;
+	session_arm_ttl(s);
 }
 
 /*

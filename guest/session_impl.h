@@ -164,6 +164,8 @@ void session_move(struct session *s, enum session_state to, const char *reason);
 /* Does the table of the model allow @op now?  Return: 0 or the refusal. */
 int session_allows(const struct session *s, enum session_op op, struct err *e);
 void session_arm_ttl(struct session *s);
+/* It expires so long from now; 0: never. */
+void session_set_ttl(struct session *s, int64_t ttl_ms);
 /* Record session.error of @e, with err->data's members. */
 void session_record_error(struct session *s, const struct err *e);
 /* Write an error as {"code":name,"message":..,...}. */

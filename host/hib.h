@@ -202,6 +202,10 @@ struct hib_session_options {
 	/* What answers permission requests before anybody is asked: "ask" (as
 	 * NULL), "allow", "deny", or rules as JSON; see hib(1). */
 	const char *policy;
+	/* The same key with the same options again, within a day, is the same
+	 * session, whatever became of the first call; with others it is
+	 * -HIB_IDEMPOTENCY_MISMATCH.  NULL: none. */
+	const char *idempotency_key;
 };
 
 /* Start an agent.  The same id with the same options again is the same session.
@@ -227,9 +231,10 @@ HIB_API int hib_list_persisted_sessions(struct hib *h,
 /* @live: also ask the guest how the agent's process is. */
 HIB_API int hib_get_session(struct hib *h, const char *session, bool live,
 			    char **json, struct hib_error *e);
-/* @patch: JSON object with "title", "tags" and "config"; the last one is
+/* @patch: JSON object with "title", "tags", "ttlMs" (from now on; 0: it does not
+ * expire) and "config"; the last one is
  * {"model","mode","thought","options":{ID:VALUE}}, where null takes back what
- * was set. */
+ * was set.  The row has "warnings" when something was cut. */
 HIB_API int hib_update_session(struct hib *h, const char *session,
 			       const char *patch, char **json,
 			       struct hib_error *e);
@@ -414,9 +419,21 @@ HIB_API int hib_get_session_events(struct hib *h, const char *session,
 HIB_API int hib_get_messages(struct hib *h, const char *session,
 			     const char *turn, char **json,
 			     struct hib_error *e);
-/* turns, tools, elements, plans, diffs, artifacts or stats. */
+/* turns, tools, elements, plans, diffs, artifacts, cursors or stats. */
 HIB_API int hib_get_view(struct hib *h, const char *session, const char *view,
 			 char **json, struct hib_error *e);
+
+/* What was used: {"session","turns","usage"}; @tree: together with its children,
+ * and "sessions" one by one. */
+HIB_API int hib_get_usage(struct hib *h, const char *session, bool tree,
+			  char **json, struct hib_error *e);
+
+/* How far a reader has come, by a name of his choice: letters, digits and ._-
+ * The view "cursors" has them.  @seq: not behind the end of the log. */
+HIB_API int hib_set_cursor(struct hib *h, const char *session, const char *name,
+			   int64_t seq, struct hib_error *e);
+HIB_API int hib_delete_cursor(struct hib *h, const char *session,
+			      const char *name, struct hib_error *e);
 
 struct hib_search_options {
 	size_t size;	     /* sizeof(struct hib_search_options) */

@@ -18,16 +18,20 @@
 #define VM_OFF                                                   \
 	"NOT EXISTS (SELECT 1 FROM vm v WHERE v.id=s.vm_id AND " \
 	"v.state NOT IN ('stopped','suspended','failed'))"
-/* What the log still calls live is shown as asleep when its VM is off. */
-#define STATE_SHOWN                                                     \
-	"(CASE WHEN s.state IN ('starting','idle','running','waiting'," \
-	"'closing') AND " VM_OFF " THEN 'suspended' ELSE s.state END)"
+/* What the log still calls live is shown as asleep when its VM is off, or as
+ * expired when its time is over. */
+#define STATE_SHOWN                                                          \
+	"(CASE WHEN s.state NOT IN ('closed','expired') AND "                \
+	"s.expires_ms<=unixepoch()*1000 AND " VM_OFF " THEN 'expired' "      \
+	"WHEN s.state IN ('starting','idle','running','waiting','closing') " \
+	"AND " VM_OFF " THEN 'suspended' ELSE s.state END)"
 
 /* Without the local key, and without what is the adapter's own business. */
 #define SESSION_COLUMNS                                                       \
 	"s.id, s.vm_id, s.agent, " STATE_SHOWN " AS state, "                  \
-	"CASE WHEN s.state<>" STATE_SHOWN " THEN 'idle' ELSE "                \
-	"s.suspended_from END AS suspended_from, s.wait_kind, "               \
+	"CASE WHEN " STATE_SHOWN "<>'suspended' THEN NULL ELSE "              \
+	"coalesce(s.suspended_from, 'idle') END AS suspended_from, "          \
+	"s.wait_kind, "                                                       \
 	"s.epoch, s.cwd, s.config, s.env_names, s.agent_info, s.agent_caps, " \
 	"s.features, s.parent_id, s.root_id, s.forked_from, s.forked_seq, "   \
 	"s.last_seq, s.turn_count, s.usage, s.last_error, s.title, s.tags, "  \
@@ -112,6 +116,9 @@ static const struct {
 	{"diffs",
 	 "SELECT turn_id, path, kind, old_oid, new_oid, patch, seq FROM diff "
 	 "WHERE session_id=?1 ORDER BY seq, path"},
+	{"cursors",
+	 "SELECT name, seq, updated_ms FROM cursor WHERE session_id=?1 "
+	 "ORDER BY name"},
 	{"artifacts",
 	 "SELECT id, turn_id, name, path, media_type, size, sha256, "
 	 "created_ms FROM artifact WHERE session_id=?1 ORDER BY created_ms"},
@@ -327,6 +334,7 @@ static int write_stats(struct reader *r, const char *session, struct jw *out,
 		{"first_ms", "SELECT min(ts_ms)" OF_SESSION},
 		{"last_ms", "SELECT max(ts_ms)" OF_SESSION},
 		{"bytes", "SELECT coalesce(sum(length(data)),0)" OF_SESSION},
+		{"usage", "SELECT usage FROM session WHERE id=?1"},
 		{"errors", "SELECT count(*)" OF_SESSION
 			   " AND type IN ('session.error','turn.failed')"},
 	};
@@ -350,6 +358,50 @@ static int write_stats(struct reader *r, const char *session, struct jw *out,
 			session, out, e);
 	jw_obj_end(out);
 	return n;
+}
+
+/* --- usage -------------------------------------------------------------- */
+
+/* The session and, for a tree, all that descend from it, each once. */
+#define TREE                                                            \
+	"WITH RECURSIVE tree(id) AS (SELECT ?1 UNION SELECT s.id FROM " \
+	"session s JOIN tree t ON s.parent_id=t.id WHERE ?2='1') "
+
+#define ADD_UP                                                                \
+	"coalesce((SELECT json_group_object(key, total) FROM (SELECT u.key, " \
+	"sum(u.value) AS total FROM tree JOIN session s USING (id), "         \
+	"json_each(s.usage) u WHERE u.type IN ('integer','real') "            \
+	"GROUP BY u.key)), '{}')"
+
+int views_usage(struct reader *r, const char *session, bool tree,
+		struct jw *out, struct err *e)
+{
+	static const char sums[] =
+		TREE "SELECT ?1 AS session, (SELECT sum(turn_count) FROM tree "
+		     "JOIN session USING (id)) AS turns, " ADD_UP " AS usage";
+	static const char rows[] =
+		TREE "SELECT s.id AS session, s.parent_id, s.title, "
+		     "s.turn_count AS turns, s.usage FROM tree JOIN session s "
+		     "USING (id) ORDER BY s.n";
+	const char *args[] = {session, tree ? "1" : "0", NULL};
+	struct session_brief b;
+	autojw struct jw text = {0};
+	int n = reader_session(r, session, &b, e);
+
+	if (n == 0)
+		n = reader_rows(r, sums, args, &text, e);
+	if (n < 0)
+		return n;
+	text.buf[text.len - 1] = '\0'; /* The object stays open. */
+	jw_raw(out, text.buf, text.len - 1);
+	if (tree) {
+		jw_key(out, "sessions");
+		jw_arr(out);
+		n = reader_rows(r, rows, args, out, e);
+		jw_arr_end(out);
+	}
+	jw_obj_end(out);
+	return n < 0 ? n : 0;
 }
 
 /* --- by name ------------------------------------------------------------ */

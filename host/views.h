@@ -41,8 +41,8 @@ int views_created(struct reader *r, const char *session, struct jw *out,
 
 /**
  * views_rows() - A view of one session, by name
- * @what: turns, requests, tools, elements, plans, diffs, artifacts: an array;
- *        stats: an object
+ * @what: turns, requests, tools, elements, plans, diffs, artifacts, cursors: an
+ *        array; stats: an object
  *
  * Return: 0; -FAULT_ROUTE_NOT_FOUND when there is no such view; what
  * views_session() returns.
@@ -56,6 +56,11 @@ int views_rows(struct reader *r, const char *what, const char *session,
  * returns. */
 int views_config(struct reader *r, const char *session, struct jw *out,
 		 struct err *e);
+
+/* What was used: {"session","turns","usage"}, of the session or, with @tree, of
+ * it and all its children together, and then "sessions", one by one. */
+int views_usage(struct reader *r, const char *session, bool tree,
+		struct jw *out, struct err *e);
 
 /* Does the store hold all that was ever written of it? */
 bool views_tail_complete(struct reader *r, const char *session);

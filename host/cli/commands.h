@@ -23,6 +23,16 @@ int deny_command(struct cli *c, int argc, char **argv);
 int log_command(struct cli *c, int argc, char **argv);
 int messages_command(struct cli *c, int argc, char **argv);
 
+/* cursor.c */
+int cursor_list_command(struct cli *c, int argc, char **argv);
+int cursor_get_command(struct cli *c, int argc, char **argv);
+int cursor_set_command(struct cli *c, int argc, char **argv);
+int cursor_delete_command(struct cli *c, int argc, char **argv);
+/* Where a cursor stands; a new one at 0.  Return: 1; 0: it is new; an exit
+ * status above 1. */
+int cli_cursor(struct cli *c, const char *session, const char *name,
+	       int64_t *seq);
+
 /* search.c */
 int search_command(struct cli *c, int argc, char **argv);
 
@@ -34,6 +44,7 @@ int session_get_command(struct cli *c, int argc, char **argv);
 int session_turns_command(struct cli *c, int argc, char **argv);
 int session_requests_command(struct cli *c, int argc, char **argv);
 int session_stats_command(struct cli *c, int argc, char **argv);
+int session_usage_command(struct cli *c, int argc, char **argv);
 int session_update_command(struct cli *c, int argc, char **argv);
 int session_resume_command(struct cli *c, int argc, char **argv);
 int session_suspend_command(struct cli *c, int argc, char **argv);

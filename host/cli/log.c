@@ -15,7 +15,7 @@
 #include "host/views.h"
 
 struct log_options {
-	const char *types, *exclude, *turn, *view;
+	const char *types, *exclude, *turn, *view, *cursor;
 	int64_t since, limit;
 	bool follow, json, raw;
 	struct messages_filter filter; /* Of messages. */
@@ -25,6 +25,7 @@ struct log_out {
 	struct log_options o;
 	unsigned width;
 	int64_t left; /* Events yet to print; < 0: no limit. */
+	int64_t last; /* The last one printed; 0: none. */
 };
 
 /* --- one event ---------------------------------------------------------- */
@@ -58,6 +59,7 @@ static int print_event(const struct event *ev, void *arg)
 		print_raw(ev);
 	else
 		render_event(ev, out->width);
+	out->last = ev->seq;
 	if (out->left > 0)
 		out->left--;
 	return ferror(stdout) ? -EPIPE : out->left == 0;
@@ -224,6 +226,25 @@ static int tools_view(struct cli *c, const char *session,
 
 /* --- commands ----------------------------------------------------------- */
 
+/* What was printed has been read, once it has left us. */
+static int move_cursor(struct cli *c, const char *session,
+		       const struct log_out *out)
+{
+	struct hib_error e;
+	int r;
+
+	if (out->o.cursor == NULL || out->last == 0)
+		return 0;
+	if (fflush(stdout) != 0)
+		return EXIT_NEGATIVE;
+	r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	if (hib_set_cursor(c->hib, session, out->o.cursor, out->last, &e) < 0)
+		return cli_fail_hib(&e);
+	return 0;
+}
+
 static int events_view(struct cli *c, const char *session,
 		       const struct log_options *o)
 {
@@ -236,7 +257,14 @@ static int events_view(struct cli *c, const char *session,
 
 	if (o->follow)
 		return follow(c, session, &out);
+	if (o->cursor != NULL) {
+		r = cli_cursor(c, session, o->cursor, &out.o.since);
+		if (r > 1)
+			return r;
+	}
 	r = print_stored(c, session, &out);
+	if (r == 0)
+		r = move_cursor(c, session, &out);
 	if (r == 0 && !o->json && !o->raw && o->limit < 0)
 		say_tail(c, session);
 	return r;
@@ -246,6 +274,7 @@ int log_command(struct cli *c, int argc, char **argv)
 {
 	static const struct opt opts[] = {
 		OPT(OPT_NUMBER, log_options, since, "since"),
+		OPT(OPT_TEXT, log_options, cursor, "cursor"),
 		OPT(OPT_FLAG, log_options, follow, "follow"),
 		OPT(OPT_FLAG, log_options, json, "json"),
 		OPT(OPT_FLAG, log_options, raw, "raw"),
@@ -259,6 +288,10 @@ int log_command(struct cli *c, int argc, char **argv)
 	struct log_options o = {.view = "events", .limit = -1};
 	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
 
+	if (r < 0 && o.cursor != NULL &&
+	    (o.follow || o.since > 0 || strcmp(o.view, "events") != 0))
+		r = cli_usage(c, "--cursor goes without --since, --follow and "
+				 "--view");
 	if (r < 0)
 		r = o.follow ? cli_session_id(c->argv[0])
 			     : cli_session_reader(c, c->argv[0]);

@@ -33,12 +33,18 @@ const struct command commands[] = {
 	 "[--env K=V]... [--id ID] [--start] [--json] SES",
 	 "Copy a session up to the end of a turn", fork_command},
 	{"log",
-	 "[--since N] [--follow] [--json | --raw] [--types P] [--exclude P] "
+	 "[--since N | --cursor NAME] [--follow] [--json | --raw] [--types P] [--exclude P] "
 	 "[--turn T] [--limit N] [--view events|messages|tools] SES",
 	 "Print the log of a session", log_command},
 	{"messages",
 	 "[--turn T] [--parts P] [--tool T] [--from MS] [--to MS] [--notice] [--json] SES",
 	 "Print its conversation", messages_command},
+	{"cursor list", "[--json] SES", "List the cursors of a log",
+	 cursor_list_command},
+	{"cursor get", "SES NAME", "Print where one stands",
+	 cursor_get_command},
+	{"cursor set", "SES NAME SEQ", "Set one", cursor_set_command},
+	{"cursor delete", "SES NAME", "Remove one", cursor_delete_command},
 	{"search", "[--limit N] [--session SES] [--json] QUERY...",
 	 "Find words in what was said", search_command},
 	{"session create",
@@ -46,10 +52,11 @@ const struct command commands[] = {
 	 "[--id ID] [--net none|host] [--model M] [--mode M] [--thought L] "
 	 "[--option ID=VALUE]... [--config JSON] [--instructions TEXT] "
 	 "[--policy P] [--skip-os-instructions] [--start-timeout-ms N] "
-	 "[--permission-timeout-ms N] [--ttl-ms N] [--json]",
+	 "[--permission-timeout-ms N] [--ttl-ms N] [--key K] [--json]",
 	 "Start an agent and print the session's id", session_create_command},
 	{"session list",
-	 "[--state S] [--vm V] [--tag T] [--archived] [--limit N] [--json]",
+	 "[--state S] [--vm V] [--tag T] [--archived] [--limit N] "
+	 "[--after SES] [--json]",
 	 "List sessions, the newest first", session_list_command},
 	{"session get", "[--live] [--json] SES", "Print one",
 	 session_get_command},
@@ -59,8 +66,11 @@ const struct command commands[] = {
 	 session_requests_command},
 	{"session stats", "[--json] SES", "Count its events",
 	 session_stats_command},
-	{"session update", "[--title T] [--tag T]... [--json] SES",
-	 "Change its title and tags", session_update_command},
+	{"session usage", "[--tree] [--json] SES",
+	 "Add up what was used, with --tree of its children, too",
+	 session_usage_command},
+	{"session update", "[--title T] [--tag T]... [--ttl-ms N] [--json] SES",
+	 "Change its title, tags and time to live", session_update_command},
 	{"session set",
 	 "[--model M] [--mode M] [--thought L] [--option ID=VALUE]... "
 	 "[--json] SES",

@@ -11,14 +11,30 @@
 
 struct session_options {
 	const char *agent, *vm, *cwd, *title, *id, *instructions, *net, *state,
-		*tag_filter, *config, *restore, *policy, *at, *model;
+		*tag_filter, *config, *restore, *policy, *at, *model, *key,
+		*cursor;
 	struct opt_list env, tags;
 	struct wish_options wishes;
 	int64_t start_ms, permission_ms, ttl_ms, limit;
-	bool skip_os, json, archived, force, discard, live, start;
+	bool skip_os, json, archived, force, discard, live, start, tree;
 };
 
 #define JSON_OPT OPT(OPT_FLAG, session_options, json, "json")
+
+static void say_warnings(const char *json)
+{
+	autojson struct json j = {0};
+	struct jv list;
+
+	if (json_parse(&j, json, strlen(json), NULL) < 0)
+		return;
+	list = jv_get(json_root(&j), "warnings");
+	for (struct jv v = jv_first(list); jv_has(v); v = jv_next(list, v)) {
+		autofree char *text = jv_strdup(v, NULL);
+
+		fprintf(stderr, "hib: %s\n", text ? text : "");
+	}
+}
 
 /* --- create ------------------------------------------------------------- */
 
@@ -61,6 +77,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_NUMBER, session_options, permission_ms,
 		    "permission-timeout-ms"),
 		OPT(OPT_NUMBER, session_options, ttl_ms, "ttl-ms"),
+		OPT(OPT_TEXT, session_options, key, "key"),
 		JSON_OPT,
 		OPT_END,
 	};
@@ -99,8 +116,10 @@ int session_create_command(struct cli *c, int argc, char **argv)
 	s.start_timeout_ms = o.start_ms;
 	s.permission_timeout_ms = o.permission_ms;
 	s.ttl_ms = o.ttl_ms;
+	s.idempotency_key = o.key;
 	if (hib_create_session(c->hib, &s, id, &json, &e) < 0)
 		return cli_fail_hib(&e);
+	say_warnings(json);
 	cli_print(o.json ? json : id);
 	return 0;
 }
@@ -187,6 +206,7 @@ int session_list_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_TEXT, session_options, tag_filter, "tag"),
 		OPT(OPT_FLAG, session_options, archived, "archived"),
 		OPT(OPT_NUMBER, session_options, limit, "limit"),
+		OPT(OPT_TEXT, session_options, cursor, "after"),
 		JSON_OPT,
 		OPT_END,
 	};
@@ -209,6 +229,7 @@ int session_list_command(struct cli *c, int argc, char **argv)
 	f.state = o.state;
 	f.tag = o.tag_filter;
 	f.archived = o.archived;
+	f.cursor = o.cursor;
 	f.limit = (unsigned)o.limit;
 	jw_arr(&rows);
 	if (c->reader != NULL && o.vm != NULL) {
@@ -330,6 +351,27 @@ int session_stats_command(struct cli *c, int argc, char **argv)
 	return view(c, argc, argv, "stats", stat_columns);
 }
 
+int session_usage_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_FLAG, session_options, tree, "tree"),
+		JSON_OPT,
+		OPT_END,
+	};
+	struct session_options o = {0};
+	autojw struct jw w = {0};
+	struct err e = {0};
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_session_reader(c, c->argv[0]);
+	if (r >= 0)
+		return r;
+	if (views_usage(c->reader, c->argv[0], o.tree, &w, &e) < 0)
+		return cli_fail(&e);
+	return print_object(w.buf, w.len, o.json);
+}
+
 /* --- change ------------------------------------------------------------- */
 
 int session_update_command(struct cli *c, int argc, char **argv)
@@ -337,17 +379,19 @@ int session_update_command(struct cli *c, int argc, char **argv)
 	static const struct opt opts[] = {
 		OPT(OPT_TEXT, session_options, title, "title"),
 		OPT(OPT_LIST, session_options, tags, "tag"),
+		OPT(OPT_NUMBER, session_options, ttl_ms, "ttl-ms"),
 		JSON_OPT,
 		OPT_END,
 	};
-	struct session_options o = {0};
+	struct session_options o = {.ttl_ms = -1};
 	autojw struct jw patch = {0};
 	autofree char *json = NULL;
 	struct hib_error e;
 	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0 && o.title == NULL && o.tags.n == 0)
-		r = cli_usage(c, "neither --title nor --tag is given");
+	if (r < 0 && o.title == NULL && o.tags.n == 0 && o.ttl_ms < 0)
+		r = cli_usage(c,
+			      "none of --title, --tag and --ttl-ms is given");
 	if (r < 0)
 		r = cli_session_id(c->argv[0]);
 	if (r < 0)
@@ -357,6 +401,8 @@ int session_update_command(struct cli *c, int argc, char **argv)
 	jw_obj(&patch);
 	if (o.title != NULL)
 		jw_kstr(&patch, "title", o.title);
+	if (o.ttl_ms >= 0)
+		jw_kint(&patch, "ttlMs", o.ttl_ms);
 	if (o.tags.n > 0) {
 		jw_key(&patch, "tags");
 		jw_arr(&patch);
@@ -370,6 +416,7 @@ int session_update_command(struct cli *c, int argc, char **argv)
 	if (hib_update_session(c->hib, c->argv[0], patch.buf ? patch.buf : "{}",
 			       &json, &e) < 0)
 		return cli_fail_hib(&e);
+	say_warnings(json);
 	if (o.json)
 		cli_print(json);
 	return 0;

@@ -25,7 +25,8 @@ static void agents_route(struct op *op);
 static void types_route(struct op *op);
 static void token_create_route(struct op *op);
 
-/* `:vm`, `:id` and `:req` stand for one segment; `*` is any last segment. */
+/* `:vm`, `:id` and `:req` stand for one segment; `*` and `:name` are any last
+ * one. */
 static const struct route {
 	const char *method, *pattern;
 	enum scope scope;
@@ -65,6 +66,11 @@ static const struct route {
 	 session_messages_route},
 	{"GET", "/v1/sessions/:id/export", SCOPE_READ, session_export_route},
 	{"GET", "/v1/sessions/:id/config", SCOPE_READ, session_config_route},
+	{"GET", "/v1/sessions/:id/usage", SCOPE_READ, session_usage_route},
+	{"GET", "/v1/sessions/:id/cursors/:name", SCOPE_READ, cursor_get_route},
+	{"PUT", "/v1/sessions/:id/cursors/:name", SCOPE_READ, cursor_set_route},
+	{"DELETE", "/v1/sessions/:id/cursors/:name", SCOPE_READ,
+	 cursor_delete_route},
 	{"GET", "/v1/sessions/:id/*", SCOPE_READ, session_rows_route},
 	{"GET", "/v1/search", SCOPE_READ, search_route},
 	{"GET", "/v1/agents", SCOPE_READ, agents_route},
@@ -147,6 +153,16 @@ static bool op_take_path(struct op *op, const char *pattern, const char *path)
 
 /* --- tokens ------------------------------------------------------------- */
 
+/* Ends with its session, unless it is only for reading. */
+static bool token_is_over(const struct op *op, struct jv row)
+{
+	struct jv state = jv_get(row, "state");
+
+	return jv_int(jv_get(row, "expires_ms"), 0) < now_ms() ||
+	       (op->scope > SCOPE_READ &&
+		(jv_eq(state, "closed") || jv_eq(state, "expired")));
+}
+
 /* The row of a token; hashes are kept, not tokens. */
 static int token_find(struct op *op, const char *token)
 {
@@ -158,21 +174,21 @@ static int token_find(struct op *op, const char *token)
 
 	sha256_hex(hash, token, strlen(token));
 	if (reader_rows(op->d->reader,
-			"SELECT session_id, scope, expires_ms FROM token "
-			"WHERE hash=CAST(?1 AS BLOB)",
+			"SELECT t.session_id, t.scope, t.expires_ms, s.state "
+			"FROM token t LEFT JOIN session s ON s.id=t.session_id "
+			"WHERE t.hash=CAST(?1 AS BLOB)",
 			args, &w, NULL) != 1 ||
 	    json_parse(&j, w.buf, w.len, NULL) < 0)
 		return -1;
 	row = json_root(&j);
-	if (jv_int(jv_get(row, "expires_ms"), 0) < now_ms() ||
-	    jv_strcpy(jv_get(row, "scope"), scope, sizeof(scope)) < 0)
+	if (jv_strcpy(jv_get(row, "scope"), scope, sizeof(scope)) < 0)
 		return -1;
 	if (jv_strcpy(jv_get(row, "session_id"), op->only, ID_MAX) < 0)
 		op->only[0] = '\0';
 	for (size_t i = 0; i < ARRAY_LEN(scope_names); i++) {
 		if (strcmp(scope, scope_names[i]) == 0) {
 			op->scope = (enum scope)i;
-			return 0;
+			return token_is_over(op, row) ? -1 : 0;
 		}
 	}
 	return -1;

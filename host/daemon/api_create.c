@@ -19,6 +19,7 @@
 #include "core/settings.h"
 #include "core/time.h"
 #include "host/daemon/hostlog.h"
+#include "host/daemon/idem.h"
 #include "host/daemon/routes.h"
 #include "host/manifest.h"
 #include "host/views.h"
@@ -87,7 +88,7 @@ bool op_check_env(struct op *op)
 /* --- what it is made of ----------------------------------------- */
 
 struct creation {
-	char *agent, *cwd, *title, *vm, *net, *instructions;
+	char *agent, *cwd, *title, *vm, *net, *instructions, *key;
 	bool skip_os;
 	int64_t start_ms, permission_ms, ttl_ms;
 	char hash[SHA256_HEX_MAX];
@@ -101,6 +102,7 @@ static void creation_done(struct creation *c)
 	free(c->vm);
 	free(c->net);
 	free(c->instructions);
+	free(c->key);
 }
 
 void op_put_env_names(struct op *op, struct jw *w)
@@ -176,12 +178,13 @@ static bool creation_read(struct op *op, struct creation *c)
 	    !op_string(op, "net", 8, &c->net) ||
 	    !op_string(op, "additionalInstructions", INSTRUCTIONS_MAX,
 		       &c->instructions) ||
+	    !op_string(op, "idempotencyKey", IDEM_CLIENT_KEY_MAX, &c->key) ||
 	    !op_integer(op, "startTimeoutMs", 1, TIMEOUT_MAX_MS,
 			&c->start_ms) ||
 	    !op_integer(op, "permissionTimeoutMs", 0, TIMEOUT_MAX_MS,
 			&c->permission_ms) ||
-	    !op_integer(op, "ttlMs", 1, INT64_MAX / 2, &c->ttl_ms) ||
-	    !op_tags(op) || !op_check_env(op) || !check_policy(op))
+	    !op_ttl(op, 1, &c->ttl_ms) || !op_tags(op) || !op_check_env(op) ||
+	    !check_policy(op))
 		return false;
 	if (c->agent == NULL) {
 		op_refuse(op, -FAULT_INVALID_ARGUMENT, "'agent' is missing");
@@ -346,6 +349,7 @@ static void create_reply(struct op *op)
 	jw_kvalue(&out, "agentInfo", jv_get(result, "agent_info"));
 	jw_kvalue(&out, "modes", jv_get(result, "modes"));
 	jw_kvalue(&out, "configOptions", jv_get(result, "config_options"));
+	op_put_warnings(op, &out);
 	jw_obj_end(&out);
 	if (out.failed)
 		op_refuse(op, -ENOMEM, "answer: out of memory");
@@ -367,6 +371,7 @@ static void create_on_cleared(struct vm *vm, const struct err *e, void *arg)
 static void create_fail(struct op *op, const struct err *e)
 {
 	struct vm *vm = op->made_vm ? vm_find(op->d, op->vm) : NULL;
+	autofree char *key = jv_strdup(jv_get(op->in, "idempotencyKey"), NULL);
 	struct change *c;
 
 	op->err = *e;
@@ -377,6 +382,8 @@ static void create_fail(struct op *op, const struct err *e)
 	}
 	c = change_new();
 	change_add(c, "DELETE FROM secret WHERE scope=?1", 1, op->session);
+	if (key != NULL)
+		idem_drop(c, key);
 	change_submit(op->d->store, c, NULL, NULL);
 	if (vm != NULL)
 		vm_off(vm, VM_OFF_DESTROY, create_on_cleared, op);
@@ -459,40 +466,48 @@ static void create_seal(struct op *op)
 
 static void create_on_vm(struct vm *vm, const struct err *e, void *arg)
 {
-	struct op *op = arg;
-
-	if (e->code < 0) {
-		op_fail(op, e);
-		return;
-	}
-	snprintf(op->vm, sizeof(op->vm), "%s", vm_id(vm));
-	create_seal(op);
+	(void)vm;
+	if (e->code < 0)
+		create_fail(arg, e);
+	else
+		create_seal(arg);
 }
 
-static void create_find_vm(struct op *op, const struct creation *c)
+/* A VM that is made for the session may be there from the same request. */
+static void create_make_vm(struct op *op)
 {
 	struct vm_config cfg = {
+		.id = op->vm,
 		.backend = "sandbox",
 		.image = "host",
-		.net = c->net && strcmp(c->net, "host") == 0 ? VM_NET_HOST
-							     : VM_NET_NONE,
+		.net = jv_eq(jv_get(op->in, "net"), "host") ? VM_NET_HOST
+							    : VM_NET_NONE,
 		.idle_ms = VM_IDLE_MS,
 		.max_sessions = VM_SESSIONS,
 	};
-	struct vm *vm;
 
-	if (c->vm == NULL) {
-		op->made_vm = true;
+	if (!op->made_vm || vm_find(op->d, op->vm) != NULL)
+		create_seal(op);
+	else
 		vm_create(op->d, &cfg, create_on_vm, op);
-		return;
-	}
-	vm = vm_find(op->d, c->vm);
-	if (vm == NULL) {
+}
+
+/* Which VM it will be.  False: the op has been answered. */
+static bool create_choose_vm(struct op *op, const struct creation *c)
+{
+	struct vm *vm = c->vm ? vm_find(op->d, c->vm) : NULL;
+
+	op->made_vm = c->vm == NULL;
+	if (vm != NULL) {
+		snprintf(op->vm, sizeof(op->vm), "%s", vm_id(vm));
+	} else if (op->made_vm) {
+		if (op->vm[0] == '\0')
+			id_new(op->vm, "vm");
+	} else {
 		op_refuse(op, -FAULT_VM_NOT_FOUND, "VM %s is not here", c->vm);
-		return;
+		return false;
 	}
-	snprintf(op->vm, sizeof(op->vm), "%s", vm_id(vm));
-	create_seal(op);
+	return true;
 }
 
 static int count_live(const struct session_brief *b, void *arg)
@@ -556,36 +571,137 @@ static void create_again(struct op *op, const struct creation *c)
 		op_reply_out(op);
 }
 
-static void create_begin(struct op *op, struct creation *c)
+/* --- a request with a key ----------------------------------------------- */
+
+static void create_begin(struct op *op);
+
+/* All that is asked but for the key and an id that a library made. */
+static void key_hash(struct op *op, char hash[SHA256_HEX_MAX])
 {
-	if (!creation_read(op, c))
+	autojw struct jw w = {0};
+
+	jw_obj(&w);
+	for (struct jv k = jv_first(op->in); jv_has(k);
+	     k = jv_next(op->in, k)) {
+		autofree char *name = jv_strdup(k, NULL);
+
+		if (name != NULL && strcmp(name, "idempotencyKey") != 0 &&
+		    strcmp(name, "id") != 0)
+			jw_kvalue(&w, name, jv_value(k));
+	}
+	jw_obj_end(&w);
+	sha256_hex(hash, w.buf ? w.buf : "", w.len);
+	if (w.buf != NULL)
+		explicit_bzero(w.buf, w.len);
+}
+
+/* What a key has made, or is making, into the op.  Return: 1; 0 when it is new;
+ * negative when the op has been answered. */
+static int take_key(struct op *op, const struct creation *c, const char *hash)
+{
+	autofree char *result = NULL;
+	autojson struct json j = {0};
+	struct err e = {0};
+	int r;
+
+	if (c->key == NULL)
+		return 0;
+	r = idem_find(op->d->reader, c->key, "session.create", hash, &result,
+		      &e);
+	if (r > 0)
+		r = json_parse(&j, result, strlen(result), &e) < 0 ? e.code : 1;
+	if (r < 0)
+		op_fail(op, &e);
+	if (r > 0) {
+		(void)jv_strcpy(jv_get(json_root(&j), "session"), op->session,
+				ID_MAX);
+		(void)jv_strcpy(jv_get(json_root(&j), "vm"), op->vm,
+				sizeof(op->vm));
+	}
+	return r;
+}
+
+static void create_on_key(const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	if (e->code == -EEXIST) { /* The same request, a moment ago. */
+		vault_wipe(take_ptr(op->agent));
+		jw_reset(&op->params);
+		create_begin(op);
+	} else if (e->code < 0) {
+		op_fail(op, e);
+	} else {
+		create_make_vm(op);
+	}
+}
+
+static void write_key(struct op *op, const char *key, const char *hash)
+{
+	struct change *c = change_new();
+	char result[128];
+
+	snprintf(result, sizeof(result), "{\"session\":\"%s\",\"vm\":\"%s\"}",
+		 op->session, op->vm);
+	idem_add(c, key, "session.create", hash, result);
+	change_submit(op->d->store, c, create_on_key, op);
+}
+
+/* --- all checks, then the first step ------------------------------------- */
+
+static void put_env(struct op *op)
+{
+	struct jv env = jv_get(op->in, "env");
+
+	jw_key(&op->params, "env");
+	if (jv_has(env))
+		jw_value(&op->params, env);
+	else
+		jw_raw(&op->params, "{}", 2);
+	jw_obj_end(&op->params);
+}
+
+static void create_checked(struct op *op, struct creation *c)
+{
+	char hash[SHA256_HEX_MAX];
+	int known;
+
+	key_hash(op, hash);
+	known = take_key(op, c, hash);
+	if (known < 0)
 		return;
 	jw_obj(&op->params);
 	if (!op_put_new_agent(op, c->agent) || !put_policy(op))
 		return;
 	if (reader_session(op->d->reader, op->session, &op->brief, NULL) == 0) {
 		creation_write(op, c);
-		jw_kvalue(&op->params, "env", jv_get(op->in, "env"));
-		jw_obj_end(&op->params);
+		put_env(op);
 		create_again(op, c);
 		return;
 	}
 	if (!op_id_is_free(op, op->session) ||
-	    !op_check_required(op, c->agent) || !check_room(op))
+	    !op_check_required(op, c->agent) || !check_room(op) ||
+	    !create_choose_vm(op, c))
 		return;
 	creation_write(op, c);
-	jw_key(&op->params, "env");
-	if (jv_has(jv_get(op->in, "env")))
-		jw_value(&op->params, jv_get(op->in, "env"));
+	put_env(op);
+	if (c->key != NULL && known == 0)
+		write_key(op, c->key, hash);
 	else
-		jw_raw(&op->params, "{}", 2);
-	jw_obj_end(&op->params);
-	create_find_vm(op, c);
+		create_make_vm(op);
+}
+
+static void create_begin(struct op *op)
+{
+	struct creation c = {0};
+
+	if (creation_read(op, &c))
+		create_checked(op, &c);
+	creation_done(&c);
 }
 
 void session_create_route(struct op *op)
 {
-	struct creation c = {0};
 	struct jv id = jv_get(op->in, "id");
 
 	if (!jv_has(id) || jv_is(id, JV_NULL)) {
@@ -595,6 +711,5 @@ void session_create_route(struct op *op)
 		op_refuse(op, -FAULT_INVALID_ID, "'id' is no session id");
 		return;
 	}
-	create_begin(op, &c);
-	creation_done(&c);
+	create_begin(op);
 }

@@ -264,6 +264,23 @@ void session_rows_route(struct op *op)
 		op_reply_out(op);
 }
 
+void session_usage_route(struct op *op)
+{
+	bool tree = http_query(op->r, "tree") != NULL;
+	struct err e = {0};
+
+	if (!op_load_session(op))
+		return;
+	if (tree && op->only[0] != '\0')
+		op_refuse(op, -FAULT_FORBIDDEN,
+			  "the token is for one session, not for its children");
+	else if (views_usage(op->d->reader, op->session, tree, &op->out, &e) <
+		 0)
+		op_fail(op, &e);
+	else
+		op_reply_out(op);
+}
+
 void session_export_route(struct op *op)
 {
 	struct event_query q = {.session = op->session};

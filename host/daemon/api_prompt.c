@@ -201,7 +201,7 @@ static bool op_check_writable(struct op *op)
 	if (op->brief.archived_ms > 0)
 		op_refuse(op, -FAULT_SESSION_ARCHIVED,
 			  "%s is archived; unarchive it first", op->session);
-	else if (strcmp(op->brief.state, "expired") == 0)
+	else if (op_is_expired(op))
 		op_refuse(op, -FAULT_SESSION_EXPIRED, "%s has expired",
 			  op->session);
 	else
@@ -492,7 +492,10 @@ void session_answer_route(struct op *op)
 	if (!op_load_session(op) || !answer_write(op))
 		return;
 	vm = vm_find(op->d, op->vm);
-	if (vm == NULL || vm_is_off(vm))
+	if (op_is_expired(op))
+		op_refuse(op, -FAULT_SESSION_EXPIRED, "%s has expired",
+			  op->session);
+	else if (vm == NULL || vm_is_off(vm))
 		op_refuse(op, -FAULT_NOT_WAITING, "%s waits for nothing",
 			  op->session);
 	else

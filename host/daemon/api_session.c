@@ -72,21 +72,12 @@ void session_list_route(struct op *op)
 	op_reply_out(op);
 }
 
-/* Put members behind those of an object that is written already. */
-static void extend_object(struct jw *w)
-{
-	if (w->len > 0 && w->buf[w->len - 1] == '}') {
-		w->buf[--w->len] = '\0';
-		w->comma = true;
-	}
-}
-
 static void get_write_live(struct op *op, struct jv live)
 {
 	struct vm *vm = vm_find(op->d, op->vm);
 	struct jw *w = &op->out;
 
-	extend_object(w);
+	op_extend(w);
 	jw_key(w, "live");
 	jw_obj(w);
 	jw_kbool(w, "vm", vm != NULL && !vm_is_off(vm));
@@ -167,6 +158,8 @@ static void update_data(struct op *op, struct jw *w)
 		jw_kvalue(w, "title", jv_get(op->in, "title"));
 	if (jv_is(jv_get(op->in, "tags"), JV_ARRAY))
 		jw_kvalue(w, "tags", jv_get(op->in, "tags"));
+	if (op->ttl_ms >= 0)
+		jw_kint(w, "ttl_ms", op->ttl_ms);
 }
 
 static void update_call(struct op *op)
@@ -234,10 +227,14 @@ void session_update_route(struct op *op)
 			  "'%s' of a session never changes", fixed[i]);
 		return;
 	}
+	op->ttl_ms = -1;
 	if (!op_string(op, "title", TITLE_MAX, &title) || !op_tags(op) ||
-	    !check_wishes(op))
+	    !op_ttl(op, 0, &op->ttl_ms) || !check_wishes(op))
 		return;
-	if (op->brief.archived_ms > 0)
+	if (op_is_expired(op))
+		op_refuse(op, -FAULT_SESSION_EXPIRED, "%s has expired",
+			  op->session);
+	else if (op->brief.archived_ms > 0)
 		op_refuse(op, -FAULT_SESSION_ARCHIVED, "%s is archived",
 			  op->session);
 	else if (config_refusal(op) != 0)
@@ -264,7 +261,7 @@ void session_suspend_route(struct op *op)
 	else if (strcmp(op->brief.state, "failed") == 0)
 		op_refuse(op, -FAULT_SESSION_FAILED, "%s has failed",
 			  op->session);
-	else if (strcmp(op->brief.state, "expired") == 0)
+	else if (op_is_expired(op))
 		op_refuse(op, -FAULT_SESSION_EXPIRED, "%s has expired",
 			  op->session);
 	else

@@ -9,6 +9,7 @@
 #include "host/daemon/hub.h"
 #include "host/daemon/indexer.h"
 #include "host/daemon/mirror.h"
+#include "host/daemon/sweeper.h"
 #include "host/daemon/vault.h"
 #include "host/daemon/vm.h"
 #include "host/home.h"
@@ -22,6 +23,7 @@ struct hibd {
 	struct mirror *mirror;
 	struct hub *hub;
 	struct indexer *indexer;
+	struct sweeper *sweeper;
 	struct http_server *http;
 	TAILQ_HEAD(vm_list, vm) vms;
 	bool stopping;

@@ -63,6 +63,7 @@ static int writing_fill(struct writing *w, const struct session_brief *b,
 		struct event *ev = event_new(&(struct event_spec){
 			.session = b->id,
 			.type = entries[i].type,
+			.turn = entries[i].turn,
 			.seq = b->last_seq + 1 + i,
 			.epoch = b->epoch + 1,
 			.ts_ms = now_ms(),
@@ -120,8 +121,8 @@ unsigned hostlog_closing(const struct session_brief *b, const char *reason,
 		     b->state, reason);
 	snprintf(buf + n + 1, cap - (size_t)n - 1, "{\"reason\":\"%s\"}",
 		 reason);
-	out[0] = (struct hostlog_entry){"session.state", buf};
-	out[1] = (struct hostlog_entry){"session.closed", buf + n + 1};
+	out[0] = (struct hostlog_entry){"session.state", buf, NULL};
+	out[1] = (struct hostlog_entry){"session.closed", buf + n + 1, NULL};
 	return 2;
 }
 

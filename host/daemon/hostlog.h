@@ -15,6 +15,7 @@
 struct hostlog_entry {
 	const char *type;
 	const char *data; /* JSON object. */
+	const char *turn; /* NULL: none. */
 };
 
 typedef void (*hostlog_done_cb)(const struct err *e, void *arg);

@@ -275,7 +275,8 @@ static void next_slice(struct indexer *x)
 
 void indexer_on_event(struct indexer *x, const struct event *ev)
 {
-	if (strncmp(ev->type, "session.", 8) != 0 && !event_ends_turn(ev))
+	if (x->closing ||
+	    (strncmp(ev->type, "session.", 8) != 0 && !event_ends_turn(ev)))
 		return;
 	touch(x, ev->session);
 	if (!x->busy && !uv_is_active((uv_handle_t *)&x->timer))

@@ -162,6 +162,8 @@ static void on_stored_event(const struct event *ev, void *arg)
 	struct vm *vm;
 
 	indexer_on_event(d->indexer, ev);
+	if (strcmp(ev->type, "session.config") == 0)
+		sweeper_look(d->sweeper);
 	if (strcmp(ev->type, "session.state") != 0 ||
 	    reader_session(d->reader, ev->session, &b, NULL) < 0)
 		return;
@@ -185,11 +187,13 @@ static int start(struct hibd *d, const struct options *o, struct err *e)
 	d->hub = hub_new(&d->loop, d->store, d->reader);
 	d->http = http_server_new(&d->loop, &api_handler, d);
 	d->indexer = indexer_new(&d->loop, d->store, d->home.db);
+	d->sweeper = sweeper_new(d);
 	if (d->mirror == NULL || d->hub == NULL || d->http == NULL ||
-	    d->indexer == NULL)
+	    d->indexer == NULL || d->sweeper == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
 	hub_observe(d->hub, on_stored_event, d);
 	r = vms_load(d, e);
+	sweeper_look(d->sweeper);
 	if (r == 0)
 		r = http_server_listen_unix(d->http, d->home.sock, e);
 	if (r == 0 && o->tcp != NULL)
@@ -212,6 +216,8 @@ void hibd_stop(struct hibd *d)
 	if (d->http != NULL)
 		http_server_close(d->http, NULL, NULL);
 	indexer_close(d->indexer);
+	sweeper_close(d->sweeper);
+	d->sweeper = NULL;
 	store_close(d->store);
 	d->store = NULL;
 	(void)unlink(d->home.pid);

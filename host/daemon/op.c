@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/time.h"
 #include "host/views.h"
 
 #define TAGS_MAX 32
@@ -119,15 +120,47 @@ void op_refuse(struct op *op, int code, const char *fmt, ...)
 	op_fail(op, &e);
 }
 
+void op_extend(struct jw *w)
+{
+	if (w->len > 0 && w->buf[w->len - 1] == '}') {
+		w->buf[--w->len] = '\0';
+		w->comma = true;
+	}
+}
+
+void op_put_warnings(struct op *op, struct jw *w)
+{
+	if (op->warning == NULL)
+		return;
+	jw_key(w, "warnings");
+	jw_arr(w);
+	jw_str(w, op->warning);
+	jw_arr_end(w);
+}
+
+bool op_is_expired(const struct op *op)
+{
+	const struct session_brief *b = &op->brief;
+
+	if (strcmp(b->state, "closed") == 0)
+		return false;
+	return strcmp(b->state, "expired") == 0 ||
+	       (b->expires_ms > 0 && b->expires_ms <= now_ms());
+}
+
 void op_reply_session(struct op *op)
 {
 	struct err e = {0};
 
 	jw_reset(&op->out);
-	if (views_session(op->d->reader, op->session, &op->out, &e) < 0)
+	if (views_session(op->d->reader, op->session, &op->out, &e) < 0) {
 		op_fail(op, &e);
-	else
-		op_reply_out(op);
+		return;
+	}
+	op_extend(&op->out);
+	op_put_warnings(op, &op->out);
+	jw_obj_end(&op->out);
+	op_reply_out(op);
 }
 
 bool op_load_session(struct op *op)
@@ -320,6 +353,17 @@ bool op_integer(struct op *op, const char *key, int64_t min, int64_t max,
 		  "%s: an integer from %lld to %lld", key, (long long)min,
 		  (long long)max);
 	return false;
+}
+
+bool op_ttl(struct op *op, int64_t min, int64_t *out)
+{
+	if (!op_integer(op, "ttlMs", min, INT64_MAX, out))
+		return false;
+	if (*out > SESSION_TTL_MAX_MS) {
+		*out = SESSION_TTL_MAX_MS;
+		op->warning = "ttlMs was cut to its maximum, 30 days";
+	}
+	return true;
 }
 
 bool op_tags(struct op *op)

@@ -12,7 +12,8 @@
 
 #include "host/daemon/daemon.h"
 
-#define OP_STORED_MS 10000 /* Guest's answer until the host has stored it. */
+#define SESSION_TTL_MAX_MS (30LL * 24 * 3600 * 1000)
+#define OP_STORED_MS	   10000 /* Guest's answer until the host has stored it. */
 
 enum scope { SCOPE_READ, SCOPE_PROMPT, SCOPE_ANSWER, SCOPE_ADMIN };
 
@@ -29,7 +30,7 @@ struct op {
 	/* From the path or from earlier steps. */
 	char session[ID_MAX], turn[ID_MAX], request[ID_MAX];
 	char vm[VM_NAME_MAX + 1];   /* Id or, from the path, name. */
-	char what[32];		    /* Last word of the path. */
+	char what[80];		    /* Last word of the path. */
 	struct session_brief brief; /* As of the last op_load_session(). */
 	struct jw params;	    /* For the guest. */
 	struct jw out;		    /* What will be the answer. */
@@ -41,6 +42,8 @@ struct op {
 	bool fed; /* The guest was given the session, or shall not be. */
 	const char *method; /* Of the last op_call(), and who gets its end. */
 	link_done_cb called;
+	int64_t ttl_ms;	     /* Of an update; < 0: none is given. */
+	const char *warning; /* For the answer; static text, or NULL. */
 	void (*next)(struct op *op);
 	void (*after)(struct op *op); /* Of op_resume(). */
 	struct err err;
@@ -55,8 +58,15 @@ void op_reply_empty(struct op *op);
 void op_fail(struct op *op, const struct err *e);
 /* As err_set() and op_fail() in one. */
 void op_refuse(struct op *op, int code, const char *fmt, ...) printf_like(3, 4);
-/* The row of op->session, as it is now. */
+/* The row of op->session, as it is now, with "warnings" if there are any. */
 void op_reply_session(struct op *op);
+
+/* Open an object again that was written to @w, for more members. */
+void op_extend(struct jw *w);
+/* The member "warnings", if there are any. */
+void op_put_warnings(struct op *op, struct jw *w);
+/* Is the time of the session over, whatever its log says yet? */
+bool op_is_expired(const struct op *op);
 
 /* Find op->session in the store and the VM it belongs to.  On failure the op
  * has been answered and false is returned. */
@@ -82,6 +92,9 @@ void op_fail_stored(struct op *op, const struct err *e);
  * has a wrong type or size. */
 bool op_string(struct op *op, const char *key, size_t max, char **out);
 bool op_tags(struct op *op); /* "tags": a list of short strings. */
+/* "ttlMs", at least @min; more than SESSION_TTL_MAX_MS is cut to that, with a
+ * warning. */
+bool op_ttl(struct op *op, int64_t min, int64_t *out);
 bool op_integer(struct op *op, const char *key, int64_t min, int64_t max,
 		int64_t *out);
 

@@ -82,11 +82,17 @@ void session_events_route(struct op *op);
 void session_stream_route(struct op *op);
 void session_messages_route(struct op *op);
 void session_rows_route(struct op *op); /* turns, requests, tools... */
+void session_usage_route(struct op *op);
 void session_export_route(struct op *op);
 
 /* A number of the query string, if it is there; answers the op and returns false
  * when it is none. */
 bool op_query_number(struct op *op, const char *name, int64_t *out);
+
+/* api_cursor.c */
+void cursor_get_route(struct op *op);
+void cursor_set_route(struct op *op);
+void cursor_delete_route(struct op *op);
 
 /* api_search.c */
 void search_route(struct op *op);

@@ -484,6 +484,17 @@ static void vm_destroy(struct vm *vm)
 	change_submit(vm->d->store, c, vm_on_destroyed, vm);
 }
 
+/* From now on the host may write the logs of its sessions. */
+static void vm_on_off_stored(const struct err *e, void *arg)
+{
+	struct hibd *d = arg;
+
+	if (e->code < 0)
+		log_warn("%s", e->msg);
+	else
+		sweeper_look(d->sweeper);
+}
+
 /* The machine is off, as wanted. */
 static void vm_settle(struct vm *vm)
 {
@@ -513,7 +524,7 @@ static void vm_settle(struct vm *vm)
 		vm_destroy(vm);
 		return;
 	}
-	change_submit(vm->d->store, c, NULL, NULL);
+	change_submit(vm->d->store, c, vm_on_off_stored, vm->d);
 	vm_tell(&vm->down, vm, &none);
 	if (!STAILQ_EMPTY(&vm->up))
 		vm_boot(vm);

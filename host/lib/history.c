@@ -84,7 +84,7 @@ int hib_get_view(struct hib *h, const char *session, const char *view,
 {
 	static const char *const known[] = {"turns",	 "requests", "tools",
 					    "elements",	 "plans",    "diffs",
-					    "artifacts", "stats"};
+					    "artifacts", "cursors",  "stats"};
 	struct err err = {0};
 	struct jw path;
 

@@ -98,6 +98,7 @@ static int create_body(const struct hib_session_options *o, const char *id,
 	put_kint(w, "startTimeoutMs", o->start_timeout_ms);
 	put_kint(w, "permissionTimeoutMs", o->permission_timeout_ms);
 	put_kint(w, "ttlMs", o->ttl_ms);
+	put_kstr(w, "idempotencyKey", o->idempotency_key);
 	if (o->skip_os_instructions)
 		jw_kbool(w, "skipOsInstructions", true);
 	put_tags(w, o->tags);
@@ -125,12 +126,26 @@ static int choose_id(const char *given, char id[HIB_ID_MAX], struct err *e)
 	return 0;
 }
 
+/* The key may be that of an earlier call, which has made another id. */
+static void take_id(const char *answer, char id[HIB_ID_MAX])
+{
+	autojson struct json j = {0};
+	char text[HIB_ID_MAX];
+
+	if (answer != NULL &&
+	    json_parse(&j, answer, strlen(answer), NULL) == 0 &&
+	    jv_strcpy(jv_path(json_root(&j), "session.id"), text,
+		      sizeof(text)) > 0)
+		memcpy(id, text, sizeof(text));
+}
+
 int hib_create_session(struct hib *h, const struct hib_session_options *options,
 		       char out_id[HIB_ID_MAX], char **json,
 		       struct hib_error *e)
 {
 	struct hib_session_options o;
 	struct jw path = {0}, body = {0};
+	autofree char *answer = NULL;
 	struct err err = {0};
 	char id[HIB_ID_MAX];
 	int r = lib_options(&o, sizeof(o), options, &err);
@@ -144,9 +159,14 @@ int hib_create_session(struct hib *h, const struct hib_session_options *options,
 		return lib_result(r, &err, e);
 	}
 	jw_lit(&path, "/v1/sessions", 12);
-	r = request_post(h, &path, &body, false, json, e);
-	if (r == 0 && out_id != NULL)
+	r = request_post(h, &path, &body, false, &answer, e);
+	if (r < 0)
+		return r;
+	take_id(answer, id);
+	if (out_id != NULL)
 		memcpy(out_id, id, sizeof(id));
+	if (json != NULL)
+		*json = take_ptr(answer);
 	return r;
 }
 
@@ -379,4 +399,54 @@ int hib_answer_request(struct hib *h, const char *session, const char *request,
 	const struct hib_answer a = {.size = sizeof(a), .option = option};
 
 	return hib_answer(h, session, request, &a, e);
+}
+
+/* --- cursors ------------------------------------------------------------ */
+
+/* Names that are none make a path that is none. */
+static struct jw path_cursor(const char *session, const char *name)
+{
+	struct jw path = path_session(session, "/cursors/");
+
+	if (path.len > 0 && name[0] != '\0' &&
+	    name[strspn(name, "abcdefghijklmnopqrstuvwxyz"
+			      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] ==
+		    '\0')
+		jw_lit(&path, name, strlen(name));
+	return path;
+}
+
+int hib_set_cursor(struct hib *h, const char *session, const char *name,
+		   int64_t seq, struct hib_error *e)
+{
+	struct jw path = path_cursor(session, name), body = {0};
+	struct request q = {.method = "PUT", .path = path.buf};
+	int r;
+
+	jw_obj(&body);
+	jw_kint(&body, "seq", seq);
+	jw_obj_end(&body);
+	q.body = body.buf;
+	q.body_len = body.len;
+	r = request_json(h, &q, NULL, e);
+	jw_done(&body);
+	jw_done(&path);
+	return r;
+}
+
+int hib_delete_cursor(struct hib *h, const char *session, const char *name,
+		      struct hib_error *e)
+{
+	struct jw path = path_cursor(session, name);
+
+	return request_delete(h, &path, e);
+}
+
+int hib_get_usage(struct hib *h, const char *session, bool tree, char **json,
+		  struct hib_error *e)
+{
+	struct jw path = path_session(session, "/usage");
+
+	path_query(&path, "tree", tree ? "1" : NULL);
+	return request_get(h, &path, json, e);
 }
