@@ -25,7 +25,7 @@
 #define START_TIMEOUT_MS  30000
 #define RESUME_TRIES_MAX  3	/* Starts of an agent that ends at once. */
 #define NATIVE_TIMEOUT_MS 15000 /* To load a session; at most half a start. */
-#define REPLAY_EVENTS_MAX 50000 /* Of a log that a replay is compared with. */
+#define REPLAY_EVENTS_MAX 20000 /* Of a log that a replay is compared with. */
 #define CONFIG_JOBS_MAX	  16	/* Changes of settings under way or waiting. */
 
 /* Prompts. */

@@ -120,9 +120,10 @@ struct session {
 	struct jw refused; /* Steps of the ladder, as elements of an array. */
 	enum replaying replaying; /* Up to the first prompt. */
 	struct replay replay;
-	bool auth_due;	    /* It can be authenticated, and was not. */
-	char *auth_methods; /* That it offers, as JSON, or NULL. */
-	bool spawn_due;	    /* As soon as the ending agent is gone. */
+	unsigned n_replayed; /* Of it, told in session.resumed. */
+	bool auth_due;	     /* It can be authenticated, and was not. */
+	char *auth_methods;  /* That it offers, as JSON, or NULL. */
+	bool spawn_due;	     /* As soon as the ending agent is gone. */
 	bool instructions_due, preamble_due; /* Before the next prompt. */
 
 	/* Turns. */
@@ -216,6 +217,8 @@ void session_climb(struct session *s);
  * number. */
 void session_refuse_native(struct session *s, int64_t code, const char *why);
 void session_record_resumed(struct session *s);
+/* A prompt begins: what comes from now on is news. */
+void session_end_replay(struct session *s);
 enum agent_news session_sort_update(const struct rpc_msg *m, void *arg);
 
 /* session_auth.c */

@@ -58,6 +58,16 @@ enum agent_news session_sort_update(const struct rpc_msg *m, void *arg)
 	return AGENT_HISTORY;
 }
 
+void session_end_replay(struct session *s)
+{
+	if (s->replaying != REPLAYING_NOTHING &&
+	    s->replay.n_updates > s->n_replayed)
+		log_info("%s: the agent told %u updates of the past after it "
+			 "was ready, leaving them out",
+			 s->id, s->replay.n_updates - s->n_replayed);
+	s->replaying = REPLAYING_NOTHING;
+}
+
 /*
  * The record.
  */
@@ -79,6 +89,7 @@ static void write_replay(struct session *s, struct jw *w)
 			 s->id);
 	jw_key(w, "replay");
 	replay_write(&s->replay, &v, w);
+	s->n_replayed = s->replay.n_updates;
 }
 
 void session_record_resumed(struct session *s)
@@ -260,6 +271,7 @@ static void open_native(struct session *s)
 
 	s->native_method = n.method;
 	replay_begin(&s->replay, n.since);
+	s->n_replayed = 0;
 	free(take_ptr(s->acp_id));
 	if (strcmp(n.method, "session/fork") == 0) {
 		s->replaying = REPLAYING_FORK;

@@ -290,7 +290,7 @@ static void begin_turn(struct session *s, struct prompt *p)
 	autojw struct jw ctx = {0}, params = {0};
 	struct call *c = take_ptr(p->call);
 
-	s->replaying = REPLAYING_NOTHING;
+	session_end_replay(s);
 	write_prompt(s, p, &params);
 	turn_begin(&s->turn, ++s->n_turns, clock_ms());
 	s->turn.began_ticks = proctab_now();
