@@ -92,14 +92,16 @@ static struct toolcall *find_or_add(struct toolcalls *t, struct jv id)
 	size_t len = 0;
 	const char *raw = jv_raw(id, &len);
 
-	if (!jv_is(id, JV_STRING) || len > TOOL_ID_MAX)
+	if (!jv_is(id, JV_STRING) || len > TOOL_ID_MAX) {
+		raw = "";
 		len = 0;
+	}
 	c = find(t, raw, len);
 	if (c != NULL && len == 0) {
 		drop(t, c);
 		c = NULL;
 	}
-	return c != NULL ? c : add(t, len > 0 ? raw : "", len);
+	return c != NULL ? c : add(t, raw, len);
 }
 
 static void grow(struct toolcalls *t, struct toolcall *c, size_t bytes)
