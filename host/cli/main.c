@@ -13,7 +13,7 @@
 const struct command commands[] = {
 	{"run",
 	 "[--agent A] [--vm V] [--env K=V]... [--cwd D] [--net none|host] "
-	 "[--json] TEXT|-",
+	 "[--policy P] [--json] TEXT|-",
 	 "Ask once, in a VM that is removed afterwards", run_command},
 	{"prompt",
 	 "[--no-wait] [--on-busy reject|queue|steer|interrupt] [--key K] "

@@ -9,13 +9,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/policy.h"
 #include "host/cli/commands.h"
 
 #define TEXT_MAX  (1u << 20)
 #define IMAGE_MAX (12u << 20) /* Of the file; base64 makes it 16 MiB. */
 
 struct prompt_options {
-	const char *agent, *vm, *cwd, *net, *on_busy, *key, *image, *turn;
+	const char *agent, *vm, *cwd, *net, *on_busy, *key, *image, *turn,
+		*policy;
 	struct opt_list env;
 	bool json, no_wait;
 };
@@ -347,6 +349,7 @@ static int run_session(struct cli *c, const struct prompt_options *o,
 		.vm = vm,
 		.cwd = o->cwd,
 		.env = o->env.n > 0 ? o->env.item : NULL,
+		.policy = o->policy,
 	};
 	struct hib_prompt p = {
 		.size = sizeof(p), .text = text, .actor = cli_actor(NULL)};
@@ -388,11 +391,12 @@ int run_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_LIST, prompt_options, env, "env"),
 		OPT(OPT_TEXT, prompt_options, cwd, "cwd"),
 		OPT(OPT_TEXT, prompt_options, net, "net"),
+		OPT(OPT_TEXT, prompt_options, policy, "policy"),
 		OPT(OPT_FLAG, prompt_options, json, "json"),
 		OPT_END,
 	};
 	struct prompt_options o = {.agent = "echo"};
-	autofree char *text = NULL;
+	autofree char *text = NULL, *policy = NULL;
 	struct err e = {0};
 	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
 
@@ -400,8 +404,11 @@ int run_command(struct cli *c, int argc, char **argv)
 		r = cli_usage(c, "--net is of a new VM, not of --vm");
 	if (r >= 0)
 		return r;
-	if (read_text(c->argv[0], &text, &e) < 0)
+	if (read_text(c->argv[0], &text, &e) < 0 ||
+	    (o.policy != NULL &&
+	     cli_text(o.policy, POLICY_BYTES_MAX, &policy, &e) < 0))
 		return cli_fail(&e);
+	o.policy = policy;
 	r = cli_hib(c);
 	if (r >= 0)
 		return r;
