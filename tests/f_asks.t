@@ -99,6 +99,9 @@ f148_recorded() {
 			.ctx.actor == "test:alice" and
 			.data == {outcome: "selected", option: "reject_once",
 				option_kind: "reject_once", by: "test:alice"}' &&
+		holds "$SES" 'map(select(.data.msg.result.outcome? or
+			.type == "permission.resolved") | .type) ==
+			["permission.resolved", "acp.response"]' &&
 		request "$SES" "$REQ" '.state == "answered" and
 			.answered_by == "test:alice" and .turn_id != null and
 			.answer.option == "reject_once" and
@@ -397,8 +400,9 @@ f149_survives() {
 		hib vm sleep "$VM" &&
 		decided "$SES" '!ask t6 Edit edit' 'outcome: allow_once' &&
 		by_policy "$SES" always:edit allow_once || return 1
+	mark=$(last_seq "$SES")
 	kill_vm "$VM"
-	wait_for_state "$SES" suspended 10 "$(last_seq "$SES")" &&
+	wait_for_state "$SES" suspended 10 "$mark" &&
 		decided "$SES" '!ask t7 Run execute' 'outcome: reject_once' &&
 		new_session && asks "$SES" '!ask t1 Edit edit' &&
 		hib deny "$SES" && wait_turn "$SES" "$TURN"
@@ -472,6 +476,10 @@ f154_words() {
 		hib deny "$SES" && wait_turn "$SES" "$TURN"
 }
 ok "F154 allow and deny take what is offered, ask asks" f154_words
+
+ok "F154 a run has its policy" equal \
+	"$(hib run --vm "$VM" --policy allow '!ask t1 X' 2>"$tmp/x")" \
+	'outcome: allow_once'
 
 f157_once() {
 	new_session --policy "$rules" &&
@@ -590,6 +598,14 @@ f158_cold() {
 			hib answer "$SES" "$REQ" allow_once && says "$SES" on on
 }
 ok "F158 a cold sleep cancels the question and interrupts the turn" f158_cold
+
+f158_suspended() {
+	asks "$SES" '!ask t1 Edit' && hib session suspend --force "$SES" &&
+		request "$SES" "$REQ" '.state == "cancelled"' &&
+		state_is "$SES" suspended && hib session turns "$SES" --json |
+		jq -e 'last.state == "interrupted"'
+}
+ok "F158 so does a forced suspend" f158_suspended
 
 f158_power_cut() {
 	asks "$SES" "!form $form" || return 1
