@@ -291,6 +291,7 @@ void session_climb(struct session *s)
 	s->via = instruct_choose(&s->launch->instruct, s->instructions,
 				 s->caps.system_prompt);
 	s->rung = restore_rung(&s->facts, &s->caps);
+	s->replaying = REPLAYING_NOTHING;
 	if (s->rung == RESTORE_NATIVE)
 		open_native(s);
 	else
