@@ -209,6 +209,7 @@ run_op() {
 	answer) http POST "$s/requests/$(pending_or "$req")" \
 		'{"option":"allow_once"}' ;;
 	update) http PATCH "$s" '{"title":"t"}' ;;
+	set) http PATCH "$s" '{"config":{"model":"large"}}' ;;
 	suspend | resume | close | archive) http POST "$s/$1" '{}' ;;
 	force_suspend) http POST "$s/suspend" '{"force":true}' ;;
 	read) http GET "$s/events" && http GET "$s/messages" ;;
@@ -244,14 +245,14 @@ op_answers() {
 
 # `ok=` is allowed and writes nothing; `ok>STATE` is allowed and leads there.
 table='
-starting  prompt not_ready      cancel no_turn       answer not_waiting  update skip            suspend not_ready       resume skip   archive not_ready   close skip       destroy ok>gone
-idle      prompt ok>idle        cancel no_turn       answer not_waiting  update ok>idle         suspend ok>suspended    resume ok=    archive ok>closed   close ok>closed  destroy ok>gone
-running   prompt turn_active    cancel ok>idle       answer not_waiting  update ok>running      suspend turn_active     resume ok=    archive ok>closed   close ok>closed  destroy ok>gone
-waiting   prompt turn_active    cancel ok>idle       answer ok>running   update ok>waiting      suspend turn_active     resume ok=    archive ok>closed   close ok>closed  destroy ok>gone
-suspended prompt ok>idle        cancel no_turn       answer not_waiting  update ok>suspended    suspend ok=             resume ok>idle archive ok>suspended close ok>closed destroy ok>gone
-closing   prompt session_closing cancel no_turn      answer not_waiting  update skip            suspend session_closing resume session_closing archive skip close ok>closed destroy skip
-closed    prompt session_closed cancel no_turn       answer not_waiting  update skip            suspend session_closed  resume ok>idle archive ok>closed  close ok=        destroy ok>gone
-failed    prompt session_failed cancel no_turn       answer not_waiting  update ok>failed       suspend session_failed  resume skip   archive ok>failed   close ok>closed  destroy ok>gone
+starting  prompt not_ready      cancel no_turn       answer not_waiting  update skip            set not_ready       suspend not_ready       resume skip   archive not_ready   close skip       destroy ok>gone
+idle      prompt ok>idle        cancel no_turn       answer not_waiting  update ok>idle         set ok>idle         suspend ok>suspended    resume ok=    archive ok>closed   close ok>closed  destroy ok>gone
+running   prompt turn_active    cancel ok>idle       answer not_waiting  update ok>running      set ok>running      suspend turn_active     resume ok=    archive ok>closed   close ok>closed  destroy ok>gone
+waiting   prompt turn_active    cancel ok>idle       answer ok>running   update ok>waiting      set ok>waiting      suspend turn_active     resume ok=    archive ok>closed   close ok>closed  destroy ok>gone
+suspended prompt ok>idle        cancel no_turn       answer not_waiting  update ok>suspended    set ok>suspended    suspend ok=             resume ok>idle archive ok>suspended close ok>closed destroy ok>gone
+closing   prompt session_closing cancel no_turn      answer not_waiting  update skip            set session_closing suspend session_closing resume session_closing archive skip close ok>closed destroy skip
+closed    prompt session_closed cancel no_turn       answer not_waiting  update skip            set session_closed  suspend session_closed  resume ok>idle archive ok>closed  close ok=        destroy ok>gone
+failed    prompt session_failed cancel no_turn       answer not_waiting  update ok>failed       set ok>failed       suspend session_failed  resume skip   archive ok>failed   close ok>closed  destroy ok>gone
 '
 
 test_state() {
@@ -292,6 +293,7 @@ f042_archived() {
 	in_state suspended && run_op archive >"$tmp/op" &&
 		op_answers prompt session_archived &&
 		op_answers update session_archived &&
+		op_answers set session_archived &&
 		op_answers resume session_archived && op_answers read 'ok='
 }
 ok "F042 archived: every write is refused" f042_archived
