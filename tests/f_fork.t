@@ -164,6 +164,15 @@ f068_agent() {
 		refused agent_unknown 5 hib fork "$src" --agent nobody
 }
 ok "F068 and the agent" f068_agent
+f068_policy() {
+	jq '.name = "strict" | .policy = {"rules": [{"name": "no-etc",
+		"path": "/etc", "action": "deny"}]}' \
+		"$HIB_HOME/agents/other.json" >"$HIB_HOME/agents/strict.json" &&
+		new=$(hib fork "$src" --agent strict) &&
+		session_field "$new" config |
+		jq -e '.policy.rules | map(.name) == ["no-etc"]'
+}
+ok "F068 the rules of another agent come with it" f068_policy
 f068_keys() {
 	refused agent_auth_required 3 hib fork "$src" --agent keyed &&
 		answers 412 agent_auth_required POST "/v1/sessions/$src/fork" \

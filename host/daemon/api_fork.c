@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/policy.h"
 #include "core/time.h"
 #include "host/daemon/hostlog.h"
 #include "host/daemon/routes.h"
@@ -285,23 +286,9 @@ static void put_native(struct op *op, struct jw *w, const struct wish *wish,
 	jw_obj_end(w);
 }
 
-static int write_forked(struct op *op, const struct wish *wish, int64_t at,
-			struct jw *w, struct err *e)
+static void write_forked(struct op *op, const struct wish *wish, int64_t at,
+			 struct jv row, struct jw *w)
 {
-	const char *args[] = {op->session, NULL};
-	autojw struct jw text = {0};
-	autojson struct json j = {0};
-	struct jv row;
-	int r = reader_rows(op->d->reader,
-			    "SELECT title, tags, acp_session_id FROM session"
-			    " WHERE id=?1",
-			    args, &text, e);
-
-	if (r > 0)
-		r = json_parse(&j, text.buf, text.len, e);
-	if (r < 0)
-		return r;
-	row = json_root(&j);
 	jw_obj(w);
 	jw_kstr(w, "from", op->session);
 	jw_kint(w, "at", at);
@@ -314,21 +301,40 @@ static int write_forked(struct op *op, const struct wish *wish, int64_t at,
 	put_agent(op, w, wish);
 	put_native(op, w, wish, at, row);
 	jw_obj_end(w);
-	return 0;
 }
 
-/* A model that was chosen for another agent says nothing to this one. */
-static void write_config(const struct wish *wish, struct jw *w)
+/* The source's rules and those of the new agent's manifest. */
+static int put_policy(struct op *op, struct jv row, struct jw *w, struct err *e)
+{
+	autojson struct json j = {0};
+	int r;
+
+	if (op->policy == NULL)
+		return 0;
+	r = json_parse(&j, op->policy, strlen(op->policy), e);
+	if (r < 0)
+		return r;
+	jw_key(w, "policy");
+	return policy_join(jv_path(row, "config.policy"), json_root(&j), w, e);
+}
+
+/* What was chosen for another agent says nothing to this one. */
+static int write_config(struct op *op, const struct wish *wish, struct jv row,
+			struct jw *w, struct err *e)
 {
 	static const char *const others[] = {"mode", "thought", "options"};
+	int r = 0;
 
 	if (wish->model == NULL && wish->agent == NULL)
-		return;
+		return 0;
 	jw_obj(w);
 	jw_kstr(w, "model", wish->model);
 	for (size_t i = 0; wish->agent != NULL && i < ARRAY_LEN(others); i++)
 		jw_kstr(w, others[i], NULL);
+	if (wish->agent != NULL)
+		r = put_policy(op, row, w, e);
 	jw_obj_end(w);
+	return r;
 }
 
 /* Add the next event behind the copy; an empty text adds none. */
@@ -416,12 +422,22 @@ static int add_more(struct forking *k, bool runs, struct err *e)
 static int fork_fill(struct forking *k, const struct wish *wish, int64_t at,
 		     struct err *e)
 {
-	autojw struct jw forked = {0}, config = {0};
-	int r = write_forked(k->op, wish, at, &forked, e);
+	const char *args[] = {k->op->session, NULL};
+	autojw struct jw text = {0}, forked = {0}, config = {0};
+	autojson struct json j = {0};
+	int r = reader_rows(k->op->d->reader,
+			    "SELECT title, tags, config, acp_session_id"
+			    " FROM session WHERE id=?1",
+			    args, &text, e);
 
+	if (r > 0)
+		r = json_parse(&j, text.buf, text.len, e);
 	if (r < 0)
 		return r;
-	write_config(wish, &config);
+	write_forked(k->op, wish, at, json_root(&j), &forked);
+	r = write_config(k->op, wish, json_root(&j), &config, e);
+	if (r < 0)
+		return r;
 	if (add_event(k, at, "session.forked", &forked) < 0 ||
 	    add_event(k, at, "session.config", &config) < 0)
 		return err_set(e, -ENOMEM, "fork: out of memory");
