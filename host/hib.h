@@ -70,6 +70,7 @@ enum {
 	HIB_TURN_ACTIVE = 40901,
 	HIB_SESSION_CONFLICT = 40902,
 	HIB_NOT_WAITING = 40903,
+	HIB_SESSION_NOT_LIVE = 40904,
 	HIB_SESSION_CLOSED = 40905,
 	HIB_SESSION_FAILED = 40907,
 	HIB_FORK_MID_TURN = 40909,
@@ -301,6 +302,13 @@ HIB_API int hib_fork_session(struct hib *h, const char *session,
 			     const struct hib_fork_options *o,
 			     char id[HIB_ID_MAX], char **json,
 			     struct hib_error *e);
+/* Join a session whose agent lives; starts nothing, and is -session_not_live
+ * where none does.  @json: {"token","expires_ms","scope","state","turn",
+ * "last_seq","pending"}; the token is for this session alone, to prompt and
+ * answer, or with @read_only to read. */
+HIB_API int hib_attach_session(struct hib *h, const char *session,
+			       bool read_only, char **json,
+			       struct hib_error *e);
 /* Permissions and other questions of the agent, answered ones too. */
 HIB_API int hib_get_requests(struct hib *h, const char *session, char **json,
 			     struct hib_error *e);

@@ -309,6 +309,13 @@ static int decide(struct cli *c, const struct decision *d,
 	return send_answer(c, id, &a);
 }
 
+int cli_decide(struct cli *c, bool approve)
+{
+	const struct answer_options o = {0};
+
+	return decide(c, approve ? &yes : &no, &o);
+}
+
 static int decide_command(struct cli *c, int argc, char **argv,
 			  const struct decision *d)
 {

@@ -146,6 +146,14 @@ void cli_print_object(struct jv object);
 void render_event(const struct event *ev, unsigned width);
 void render_messages(struct jv messages);
 
+/* The conversation as it happens, event by event. */
+struct talk {
+	bool over; /* The agent has ended or is ending. */
+	/* Private. */
+	bool in_line; /* Text stands before the cursor. */
+};
+void render_talk(struct talk *t, const struct event *ev);
+
 /* --- requests.c: what agents ask ---------------------------------------- */
 
 /* What is asked, from the body of a request: a tool's title, or a message. */

@@ -18,6 +18,14 @@ int cancel_command(struct cli *c, int argc, char **argv);
 int answer_command(struct cli *c, int argc, char **argv);
 int approve_command(struct cli *c, int argc, char **argv);
 int deny_command(struct cli *c, int argc, char **argv);
+/* Say yes or no by c->hib; c->argv: the session and, when more than one waits,
+ * the request.  Return: exit status. */
+int cli_decide(struct cli *c, bool approve);
+
+/* attach.c */
+int attach_command(struct cli *c, int argc, char **argv);
+/* Which command fits a session in that state, in words. */
+const char *attach_advice(const char *state);
 
 /* log.c */
 int log_command(struct cli *c, int argc, char **argv);

@@ -28,6 +28,8 @@ const struct command commands[] = {
 	 "Say yes to what the agent asks", approve_command},
 	{"deny", "[--always] [--actor A] SES [REQ]", "Say no to it",
 	 deny_command},
+	{"attach", "[--read-only] [--since N] SES",
+	 "Join a session that lives: see it, and prompt", attach_command},
 	{"fork",
 	 "[--at TURN|SEQ] [--title T] [--tag T]... [--agent A] [--model M] "
 	 "[--env K=V]... [--id ID] [--start] [--json] SES",

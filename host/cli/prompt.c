@@ -11,6 +11,7 @@
 
 #include "core/policy.h"
 #include "host/cli/commands.h"
+#include "host/views.h"
 
 #define TEXT_MAX  (1u << 20)
 #define IMAGE_MAX (12u << 20) /* Of the file; base64 makes it 16 MiB. */
@@ -383,6 +384,26 @@ static int run_in_new_vm(struct cli *c, const struct prompt_options *o,
 	return status;
 }
 
+/* A session's id in the place of the text: another command is meant.  Return: -1
+ * when there is no such session, else the exit status. */
+static int run_is_for_new(struct cli *c, const char *id)
+{
+	autojw struct jw row = {0};
+	autojson struct json j = {0};
+	char state[16] = "";
+	struct err e = {0};
+
+	if (cli_reader(c) >= 0 || c->reader == NULL ||
+	    views_session(c->reader, id, &row, NULL) < 0 ||
+	    json_parse(&j, row.buf, row.len, NULL) < 0)
+		return -1;
+	(void)jv_strcpy(jv_get(json_root(&j), "state"), state, sizeof(state));
+	err_set(&e, -FAULT_SESSION_CONFLICT,
+		"'hib run' makes a new session; this one is %s: %s", state,
+		attach_advice(state));
+	return cli_fail(&e);
+}
+
 int run_command(struct cli *c, int argc, char **argv)
 {
 	static const struct opt opts[] = {
@@ -402,6 +423,8 @@ int run_command(struct cli *c, int argc, char **argv)
 
 	if (r < 0 && o.vm != NULL && o.net != NULL)
 		r = cli_usage(c, "--net is of a new VM, not of --vm");
+	if (r < 0 && id_is(c->argv[0], "ses"))
+		r = run_is_for_new(c, c->argv[0]);
 	if (r >= 0)
 		return r;
 	if (read_text(c->argv[0], &text, &e) < 0 ||

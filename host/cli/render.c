@@ -346,3 +346,149 @@ void render_messages(struct jv messages)
 			print_part(p);
 	}
 }
+
+/* --- the conversation as it happens ------------------------------------- */
+
+/* Notes begin on a line of their own. */
+static void end_line(struct talk *t)
+{
+	if (t->in_line)
+		putchar('\n');
+	t->in_line = false;
+}
+
+static void talk_text(struct talk *t, struct jv text)
+{
+	size_t len;
+	autofree char *s = jv_strdup(text, &len);
+
+	if (s == NULL || len == 0)
+		return;
+	cli_print_safe(stdout, s, len);
+	t->in_line = s[len - 1] != '\n';
+}
+
+/* "  [what] gist of the event" */
+static void talk_note(struct talk *t, const char *what, const struct event *ev,
+		      struct jv data)
+{
+	struct gist g = {.max = GIST_MAX};
+
+	end_line(t);
+	make_gist(&g, ev->type, data);
+	printf("  [%s] %s\n", what, g.w.buf ? g.w.buf : "");
+	jw_done(&g.w);
+}
+
+static void talk_tool(struct talk *t, struct jv update)
+{
+	struct jv status = jv_get(update, "status");
+	struct jv title = jv_get(update, "title");
+	bool begins = jv_eq(jv_get(update, "sessionUpdate"), "tool_call");
+
+	if (!begins && !jv_eq(status, "completed") && !jv_eq(status, "failed"))
+		return;
+	end_line(t);
+	print_note("tool", jv_has(title) ? title : jv_get(update, "toolCallId"),
+		   status);
+}
+
+static void talk_update(struct talk *t, struct jv data)
+{
+	struct jv update = jv_path(data, "msg.params.update");
+	struct jv kind = jv_get(update, "sessionUpdate");
+
+	if (jv_eq(kind, "agent_message_chunk")) {
+		talk_text(t, jv_path(update, "content.text"));
+	} else if (jv_eq(kind, "tool_call") ||
+		   jv_eq(kind, "tool_call_update")) {
+		talk_tool(t, update);
+	} else if (jv_eq(kind, "plan")) {
+		end_line(t);
+		print_plan(jv_get(update, "entries"));
+	}
+}
+
+static void talk_input(struct talk *t, struct jv data)
+{
+	struct jv content = jv_get(data, "content");
+
+	end_line(t);
+	putchar('\n');
+	for (struct jv b = jv_first(content); jv_has(b);
+	     b = jv_next(content, b)) {
+		fputs("> ", stdout);
+		t->in_line = true;
+		if (jv_is(jv_get(b, "text"), JV_STRING))
+			talk_text(t, jv_get(b, "text"));
+		else
+			talk_text(t, jv_get(b, "type"));
+		end_line(t);
+	}
+}
+
+/* Which question, so that it can be answered by name. */
+static void talk_question(struct talk *t, const struct event *ev,
+			  struct jv data)
+{
+	autojson struct json j = {0};
+	char req[ID_MAX] = "";
+
+	talk_note(t, "asks", ev, data);
+	if (ev->ctx != NULL &&
+	    json_parse(&j, ev->ctx, ev->ctx_len, NULL) == 0 &&
+	    jv_strcpy(jv_get(json_root(&j), "req"), req, sizeof(req)) > 0)
+		printf("         %s\n", req);
+}
+
+static bool is_one_of(struct jv v, const char *const *list)
+{
+	for (; *list != NULL; list++)
+		if (jv_eq(v, *list))
+			return true;
+	return false;
+}
+
+/* How a type is called in a note; what is in neither table is not told. */
+static const struct {
+	const char *type, *what;
+} notes[] = {
+	{"permission.resolved", "answer"},
+	{"elicitation.resolved", "answer"},
+	{"turn.failed", "turn failed"},
+	{"turn.cancelled", "turn cancelled"},
+	{"turn.interrupted", "turn interrupted"},
+	{"session.error", "error"},
+};
+
+void render_talk(struct talk *t, const struct event *ev)
+{
+	static const char *const ends[] = {"suspended", "closing", "closed",
+					   "failed",	"expired", NULL};
+	autojson struct json j = {0};
+	struct jv data;
+
+	if (event_is_foreign(ev) ||
+	    json_parse(&j, ev->data, ev->data_len, NULL) < 0)
+		return;
+	data = json_root(&j);
+	if (strcmp(ev->type, "acp.update") == 0) {
+		talk_update(t, data);
+	} else if (strcmp(ev->type, "input.message") == 0) {
+		talk_input(t, data);
+	} else if (strcmp(ev->type, "permission.requested") == 0 ||
+		   strcmp(ev->type, "elicitation.requested") == 0) {
+		talk_question(t, ev, data);
+	} else if (strcmp(ev->type, "turn.completed") == 0) {
+		end_line(t);
+		if (!jv_eq(jv_get(data, "stop_reason"), "end_turn"))
+			talk_note(t, "turn stopped", ev, data);
+	} else if (strcmp(ev->type, "session.state") == 0) {
+		t->over = is_one_of(jv_get(data, "to"), ends);
+		if (t->over)
+			talk_note(t, "session", ev, data);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(notes); i++)
+		if (strcmp(notes[i].type, ev->type) == 0)
+			talk_note(t, notes[i].what, ev, data);
+}

@@ -478,6 +478,9 @@ int session_resume_command(struct cli *c, int argc, char **argv)
 		return cli_fail_hib(&e);
 	if (!o.json && json_parse(&j, json, strlen(json), NULL) == 0)
 		how = jv_strdup(jv_get(json_root(&j), "restore"), NULL);
+	if (how != NULL && strcmp(how, "live") == 0)
+		fprintf(stderr, "hib: its agent runs; %s\n",
+			attach_advice("idle"));
 	cli_print(o.json ? json : how ? how : "");
 	return 0;
 }

@@ -50,6 +50,7 @@ static const struct route {
 	{"POST", "/v1/sessions/:id/prompt", SCOPE_PROMPT, session_prompt_route},
 	{"POST", "/v1/sessions/:id/cancel", SCOPE_PROMPT, session_cancel_route},
 	{"POST", "/v1/sessions/:id/resume", SCOPE_ADMIN, session_resume_route},
+	{"POST", "/v1/sessions/:id/attach", SCOPE_READ, session_attach_route},
 	{"POST", "/v1/sessions/:id/fork", SCOPE_ADMIN, session_fork_route},
 	{"POST", "/v1/sessions/:id/suspend", SCOPE_ADMIN,
 	 session_suspend_route},
@@ -183,6 +184,7 @@ static int token_find(struct op *op, const char *token)
 	row = json_root(&j);
 	if (jv_strcpy(jv_get(row, "scope"), scope, sizeof(scope)) < 0)
 		return -1;
+	op->token_expires_ms = jv_int(jv_get(row, "expires_ms"), 0);
 	if (jv_strcpy(jv_get(row, "session_id"), op->only, ID_MAX) < 0)
 		op->only[0] = '\0';
 	for (size_t i = 0; i < ARRAY_LEN(scope_names); i++) {
@@ -233,25 +235,58 @@ static void token_on_stored(const struct err *e, void *arg)
 		op_reply_out(op);
 }
 
+void op_issue_token(struct change *c, const char *session, enum scope scope,
+		    int64_t ttl_ms, struct jw *w)
+{
+	char token[2 * TOKEN_BYTES + 5] = "hib_", hash[SHA256_HEX_MAX];
+	int64_t now = now_ms();
+
+	random_hex(token + 4, TOKEN_BYTES);
+	sha256_hex(hash, token, strlen(token));
+	change_add(c, "DELETE FROM token WHERE expires_ms<CAST(?1 AS INTEGER)",
+		   1, int_text(now));
+	change_add(c,
+		   "INSERT INTO token(hash, session_id, scope, expires_ms, "
+		   "created_ms) VALUES (CAST(?1 AS BLOB), ?2, ?3, ?4, ?5)",
+		   5, hash, session, scope_names[scope], int_text(now + ttl_ms),
+		   int_text(now));
+	jw_kstr(w, "token", token);
+	jw_kint(w, "expires_ms", now + ttl_ms);
+	jw_kstr(w, "scope", scope_names[scope]);
+}
+
+/* "scope" of the body, or read.  False: the op has been answered. */
+static bool read_scope(struct op *op, enum scope *out)
+{
+	autofree char *name = NULL;
+
+	*out = SCOPE_READ;
+	if (!op_string(op, "scope", 16, &name))
+		return false;
+	if (name == NULL)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(scope_names); i++) {
+		if (strcmp(name, scope_names[i]) == 0) {
+			*out = (enum scope)i;
+			return true;
+		}
+	}
+	op_refuse(op, -FAULT_INVALID_ARGUMENT,
+		  "scope '%s': read, prompt, answer or admin", name);
+	return false;
+}
+
 static void token_create_route(struct op *op)
 {
-	autofree char *session = NULL, *scope = NULL;
-	char token[2 * TOKEN_BYTES + 5] = "hib_", hash[SHA256_HEX_MAX];
+	autofree char *session = NULL;
 	int64_t ttl = 24LL * 3600 * 1000;
+	enum scope scope;
 	struct change *c;
-	bool known = false;
 
 	if (!op_string(op, "session", ID_MAX, &session) ||
-	    !op_string(op, "scope", 16, &scope) ||
+	    !read_scope(op, &scope) ||
 	    !op_integer(op, "ttlMs", 1, TTL_MAX_MS, &ttl))
 		return;
-	for (size_t i = 0; scope != NULL && i < ARRAY_LEN(scope_names); i++)
-		known |= strcmp(scope, scope_names[i]) == 0;
-	if (scope != NULL && !known) {
-		op_refuse(op, -FAULT_INVALID_ARGUMENT,
-			  "scope '%s': read, prompt, answer or admin", scope);
-		return;
-	}
 	if (session != NULL && !id_is(session, "ses")) {
 		op_refuse(op, -FAULT_INVALID_ID, "'%s' is no session id",
 			  session);
@@ -262,17 +297,9 @@ static void token_create_route(struct op *op)
 		if (!op_load_session(op))
 			return;
 	}
-	random_hex(token + 4, TOKEN_BYTES);
-	sha256_hex(hash, token, strlen(token));
 	c = change_new();
-	change_add(c,
-		   "INSERT INTO token(hash, session_id, scope, expires_ms, "
-		   "created_ms) VALUES (CAST(?1 AS BLOB), ?2, ?3, ?4, ?5)",
-		   5, hash, session, scope ? scope : "read",
-		   int_text(now_ms() + ttl), int_text(now_ms()));
 	jw_obj(&op->out);
-	jw_kstr(&op->out, "token", token);
-	jw_kint(&op->out, "expires_ms", now_ms() + ttl);
+	op_issue_token(c, session, scope, ttl, &op->out);
 	jw_obj_end(&op->out);
 	change_submit(op->d->store, c, token_on_stored, op);
 }

@@ -25,6 +25,7 @@ struct op {
 	struct jv in; /* The body, an object; {} when there was none. */
 
 	enum scope scope;
+	int64_t token_expires_ms; /* 0: it came without a token. */
 	char only[ID_MAX]; /* The one session its token is for; "": all. */
 
 	/* From the path or from earlier steps. */

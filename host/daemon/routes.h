@@ -7,6 +7,7 @@
 #ifndef HOST_DAEMON_ROUTES_H
 #define HOST_DAEMON_ROUTES_H
 
+#include "host/daemon/catalog.h"
 #include "host/daemon/op.h"
 
 /* Longest time that a client may give an agent to start or a question to be
@@ -15,6 +16,13 @@
 
 /* api.c: connect the routes to d->http. */
 extern const struct http_handler api_handler;
+/* Make a token and write {"token","expires_ms","scope"} as members into an open
+ * object; it is valid once @c is stored.  @session: NULL for all. */
+void op_issue_token(struct change *c, const char *session, enum scope scope,
+		    int64_t ttl_ms, struct jw *w);
+
+/* api_attach.c */
+void session_attach_route(struct op *op);
 
 /* api_vm.c */
 void vm_list_route(struct op *op);

@@ -401,6 +401,19 @@ int hib_answer_request(struct hib *h, const char *session, const char *request,
 	return hib_answer(h, session, request, &a, e);
 }
 
+/* --- attach ------------------------------------------------------------- */
+
+int hib_attach_session(struct hib *h, const char *session, bool read_only,
+		       char **json, struct hib_error *e)
+{
+	struct jw path = path_session(session, "/attach"), body = {0};
+
+	jw_obj(&body);
+	jw_kbool(&body, "readOnly", read_only);
+	jw_obj_end(&body);
+	return request_post(h, &path, &body, false, json, e);
+}
+
 /* --- cursors ------------------------------------------------------------ */
 
 /* Names that are none make a path that is none. */
