@@ -191,7 +191,7 @@ int session_resume(struct session *s, struct session_wake *w, struct call *c,
 	if (session_is_live(s))
 		return answer_live(s, c);
 	if (w->launch == NULL && s->launch == NULL)
-		return err_set(e, -FAULT_NOT_READY,
+		return err_set(e, -FAULT_SESSION_NOT_LIVE,
 			       "session %s needs to be told its agent", s->id);
 	r = restore_read(s->guest->reader, s->id, &s->facts, e);
 	if (r < 0 || check_room(s->guest, e) < 0)

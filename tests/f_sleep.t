@@ -100,6 +100,15 @@ f215_together() {
 }
 ok "F215 three at once wake it once" f215_together
 
+# The host may not know yet that the agent is gone.
+f061_after_a_power_cut() {
+	_id=$(new_vm && new_session && echo "$SES $VM")
+	_ses=${_id% *}
+	says "$_ses" first first && kill -9 "$(guest_pid "${_id#* }")" &&
+		says "$_ses" second second
+}
+ok "F061 a prompt right after a power cut is answered" f061_after_a_power_cut
+
 f216_events() {
 	seq_before=$(hib vm events "$VM" --json | jq 'last.seq')
 	hib vm sleep "$VM" && hib vm wake "$VM" && hib vm stop "$VM" &&

@@ -1180,7 +1180,7 @@ TEST(F057_after_a_lost_vm_the_transcript_is_told_again)
 	host_serve(h);
 	sync_begin(h, "{\"have\":{}}\n");
 	state_is(h, "suspended");
-	refused(prompt(h, "x"), "not_ready");
+	refused(prompt(h, "x"), "session_not_live");
 	r = resume(h, "", "");
 	expect_ok(r);
 	OK(str_is(jv_get(r->v, "restore"), "transcript"));
