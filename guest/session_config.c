@@ -26,6 +26,7 @@
  *	                        ^               | ask
  *	                        '-- answer -----'
  */
+#include <assert.h>
 #include <string.h>
 
 #include "guest/limits.h"
@@ -71,6 +72,18 @@ void session_fail_config(struct session *s, const struct err *e, bool now)
 			call_fail(job->call, e);
 		else if (job->call != NULL)
 			call_fail_after(job->call, &s->journal, e);
+		job_free(job);
+	}
+}
+
+/* Those of an agent that has ended since, and was started again: nobody waits
+ * for them. */
+static void drop_restores(struct session *s)
+{
+	while (!TAILQ_EMPTY(&s->config_jobs)) {
+		struct config_job *job = take_job(s);
+
+		assert(job->call == NULL);
 		job_free(job);
 	}
 }
@@ -408,8 +421,7 @@ void session_restore_config(struct session *s)
 		session_start_failed(s, &e);
 		return;
 	}
-	/* Of an agent that has ended since, and was started again. */
-	session_fail_config(s, NULL, true);
+	drop_restores(s);
 	/* A log from elsewhere may hold anything. */
 	if (wish_check(job->config, false, NULL) < 0)
 		job->config.i = -1;
