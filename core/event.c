@@ -36,6 +36,7 @@ const char *const event_types[] = {
 	"session.archived",
 	"session.unarchived",
 	"session.superseded",
+	"session.limit",
 	"input.message",
 	"turn.started",
 	"turn.completed",

@@ -15,6 +15,7 @@
 
 #include <uv.h>
 
+#include "core/quota.h"
 #include "guest/place.h"
 
 #define PROC_LINE_MAX	  (16u << 20) /* Line of stdout, unless spec says so. */
@@ -51,7 +52,11 @@ struct proc_spec {
 	struct proc *join;
 	const struct place *files; /* Put into its home first, or NULL; isolate
 				    * only. */
-	bool want_stdin;	   /* Else /dev/null. */
+	/* What each process (memory, files) or all of the session together
+	 * (processes) may use, or NULL; isolate and PROC_USER_AGENT only.  A
+	 * program that joins has the processes of its session in common. */
+	const struct quota *quota;
+	bool want_stdin; /* Else /dev/null. */
 	enum proc_stdout out;
 	bool merge_stderr; /* stderr goes where stdout goes. */
 	size_t line_max;   /* Longest stdout line; 0: PROC_LINE_MAX. */

@@ -3,7 +3,8 @@
  * session_init.c - Process 1 of a session: fences, starts, reaps, ends
  *
  *	init     hides the daemon's folders, mounts /proc, forks
- *	program  enters a user namespace if it needs one, gives up privileges,
+ *	program  enters a user namespace if its uid or the count of its
+ *	         processes needs one, gives up privileges,
  *	         enters cwd, executes
  *	init     buries orphans, passes signals on and makes the inits of
  *	         programs that join until the program ends, reports how, and
@@ -47,8 +48,9 @@
 
 #include "guest/proc.h"
 
-#define HIDDEN_LAYERS_MAX 16 /* Mounts taken away, one on the other. */
-#define FD_HIGH		  16 /* Above every number that has a meaning. */
+#define HIDDEN_LAYERS_MAX 16   /* Mounts taken away, one on the other. */
+#define FD_HIGH		  16   /* Above every number that has a meaning. */
+#define MAP_MAX		  1024 /* Bytes of a map of ids. */
 
 struct init {
 	struct init_spec spec;
@@ -200,20 +202,44 @@ static bool agent_is_mapped(void)
 	       id_is_mapped("/proc/self/gid_map", SESSION_INIT_UID);
 }
 
-/* In the init: the one uid that we have becomes SESSION_INIT_UID in the
- * program's user namespace.  As ours is uid 0 of its namespace, CAP_SETFCAP is
- * needed to map it (user_namespaces(7)). */
+/* Our map @path with each id mapped to itself. */
+static void same_ids(const char *path, char out[MAP_MAX])
+{
+	FILE *f = fopen(path, "re");
+	unsigned inside, outside, n;
+	size_t len = 0;
+
+	out[0] = '\0';
+	while (f != NULL && len < MAP_MAX &&
+	       fscanf(f, "%u %u %u", &inside, &outside, &n) == 3)
+		len += (size_t)snprintf(out + len, MAP_MAX - len, "%u %u %u\n",
+					inside, inside, n);
+	if (f != NULL)
+		fclose(f);
+}
+
+static int write_map(pid_t program, const char *name, unsigned own)
+{
+	char path[64], map[MAP_MAX];
+
+	snprintf(path, sizeof(path), "/proc/self/%s", name);
+	if (agent_is_mapped())
+		same_ids(path, map);
+	else
+		snprintf(map, sizeof(map), "%d %u 1", SESSION_INIT_UID, own);
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)program, name);
+	return write_text(path, map);
+}
+
+/* In the init: all ids that we have are what they are for us, or the one uid
+ * that we have becomes SESSION_INIT_UID in the program's user namespace.  As ours
+ * is uid 0 of its namespace, CAP_SETFCAP is needed to map it
+ * (user_namespaces(7)). */
 static int map_user(pid_t program)
 {
-	char path[64], map[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/gid_map", (int)program);
-	snprintf(map, sizeof(map), "%d %u 1", SESSION_INIT_UID, getegid());
-	if (write_text(path, map) < 0)
+	if (write_map(program, "gid_map", getegid()) < 0)
 		return -1;
-	snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)program);
-	snprintf(map, sizeof(map), "%d %u 1", SESSION_INIT_UID, geteuid());
-	return write_text(path, map);
+	return write_map(program, "uid_map", geteuid());
 }
 
 /* In the init, while the program waits in its new user namespace, which is kept
@@ -302,6 +328,32 @@ static int drop_user(const struct init *in)
 	return drop_capabilities();
 }
 
+static int limit(__rlimit_resource_t what, int64_t n)
+{
+	struct rlimit now;
+
+	if (n == 0)
+		return 0;
+	if (getrlimit(what, &now) < 0)
+		return -1;
+	if ((rlim_t)n < now.rlim_max)
+		now.rlim_max = (rlim_t)n;
+	if (now.rlim_cur > now.rlim_max || what != RLIMIT_NOFILE)
+		now.rlim_cur = now.rlim_max;
+	return setrlimit(what, &now);
+}
+
+/* Processes are counted for each user of each user namespace apart, and again
+ * for the namespaces above it (kernel/ucount.c).  So in one of the session's own
+ * the limit is the session's. */
+static int limit_self(const struct quota *q)
+{
+	if (limit(RLIMIT_NPROC, q->processes) < 0 ||
+	    limit(RLIMIT_DATA, q->memory_bytes) < 0)
+		return -1;
+	return limit(RLIMIT_NOFILE, q->open_files);
+}
+
 /* By the system call itself: the C library keeps two signals to itself, and
  * would pass on that somebody before us had ignored them.  All zeroes is the
  * kernel's struct sigaction for SIG_DFL. */
@@ -340,7 +392,8 @@ static _Noreturn void become_program(const struct init *in, pid_t parent)
 	setsid();
 	umask(022);
 	(void)setrlimit(RLIMIT_CORE, &no_core);
-	if (in->spec.drop_user && drop_user(in) < 0)
+	if (in->spec.drop_user &&
+	    (drop_user(in) < 0 || limit_self(&in->spec.quota) < 0))
 		fail(PROC_STEP_USER);
 	if (!in->spec.isolate) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -374,8 +427,8 @@ static void wait_closed(int pipe[2])
  * that INIT_STARTED never comes before INIT_FAILED. */
 static void start(struct init *in)
 {
-	bool new_user =
-		in->spec.drop_user && in->user < 0 && !agent_is_mapped();
+	bool new_user = in->spec.drop_user && in->user < 0 &&
+			(in->spec.quota.processes > 0 || !agent_is_mapped());
 	pid_t self = getpid();
 	int executed[2];
 

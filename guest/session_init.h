@@ -13,7 +13,7 @@
 #ifndef GUEST_SESSION_INIT_H
 #define GUEST_SESSION_INIT_H
 
-#include "core/base.h"
+#include "core/quota.h"
 
 #define SESSION_INIT_ARG "session-init" /* argv[1] */
 #define SESSION_INIT_UID 1000		/* And gid, of agents. */
@@ -34,6 +34,7 @@ struct init_spec {
 	uint32_t n_argv, n_env, n_hide, n_files;
 	bool isolate;	/* Already in namespaces of its own. */
 	bool drop_user; /* To SESSION_INIT_UID. */
+	struct quota quota;
 };
 
 enum init_report_type {

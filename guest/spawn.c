@@ -117,6 +117,7 @@ static char *spec_block(const struct proc_spec *spec, size_t *len)
 		.n_files = (uint32_t)files.n,
 		.isolate = spec->isolate,
 		.drop_user = spec->isolate && spec->user == PROC_USER_AGENT,
+		.quota = spec->quota != NULL ? *spec->quota : (struct quota){0},
 	};
 	size_t n = sizeof(head) + strings_size(cwd) + strings_size(spec->argv) +
 		   strings_size(spec->env) + strings_size(hide) +

@@ -882,6 +882,7 @@ struct pair {
 	struct run outer, inner;
 	const char *script;	 /* Of the inner one. */
 	const char *const *hide; /* From the outer one. */
+	const struct quota *quota;
 };
 static struct pair pair;
 
@@ -892,6 +893,7 @@ static int spawn_inner(struct run *r, struct err *e)
 					      .env = plain_env,
 					      .cwd = "/",
 					      .isolate = true,
+					      .quota = pair.quota,
 					      .join = r->p},
 			  &events, &pair.inner, &pair.inner.p, e);
 }
@@ -922,6 +924,7 @@ static void begin_pair(const char *outer, const char *inner)
 					       .cwd = "/",
 					       .isolate = true,
 					       .hide = pair.hide,
+					       .quota = pair.quota,
 					       .want_stdin = true});
 }
 
@@ -1059,6 +1062,81 @@ TEST(only_a_program_that_runs_can_be_joined)
 	EQ(pair.inner.exits, 0);
 }
 
+/* --- quotas -------------------------------------------------------------- */
+
+/* The outer program starts what it can, and says so when it can no more; then
+ * the joined one finds no room either.  A shell that cannot fork ends. */
+TEST(processes_are_limited_for_all_of_a_session)
+{
+	static const struct quota quota = {.processes = 20};
+
+	pair.quota = &quota;
+	run_pair("trap 'echo up; exec cat' EXIT; i=0; "
+		 "while [ $i -lt 40 ]; do i=$((i+1)); echo $i; sleep 1000 & "
+		 "done; echo all",
+		 "sleep 0 & wait; echo in");
+	OK(strstr(pair.outer.out, "19;20;up;") != NULL);
+	STR_EQ(pair.inner.out, "");
+	OK(pair.inner.end.code != 0);
+}
+
+static struct run third;
+
+/* Once the first session is full, another one is started and gets full, too. */
+static void fill_another(struct run *r, const char *line)
+{
+	static const char many[] =
+		"i=0; while [ $i -lt 15 ]; do sleep 1000 & i=$((i+1)); done; "
+		"echo up";
+	struct err e = {0};
+
+	if (strcmp(line, "up") == 0 &&
+	    proc_spawn(&r->loop,
+		       &(struct proc_spec){.argv = SCRIPT(many),
+					   .env = plain_env,
+					   .cwd = "/",
+					   .isolate = true,
+					   .quota = pair.quota},
+		       &events, &third, &third.p, &e) < 0)
+		FAIL("%s", e.msg);
+}
+
+TEST(another_session_has_a_count_of_its_own)
+{
+	static const struct quota quota = {.processes = 20};
+
+	pair.quota = &quota;
+	third.at_exit = close_outer_stdin;
+	begin_pair("i=0; while [ $i -lt 15 ]; do sleep 1000 & i=$((i+1)); "
+		   "done; echo up; cat",
+		   NULL);
+	pair.outer.at_line = fill_another;
+	finish(&pair.outer);
+	STR_EQ(third.err, "");
+	STR_EQ(third.end.err.msg, "");
+	STR_EQ(third.out, "up;");
+	EQ(third.end.code, 0);
+}
+
+TEST(memory_and_files_are_limited_for_each_process)
+{
+	static const struct quota quota = {.memory_bytes = 64 * MIB,
+					   .open_files = 33};
+	struct run r = {0};
+
+	need_namespaces();
+	run(&r,
+	    &(struct proc_spec){
+		    .argv = SCRIPT(
+			    "grep -E '^Max (data size|open files)' "
+			    "/proc/self/limits | tr -s ' ' | cut -d' ' -f4,5"),
+		    .env = plain_env,
+		    .cwd = "/",
+		    .isolate = true,
+		    .quota = &quota});
+	STR_EQ(r.out, "67108864 67108864;33 33;");
+}
+
 /* --- the reaper ---------------------------------------------------------- */
 
 static void leave_orphans(int n)
@@ -1194,6 +1272,9 @@ int main(int argc, char **argv)
 		CASE(the_end_of_the_session_ends_what_joined_it),
 		CASE(killing_what_joined_leaves_the_session),
 		CASE(only_a_program_that_runs_can_be_joined),
+		CASE(processes_are_limited_for_all_of_a_session),
+		CASE(another_session_has_a_count_of_its_own),
+		CASE(memory_and_files_are_limited_for_each_process),
 		CASE(reaper_buries_a_thousand_orphans),
 		CASE(reaper_takes_no_exit_status),
 	};
