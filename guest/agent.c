@@ -513,7 +513,8 @@ void agent_abandon(struct agent *a)
 
 static int spawn(struct agent *a, const struct agent_setup *s, struct err *e)
 {
-	static const char *const hide[] = {"/hib/state", "/hib/run", NULL};
+	static const char *const hide[] = {"/hib/state", "/hib/run", CGROUPS_AT,
+					   NULL};
 	const struct proc_spec spec = {
 		.argv = (const char *const *)s->launch->argv,
 		.env = (const char *const *)s->launch->env,
@@ -522,6 +523,8 @@ static int spawn(struct agent *a, const struct agent_setup *s, struct err *e)
 		.hide = s->isolate ? hide : NULL,
 		.user = s->isolate ? PROC_USER_AGENT : PROC_USER_SAME,
 		.files = &s->launch->files,
+		.quota = confine_quota(s->confine),
+		.group = confine_group(s->confine),
 		.want_stdin = true,
 		.out = PROC_STDOUT_LINES,
 	};

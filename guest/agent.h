@@ -21,6 +21,7 @@
 #define GUEST_AGENT_H
 
 #include "core/rpc.h"
+#include "guest/confine.h"
 #include "guest/journal.h"
 #include "guest/launch.h"
 #include "guest/proc.h"
@@ -58,6 +59,7 @@ struct agent_setup {
 	struct journal *journal; /* Must outlive the agent. */
 	const struct launch *launch;
 	bool isolate;
+	struct confine *confine;
 	const struct agent_events *events;
 	void *arg;
 };

@@ -193,6 +193,7 @@ static int get_create_rest(struct jv p, struct session_spec *s, struct err *e)
 {
 	if (get_json(p, "config", JV_OBJECT, &s->config, e) < 0 ||
 	    wish_check(s->config, false, e) < 0 ||
+	    quota_read(s->config, &s->quota, e) < 0 ||
 	    get_json(p, "mcp", JV_ARRAY, &s->mcp, e) < 0 ||
 	    get_json(p, "tags", JV_ARRAY, &s->tags, e) < 0 ||
 	    check_tags(s->tags, e) < 0 ||

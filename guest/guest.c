@@ -504,6 +504,7 @@ static int open_all(struct guest *g, struct err *e)
 	memmove(g->boot_id, g->boot_id + 3, ID_MAX - 3);
 	open_handles(g);
 	if (g->opt->isolate) {
+		cgroups_open(&g->cgroups);
 		r = reaper_start(&g->reaper, g->loop, e);
 		if (r < 0)
 			return r;
@@ -533,6 +534,7 @@ static void close_all(struct guest *g)
 	if (g->have_reaper)
 		reaper_stop(&g->reaper);
 	uv_run(g->loop, UV_RUN_DEFAULT);
+	cgroups_close(&g->cgroups);
 	outbox_free(g->outbox);
 	reader_close(g->reader);
 	journal_hub_done(&g->hub);
@@ -540,7 +542,8 @@ static void close_all(struct guest *g)
 
 int guest_run(const struct guest_options *opt, struct err *e)
 {
-	struct guest g = {.loop = uv_default_loop(), .opt = opt};
+	struct guest g = {
+		.loop = uv_default_loop(), .opt = opt, .cgroups = {.root = -1}};
 	int r;
 
 	TAILQ_INIT(&g.sessions);

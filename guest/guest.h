@@ -13,6 +13,7 @@
 
 #include "core/reader.h"
 #include "guest/call.h"
+#include "guest/cgroups.h"
 #include "guest/feed.h"
 #include "guest/outbox.h"
 #include "guest/reaper.h"
@@ -35,6 +36,7 @@ struct guest {
 	struct store *store;
 	struct reader *reader; /* Of the loop's thread. */
 	struct journal_hub hub;
+	struct cgroups cgroups;
 	struct outbox *outbox;
 	struct server *server;
 	struct session_list sessions; /* Those in memory. */

@@ -20,9 +20,9 @@
 
 #include "core/log.h"
 #include "guest/limits.h"
+#include "guest/session_init.h"
 
 #define LOG_COMPONENT "leftovers"
-#define INIT_NAME     "hib-session" /* Of every session init. */
 
 /* A process session that is being ended. */
 struct leftover {
@@ -62,7 +62,7 @@ static bool is_left(const struct leftovers *l, const struct proctab *t,
 	    !is_known(l, e->sid))
 		return false;
 	top = proctab_child_of(t, e, agent->parent);
-	return top != NULL && strcmp(top->name, INIT_NAME) != 0;
+	return top != NULL && strcmp(top->name, SESSION_INIT_NAME) != 0;
 }
 
 static bool signal_entry(const struct proctab_entry *e, int signal)

@@ -95,6 +95,10 @@
 #define FILE_QUEUE_BYTES    (32u << 20)	 /* with so much to write. */
 #define FILE_OP_MS	    30000	 /* For one, once at work. */
 
+/* A session's processes. */
+#define LIMIT_WATCH_MS 1000 /* Between two counts during a turn. */
+#define LIMIT_NEAR     20   /* A 20th below the limit is the limit. */
+
 /* The log on its way. */
 #define BATCH_EVENTS_MAX 512 /* Of one commit of a session. */
 #define BATCH_BYTES_MAX	 (256u << 10)

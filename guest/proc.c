@@ -84,9 +84,13 @@ struct proc {
 static const struct proc_events no_events;
 
 static const char *const step_words[] = {
-	[PROC_STEP_NONE] = "no step", [PROC_STEP_INIT] = "session init",
-	[PROC_STEP_MOUNT] = "mounts", [PROC_STEP_FORK] = "fork",
-	[PROC_STEP_USER] = "user",    [PROC_STEP_FILES] = "files in its home",
+	[PROC_STEP_NONE] = "no step",
+	[PROC_STEP_INIT] = "session init",
+	[PROC_STEP_MOUNT] = "mounts",
+	[PROC_STEP_GROUP] = "control group",
+	[PROC_STEP_FORK] = "fork",
+	[PROC_STEP_USER] = "user",
+	[PROC_STEP_FILES] = "files in its home",
 };
 
 /* --- the end ------------------------------------------------------------- */

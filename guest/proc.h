@@ -56,6 +56,9 @@ struct proc_spec {
 	 * (processes) may use, or NULL; isolate and PROC_USER_AGENT only.  A
 	 * program that joins has the processes of its session in common. */
 	const struct quota *quota;
+	/* File of the control group that the session init enters, or NULL;
+	 * isolate only, and not for one that joins, which is in it. */
+	const char *group;
 	bool want_stdin; /* Else /dev/null. */
 	enum proc_stdout out;
 	bool merge_stderr; /* stderr goes where stdout goes. */
@@ -69,6 +72,7 @@ enum proc_step {
 	PROC_STEP_NONE,
 	PROC_STEP_INIT,	 /* Starting the session init. */
 	PROC_STEP_MOUNT, /* Its mounts. */
+	PROC_STEP_GROUP, /* Its control group. */
 	PROC_STEP_FORK,
 	PROC_STEP_USER,	 /* Its user namespace, giving up privileges. */
 	PROC_STEP_FILES, /* Putting files into its home. */

@@ -19,7 +19,7 @@ static bool parse(char *text, struct proctab_entry *e)
 {
 	char *name = strchr(text, '('), *end = strrchr(text, ')');
 	unsigned long long start;
-	int parent, sid;
+	int parent, sid, threads;
 	char state;
 
 	if (name == NULL || end == NULL || end < name)
@@ -27,12 +27,13 @@ static bool parse(char *text, struct proctab_entry *e)
 	*end = '\0';
 	if (sscanf(end + 1,
 		   " %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d "
-		   "%*d %*d %*d %*d %llu",
-		   &state, &parent, &sid, &start) != 4)
+		   "%*d %*d %d %*d %llu",
+		   &state, &parent, &sid, &threads, &start) != 5)
 		return false;
 	snprintf(e->name, sizeof(e->name), "%s", name + 1);
 	e->parent = parent;
 	e->sid = sid;
+	e->threads = threads;
 	e->start = start;
 	e->zombie = state == 'Z' || state == 'X';
 	return true;

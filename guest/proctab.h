@@ -18,6 +18,7 @@
 struct proctab_entry {
 	pid_t pid, parent, sid;
 	uint64_t start; /* Ticks of the boot clock. */
+	int threads;
 	bool zombie;
 	char name[PROCTAB_NAME];
 };

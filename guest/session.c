@@ -374,6 +374,7 @@ static void take_row(struct session *s, struct jv row)
 	s->acp_id = jv_strdup(jv_get(row, "acp_session_id"), NULL);
 	s->instructions = jv_strdup(jv_get(config, "instructions"), NULL);
 	s->os_instructions = jv_bool(jv_get(config, "os_instructions"), false);
+	(void)quota_read(config, &s->quota, NULL);
 	s->permission_timeout_ms =
 		jv_int(jv_get(config, "permission_timeout_ms"), 0);
 	s->policy = copy_json(jv_get(config, "policy"));

@@ -18,6 +18,7 @@
 #ifndef GUEST_SESSION_H
 #define GUEST_SESSION_H
 
+#include "core/quota.h"
 #include "guest/ask.h"
 #include "guest/call.h"
 #include "guest/launch.h"
@@ -45,6 +46,7 @@ struct session_spec {
 	const char *policy;	  /* JSON text; NULL: none. */
 	const char *parent, *root;
 	int64_t expires_ms, start_timeout_ms, permission_timeout_ms;
+	struct quota quota;    /* Of config. */
 	struct launch *launch; /* Taken over on success, else left. */
 };
 /* Return: 0, and the call is answered later; or a failure, and it is not. */

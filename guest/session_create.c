@@ -147,6 +147,7 @@ int session_create(struct guest *g, struct session_spec *spec, struct call *c,
 		jv_bool(jv_get(spec->config, "os_instructions"), false);
 	s->permission_timeout_ms = spec->permission_timeout_ms;
 	s->expires_ms = spec->expires_ms;
+	s->quota = spec->quota;
 	record_created(s, spec);
 	s->launch = take_ptr(spec->launch);
 	TAILQ_INSERT_TAIL(&s->starters, c, link);

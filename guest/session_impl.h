@@ -108,6 +108,8 @@ struct session {
 	struct terminals terminals;
 	struct files files;
 	struct leftovers leftovers; /* Of cancelled turns. */
+	struct quota quota;
+	struct confine *confine; /* Of the agent; NULL with it. */
 
 	/* A start, while SESSION_STARTING. */
 	struct restore_facts facts;

@@ -54,6 +54,7 @@
 
 struct init {
 	struct init_spec spec;
+	const char *group; /* cgroup.procs of the session's, or NULL. */
 	const char *cwd;
 	char **argv, **env, **hide; /* NULL-terminated. */
 	struct place files;
@@ -119,7 +120,7 @@ static char **take_strings(char **at, const char *end, uint32_t n)
 static int load(struct init *in)
 {
 	struct stat st;
-	char *at, *end, **cwd;
+	char *at, *end, **cwd, **group = NULL;
 
 	if (fstat(SESSION_INIT_SPEC_FD, &st) < 0)
 		return -1;
@@ -134,6 +135,8 @@ static int load(struct init *in)
 
 	memcpy(&in->spec, at, sizeof(in->spec));
 	at += sizeof(in->spec);
+	if (in->spec.has_group)
+		group = take_strings(&at, end, 1);
 	cwd = take_strings(&at, end, 1);
 	in->argv = take_strings(&at, end, in->spec.n_argv);
 	in->env = take_strings(&at, end, in->spec.n_env);
@@ -143,6 +146,9 @@ static int load(struct init *in)
 		return -1;
 	in->cwd = cwd[0];
 	free(cwd);
+	if (group != NULL)
+		in->group = group[0];
+	free(group);
 	return close(SESSION_INIT_SPEC_FD);
 }
 
@@ -610,7 +616,7 @@ static void fence(struct init *in)
 	(void)signal(SIGCHLD, SIG_DFL); /* Ignored, it would bury by itself. */
 	(void)prctl(PR_SET_DUMPABLE, 0);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)prctl(PR_SET_NAME, "hib-session");
+	(void)prctl(PR_SET_NAME, SESSION_INIT_NAME);
 	(void)fcntl(SESSION_INIT_STATUS_FD, F_SETFD, FD_CLOEXEC);
 	in->signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (in->signals < 0)
@@ -624,6 +630,8 @@ static _Noreturn void be_init(struct init *in)
 	fence(in);
 	if (load(in) < 0)
 		fail(PROC_STEP_INIT);
+	if (in->group != NULL && write_text(in->group, "0") < 0)
+		fail(PROC_STEP_GROUP);
 	if (in->spec.isolate && mounts(in) < 0)
 		fail(PROC_STEP_MOUNT);
 	start(in);

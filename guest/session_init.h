@@ -15,8 +15,9 @@
 
 #include "core/quota.h"
 
-#define SESSION_INIT_ARG "session-init" /* argv[1] */
-#define SESSION_INIT_UID 1000		/* And gid, of agents. */
+#define SESSION_INIT_ARG  "session-init" /* argv[1] */
+#define SESSION_INIT_NAME "hib-session"	 /* Of the process. */
+#define SESSION_INIT_UID  1000		 /* And gid, of agents. */
 
 /* Descriptors that the init is started with, beyond the three of stdio, which
  * it passes on. */
@@ -28,10 +29,11 @@
  * none is lost or merged. */
 #define SESSION_INIT_SIGNAL SIGRTMIN
 
-/* Followed by cwd, argv, env and hide, strings with their NULs, and by the files
+/* Followed by the group's file if there is one, cwd, argv, env and hide, strings with their NULs, and by the files
  * (place.h). */
 struct init_spec {
 	uint32_t n_argv, n_env, n_hide, n_files;
+	bool has_group;
 	bool isolate;	/* Already in namespaces of its own. */
 	bool drop_user; /* To SESSION_INIT_UID. */
 	struct quota quota;

@@ -67,6 +67,7 @@ void session_serve_end(struct session *s)
 	terminals_done(&s->terminals);
 	files_done(&s->files);
 	leftovers_forget(&s->leftovers);
+	confine_free(take_ptr(s->confine));
 }
 
 static void refuse_err(struct session *s, const struct rpc_msg *m,
@@ -143,6 +144,7 @@ static void serve_create(struct session *s, const struct rpc_msg *m)
 		.launch = s->launch,
 		.join = agent_proc(s->agent),
 		.isolate = s->guest->opt->isolate,
+		.quota = confine_quota(s->confine),
 		.turn = turn_is_open(&s->turn) ? s->turn.n : 0,
 	};
 	struct terminal *t;

@@ -142,6 +142,8 @@ static void record_ready(struct session *s)
 		jw_kraw(&w, "models", s->settings.models);
 	if (s->config_refused != NULL)
 		jw_kraw(&w, "config_refused", s->config_refused);
+	jw_key(&w, "limits");
+	confine_write(s->confine, &w);
 	jw_key(&w, "instructions");
 	write_instructions(s, &w);
 	jw_obj_end(&w);
@@ -295,16 +297,60 @@ void session_start_lost(struct session *s, const struct err *why)
 	session_spawn(s);
 }
 
-void session_spawn(struct session *s)
+static void session_on_limit(const char *resource, int64_t limit,
+			     const char *how, void *arg)
 {
-	const struct agent_setup setup = {
+	struct session *s = arg;
+	autojw struct jw w = {0};
+
+	log_info("%s: is at its limit of %s", s->id, resource);
+	jw_obj(&w);
+	jw_kstr(&w, "resource", resource);
+	jw_kint(&w, "limit", limit);
+	jw_kstr(&w, "how", how);
+	jw_obj_end(&w);
+	journal_add_jw(&s->journal, "session.limit", NULL, &w);
+}
+
+static struct confine *new_confine(struct session *s)
+{
+	return confine_new(&(struct confine_spec){
+		.loop = s->guest->loop,
+		.cgroups = &s->guest->cgroups,
+		.session = s->id,
+		.quota = s->quota,
+		.isolate = s->guest->opt->isolate,
+		.bites = session_on_limit,
+		.arg = s,
+	});
+}
+
+static int start_agent(struct session *s, struct err *e)
+{
+	struct agent_setup setup = {
 		.loop = s->guest->loop,
 		.journal = &s->journal,
 		.launch = s->launch,
 		.isolate = s->guest->opt->isolate,
+		.confine = new_confine(s),
 		.events = &agent_events,
 		.arg = s,
 	};
+	int r;
+
+	if (setup.confine == NULL)
+		return err_set(e, -FAULT_AGENT_SPAWN_FAILED,
+			       "agent: out of memory");
+	r = agent_start(&setup, &s->agent, e);
+	if (r < 0)
+		confine_free(setup.confine);
+	else
+		s->confine = setup.confine;
+	return r;
+}
+
+void session_spawn(struct session *s)
+{
 	struct err e = {0};
 
 	s->spawn_due = s->agent != NULL;
@@ -314,7 +360,7 @@ void session_spawn(struct session *s)
 	if (s->n_starts++ > 0)
 		s->journal.epoch++;
 	if (launch_tell(s->launch, s->instructions, &e) < 0 ||
-	    agent_start(&setup, &s->agent, &e) < 0)
+	    start_agent(s, &e) < 0)
 		session_start_failed(s, &e);
 	else if (s->guest->holding)
 		agent_pause(s->agent, true);

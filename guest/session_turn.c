@@ -76,6 +76,7 @@ void session_end_turn(struct session *s, const char *type, struct jw *data)
 	autojw struct jw ctx = {0};
 
 	uv_timer_stop(&s->timer);
+	confine_turn(s->confine, false, 0);
 	session_cancel_asks(s);
 	if (strcmp(type, "turn.completed") != 0)
 		drop_queue(s, data);
@@ -294,6 +295,7 @@ static void begin_turn(struct session *s, struct prompt *p)
 	write_prompt(s, p, &params);
 	turn_begin(&s->turn, ++s->n_turns, clock_ms());
 	s->turn.began_ticks = proctab_now();
+	confine_turn(s->confine, true, agent_pid(s->agent));
 	memcpy(s->turn.input, p->input, ID_MAX);
 	memcpy(s->turn.actor, p->actor, sizeof(p->actor));
 	memcpy(s->turn.idem_key, p->idem_key, sizeof(p->idem_key));

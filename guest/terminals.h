@@ -47,6 +47,7 @@ struct terminal_place {
 	const struct launch *launch; /* Environment and folder of the agent. */
 	struct proc *join;	     /* The agent. */
 	bool isolate;
+	const struct quota *quota; /* Of the session. */
 	int64_t turn; /* Number of the turn that runs, 0 between turns. */
 };
 

@@ -150,6 +150,62 @@ f_stop() {
 }
 ok "F167 nothing is left after the VM is stopped" f_stop
 
+# --- limits ---------------------------------------------------------------
+
+f_limits() {
+	new_vm && new_session && other=$SES &&
+		new_session --max-processes 60 --max-memory 100000000 \
+			--max-cpu 50 --max-files 100 && full=$SES &&
+		holds "$full" 'any(.type == "session.ready" and
+			(.data.limits | map_values(.limit)) == {processes: 60,
+			memory_bytes: 100000000, cpu_percent: 50,
+			open_files: 100} and
+			all(.data.limits[]; .how | length > 0))' &&
+		holds "$other" 'any(.type == "session.ready" and
+			(.data.limits | map_values(.limit)) ==
+				{processes: 2048})'
+}
+ok "F171 a session says what its limits are, and how they are kept" f_limits
+
+f_files() {
+	says "$full" '!run ulimit -n' "$(printf '100\nexit: 0')" &&
+		says "$full" '!term ulimit -n' \
+			"$(printf '100\n{"exitCode":0,"signal":null}')"
+}
+ok "F171 open files are limited, in terminals too" f_files
+
+is_calm() {
+	[ "$(descendants "$(guest_pid "$VM")" | wc -l)" -lt 10 ]
+}
+
+# The bomb goes off again and again; it ends with its turn.
+f_bomb() {
+	prompt_bg "$full" "!termbg bomb() { bomb | bomb & sleep 0.1; }; \
+while :; do bomb; done 2>/dev/null
+!hang" && wait_for_event "$full" session.limit 30 "$MARK" |
+		jq -e '.data.resource == "processes" and .data.limit == 60' &&
+		says "$other" '!run echo still here' \
+			"$(printf 'still here\nexit: 0')" &&
+		hib cancel "$full" && wait_turn "$full" "$TURN" &&
+		until_true 10 is_calm && says "$full" '!run echo here too' \
+			"$(printf 'here too\nexit: 0')"
+}
+ok "F171 a fork bomb is held, told, and leaves other sessions alone" f_bomb
+
+f_limits_wrong() {
+	refused invalid_argument 5 hib session create --agent echo \
+		--vm "$VM" --config '{"limits":{"processes":"many"}}' &&
+		refused invalid_argument 5 hib session create --agent echo \
+			--vm "$VM" --config '{"limits":{"cpu_percent":-1}}'
+}
+ok "F171 limits that are none are refused" f_limits_wrong
+
+f_limits_resume() {
+	hib session suspend "$full" && hib vm sleep "$VM" &&
+		says "$full" '!run ulimit -n' "$(printf '100\nexit: 0')"
+}
+ok "F171 a session that wakes has its limits again" f_limits_resume
+
 # --- orphans --------------------------------------------------------------
 
 f_zombies() {

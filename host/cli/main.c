@@ -52,7 +52,9 @@ const struct command commands[] = {
 	{"session create",
 	 "--agent A [--vm V] [--env K=V]... [--cwd D] [--title T] [--tag T]... "
 	 "[--id ID] [--net none|host] [--model M] [--mode M] [--thought L] "
-	 "[--option ID=VALUE]... [--config JSON] [--instructions TEXT] "
+	 "[--option ID=VALUE]... [--max-processes N] [--max-memory BYTES] "
+	 "[--max-cpu PERCENT] [--max-files N] [--config JSON] "
+	 "[--instructions TEXT] "
 	 "[--policy P] [--skip-os-instructions] [--start-timeout-ms N] "
 	 "[--permission-timeout-ms N] [--ttl-ms N] [--key K] [--json]",
 	 "Start an agent and print the session's id", session_create_command},

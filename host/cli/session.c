@@ -9,6 +9,16 @@
 #include "host/cli/config.h"
 #include "host/views.h"
 
+/* Of a session's processes, as --max-... and as members of config.limits. */
+enum { MAX_PROCESSES, MAX_MEMORY, MAX_CPU, MAX_FILES, LIMITS };
+
+static const char *const limit_names[LIMITS] = {
+	[MAX_PROCESSES] = "processes",
+	[MAX_MEMORY] = "memory_bytes",
+	[MAX_CPU] = "cpu_percent",
+	[MAX_FILES] = "open_files",
+};
+
 struct session_options {
 	const char *agent, *vm, *cwd, *title, *id, *instructions, *net, *state,
 		*tag_filter, *config, *restore, *policy, *at, *model, *key,
@@ -16,6 +26,7 @@ struct session_options {
 	struct opt_list env, tags;
 	struct wish_options wishes;
 	int64_t start_ms, permission_ms, ttl_ms, limit;
+	int64_t limits[LIMITS]; /* -1: not given. */
 	bool skip_os, json, archived, force, discard, live, start, tree;
 };
 
@@ -38,13 +49,33 @@ static void say_warnings(const char *json)
 
 /* --- create ------------------------------------------------------------- */
 
+static bool limits_given(const struct session_options *o)
+{
+	for (int i = 0; i < LIMITS; i++)
+		if (o->limits[i] >= 0)
+			return true;
+	return false;
+}
+
+static void write_limits(const struct session_options *o, struct jw *w)
+{
+	if (!limits_given(o))
+		return;
+	jw_key(w, "limits");
+	jw_obj(w);
+	for (int i = 0; i < LIMITS; i++)
+		if (o->limits[i] >= 0)
+			jw_kint(w, limit_names[i], o->limits[i]);
+	jw_obj_end(w);
+}
+
 /* The object of --config, or of the options that stand for parts of it. */
 static int write_config(struct cli *c, const struct session_options *o,
 			struct jw *w)
 {
 	int r;
 
-	if (!wish_options_given(&o->wishes)) {
+	if (!wish_options_given(&o->wishes) && !limits_given(o)) {
 		if (o->config != NULL)
 			jw_lit(w, o->config, strlen(o->config));
 		return -1;
@@ -53,6 +84,7 @@ static int write_config(struct cli *c, const struct session_options *o,
 		return cli_usage(c, "--config is given beside what it holds");
 	jw_obj(w);
 	r = wish_options_write(c, &o->wishes, w);
+	write_limits(o, w);
 	jw_obj_end(w);
 	return r;
 }
@@ -69,6 +101,13 @@ int session_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_TEXT, session_options, id, "id"),
 		OPT(OPT_TEXT, session_options, net, "net"),
 		WISH_OPTS(session_options, wishes),
+		OPT(OPT_NUMBER, session_options, limits[MAX_PROCESSES],
+		    "max-processes"),
+		OPT(OPT_NUMBER, session_options, limits[MAX_MEMORY],
+		    "max-memory"),
+		OPT(OPT_NUMBER, session_options, limits[MAX_CPU], "max-cpu"),
+		OPT(OPT_NUMBER, session_options, limits[MAX_FILES],
+		    "max-files"),
 		OPT(OPT_TEXT, session_options, config, "config"),
 		OPT(OPT_TEXT, session_options, instructions, "instructions"),
 		OPT(OPT_TEXT, session_options, policy, "policy"),
@@ -81,7 +120,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 		JSON_OPT,
 		OPT_END,
 	};
-	struct session_options o = {0};
+	struct session_options o = {.limits = {-1, -1, -1, -1}};
 	struct hib_session_options s = {.size = sizeof(s)};
 	char id[HIB_ID_MAX];
 	autofree char *json = NULL, *policy = NULL;

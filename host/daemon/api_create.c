@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/policy.h"
+#include "core/quota.h"
 #include "core/settings.h"
 #include "core/time.h"
 #include "host/daemon/hostlog.h"
@@ -162,8 +163,10 @@ static void creation_hash(struct op *op, struct creation *c)
 static bool check_config(struct op *op)
 {
 	struct err e = {0};
+	struct quota q;
 
-	if (wish_check(jv_get(op->in, "config"), false, &e) == 0)
+	if (wish_check(jv_get(op->in, "config"), false, &e) == 0 &&
+	    quota_read(jv_get(op->in, "config"), &q, &e) == 0)
 		return true;
 	op_fail(op, &e);
 	return false;
