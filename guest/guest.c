@@ -8,7 +8,8 @@
  * agents have to wait (too much uncommitted, or unconfirmed by the host), may
  * sessions leave, is a freeze complete.  Neither handle wakes an idle loop.
  *
- * The end, by poweroff or SIGTERM, is a freeze first.
+ * The end, by poweroff or SIGTERM, is a freeze first.  A guest to which no host
+ * comes after its boot ends by itself.
  */
 #include "guest/guest.h"
 
@@ -125,6 +126,7 @@ int guest_hello(struct guest *g, struct call *c, struct err *e)
 
 	if (r < 0)
 		return r;
+	uv_timer_stop(&g->alone);
 	if (g->generation == 0)
 		g->generation = jv_int(jv_get(c->params, "generation"), 0);
 	jw_obj(w);
@@ -366,6 +368,14 @@ static void guest_on_sigterm(uv_signal_t *h, int signal)
 	end(g, "sleep");
 }
 
+/* Whoever booted us died before it could write down that we run: nobody knows
+ * of us, and nobody will come. */
+static void guest_on_alone(uv_timer_t *t)
+{
+	log_warn("no host has said hello, ending");
+	end(container_of(t, struct guest, alone), "alone");
+}
+
 /*
  * The turn of the loop.
  */
@@ -490,6 +500,9 @@ static void open_handles(struct guest *g)
 	uv_signal_init(g->loop, &g->sigterm);
 	uv_signal_start(&g->sigterm, guest_on_sigterm, SIGTERM);
 	uv_unref((uv_handle_t *)&g->sigterm);
+	uv_timer_init(g->loop, &g->alone);
+	uv_timer_start(&g->alone, guest_on_alone, ALONE_MS, 0);
+	uv_unref((uv_handle_t *)&g->alone);
 	g->have_handles = true;
 }
 
@@ -530,6 +543,7 @@ static void close_all(struct guest *g)
 		uv_close((uv_handle_t *)&g->prepare, NULL);
 		uv_close((uv_handle_t *)&g->check, NULL);
 		uv_close((uv_handle_t *)&g->sigterm, NULL);
+		uv_close((uv_handle_t *)&g->alone, NULL);
 	}
 	if (g->have_reaper)
 		reaper_stop(&g->reaper);

@@ -61,6 +61,7 @@ struct guest {
 	uv_prepare_t prepare;
 	uv_check_t check;
 	uv_signal_t sigterm;
+	uv_timer_t alone; /* Until the first hello of this boot. */
 };
 
 /* Serve until told to end.  Return: 0 or what start-up failed with. */

@@ -107,6 +107,7 @@
 #define SYNC_QUEUE_MAX	 (1u << 20)  /* Written to the channel, not gone. */
 #define SYNC_LINE_MAX	 (1u << 20)  /* Of have and ack. */
 #define CALL_BODY_MAX	 (20u << 20) /* Params of a call. */
+#define ALONE_MS	 30000	     /* From the boot to the first hello. */
 #define CALL_DEPTH_MAX	 112	     /* Their nesting. */
 
 #endif

@@ -138,6 +138,12 @@ f064_at_once() {
 }
 ok "F064 four at once make one session" f064_at_once
 
+# no_stray - no guest is left that a killed hibd had just made; they end when
+# nobody comes to them.
+no_stray() {
+	not grep -sl "$tmp/.*\.gone/" /proc/[0-9]*/mountinfo
+}
+
 agent slow --slow-start 700
 f064_killed() {
 	for pause in 0.02 0.1 0.3 0.6 0.9; do
@@ -155,6 +161,7 @@ f064_killed() {
 	done
 }
 ok "F064 a hibd killed at any moment makes no second session" f064_killed
+ok "F064 and leaves no guest that nobody knows" until_true 40 no_stray
 f004_id() {
 	id=$(new_id ses)
 	hib session create --agent echo --vm "$VM" --id "$id" &&

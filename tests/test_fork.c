@@ -236,7 +236,7 @@ TEST(a_fork_killed_in_the_middle_is_whole_or_absent)
 	int status;
 
 	kit_stop(&k);
-	for (useconds_t us = 500; us < 40000; us += 2000) {
+	for (useconds_t us = 500; whole < 3 && us < 5000000; us += us / 4) {
 		struct log fork_log = log_new();
 		const char *n;
 		pid_t pid = fork();
@@ -257,7 +257,7 @@ TEST(a_fork_killed_in_the_middle_is_whole_or_absent)
 		OK(atoll(n) == LONG_LOG + 1 || atoll(n) == 0);
 		EQ(kit_check(&k), 0);
 	}
-	fprintf(stderr, "# %u forks were whole\n", whole);
+	EQ(whole, 3); /* Late enough for some. */
 	EQ(uv_loop_close(&k.loop), 0);
 	kit_remove(&k);
 }

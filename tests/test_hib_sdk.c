@@ -774,6 +774,37 @@ static const char ready_log_text[] =
 	"\"type\":\"session.state\",\"data\":{\"from\":\"idle\",\"to\":"
 	"\"suspended\"}}\n";
 
+TEST(F241_what_is_stored_is_searched_summed_up_and_marked)
+{
+	struct real r = {0};
+	struct hib_search_options o = {.size = sizeof(o), .session = SES};
+	struct hib_fork_options f = {.size = sizeof(f), .at = "nonsense"};
+	char *json = NULL;
+	struct hib_error e;
+
+	if (!real_open(&r))
+		return;
+	import_log(&r);
+	EQ(hib_search(r.h, "\"nothing of that\" kind", &o, &json, &e), 0);
+	STR_EQ(json, "[]");
+	hib_free(json);
+	EQ(hib_search(r.h, "", NULL, NULL, &e), -HIB_INVALID_ARGUMENT);
+	EQ(hib_get_usage(r.h, SES, true, &json, &e), 0);
+	OK(strstr(json, "\"sessions\":[{") != NULL);
+	hib_free(json);
+	EQ(hib_set_cursor(r.h, SES, "me", 2, &e), 0);
+	EQ(hib_set_cursor(r.h, SES, "me", 3, &e), -HIB_CURSOR_AHEAD);
+	EQ(hib_get_view(r.h, SES, "cursors", &json, &e), 0);
+	OK(strstr(json, "\"name\":\"me\",\"seq\":2") != NULL);
+	hib_free(json);
+	EQ(hib_delete_cursor(r.h, SES, "me", &e), 0);
+	EQ(hib_attach_session(r.h, SES, false, NULL, &e),
+	   -HIB_SESSION_NOT_LIVE);
+	EQ(hib_fork_session(r.h, SES, &f, NULL, NULL, &e), -HIB_INVALID_ID);
+	EQ(hib_fork_session(r.h, SES, NULL, NULL, NULL, &e), -HIB_VM_NOT_FOUND);
+	real_close(&r);
+}
+
 TEST(F079_what_an_agent_offers_and_what_is_wanted)
 {
 	struct real r = {0};
@@ -852,5 +883,6 @@ TESTS(CASE(a_prompt_is_repeated_with_the_same_key),
       CASE(an_answer_says_what_was_given),
       CASE(wrong_arguments_never_reach_the_daemon),
       CASE(the_daemon_is_started_and_a_session_goes_in_and_out),
+      CASE(F241_what_is_stored_is_searched_summed_up_and_marked),
       CASE(F079_what_an_agent_offers_and_what_is_wanted),
       CASE(F127_a_subscription_outlives_the_daemon))
