@@ -24,6 +24,7 @@
 #include <sys/syscall.h>
 
 #include "host/sandbox/etc.h"
+#include "host/sandbox/group.h"
 
 /* tmpfs may take memory up to these sizes. */
 #define ROOT_LIMITS "size=1m,nr_inodes=1k"
@@ -44,6 +45,9 @@ static const struct folder root_folders[] = {
 	{"/proc", 0555},    {"/root", 0700},	  {"/run", 0755},
 	{"/tmp", 0755},	    {"/var", 0755},	  {"/workspace", 0755},
 };
+
+static const struct folder group_folders[] = {
+	{"/sys", 0755}, {"/sys/fs", 0755}, {GROUP_AT, 0555}};
 
 static const struct folder scratch_folders[] = {
 	{"/var/cache", 0755}, {"/var/lib", 0755},   {"/var/log", 0755},
@@ -121,6 +125,9 @@ int root_fill(struct box *b, struct err *e)
 	int r = make_folders(root_folders, ARRAY_LEN(root_folders), b->owner,
 			     e);
 
+	if (r == 0 && b->has_group)
+		r = make_folders(group_folders, ARRAY_LEN(group_folders),
+				 b->owner, e);
 	if (r == 0)
 		r = make_etc(b, e);
 	if (r == 0)
@@ -178,5 +185,7 @@ int root_finish(struct box *b, struct err *e)
 		r = replace_proc(e);
 	if (r == 0)
 		r = mount_scratch(e);
+	if (r == 0)
+		r = group_mount(b, e);
 	return r;
 }
