@@ -4,6 +4,7 @@
  */
 #include "host/cli/cli.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <pwd.h>
@@ -91,6 +92,7 @@ static void make_parser(struct parser *p, const struct opt *opts)
 	for (int i = 0; opts != NULL && opts[i].name != NULL; i++) {
 		bool flag = opts[i].type == OPT_FLAG;
 
+		assert(i + 1 < OPTS_MAX);
 		p->longs[i + 1] = (struct option){
 			.name = opts[i].name,
 			.has_arg = flag ? no_argument : required_argument,
