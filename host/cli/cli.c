@@ -16,7 +16,7 @@
 
 #include "core/utf8.h"
 
-#define OPTS_MAX       24 /* Of one command, with --help. */
+#define OPTS_MAX       40 /* Of one command, with --help. */
 #define ACTOR_NAME_MAX 64 /* "cli:USER", cut. */
 
 /* --- options ------------------------------------------------------------ */
