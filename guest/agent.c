@@ -55,7 +55,7 @@ struct agent {
 
 static bool is_deaf(const struct agent *a)
 {
-	return a->broken || a->ending >= AGENT_END_TERM;
+	return a->broken || a->ending >= AGENT_END_SAVE;
 }
 
 static void set_broken(struct agent *a, const struct err *e)
@@ -352,7 +352,7 @@ static void agent_on_err_line(struct proc *p, char *line, size_t len, void *arg)
 
 	(void)p;
 	keep_tail(a, line, len);
-	if (a->ending >= AGENT_END_TERM)
+	if (a->ending >= AGENT_END_SAVE)
 		return;
 	if (now - a->window_ms >= AGENT_STDERR_MS) {
 		a->window_ms = now;
@@ -456,7 +456,8 @@ static void agent_on_timer(uv_timer_t *t)
 	if (a->ending == AGENT_RUNNING)
 		on_mute(a);
 	else
-		agent_end(a, a->ending + 1);
+		agent_end(a, a->ending < AGENT_END_TERM ? AGENT_END_TERM
+							: AGENT_END_KILL);
 }
 
 /* Most often its end follows at once, and says more. */
@@ -478,6 +479,19 @@ static const struct proc_events proc_events = {
 	.exit = agent_on_exit,
 };
 
+/* Until the next step of its end. */
+static uint64_t end_step_ms(const struct agent *a)
+{
+	switch (a->ending) {
+	case AGENT_END_ASK:
+		return a->exit_ms;
+	case AGENT_END_SAVE:
+		return AGENT_END_SAVE_MS;
+	default:
+		return AGENT_END_KILL_MS;
+	}
+}
+
 void agent_end(struct agent *a, enum agent_end how)
 {
 	if (how <= a->ending)
@@ -493,9 +507,7 @@ void agent_end(struct agent *a, enum agent_end how)
 	}
 	if (how == AGENT_END_TERM)
 		proc_kill(a->proc, SIGTERM);
-	uv_timer_start(&a->timer, agent_on_timer,
-		       how == AGENT_END_ASK ? a->exit_ms : AGENT_END_KILL_MS,
-		       0);
+	uv_timer_start(&a->timer, agent_on_timer, end_step_ms(a), 0);
 }
 
 bool agent_is_ending(const struct agent *a)

@@ -13,9 +13,11 @@
  * and a request that is none are answered with "invalid request".
  *
  *	RUNNING --agent_end(ASK)--> ASKED --5 s--> TERMINATED --2 s--> KILLED
+ *	        --agent_end(SAVE)-> SAVING -1 s-->
  *
  * The 5 s are another time for an agent with the quirk exit_ms.
- * Once terminated, by the owner's wish or by time, it is not listened to.
+ * Once saving or terminated, by the owner's wish or by time, it is not listened
+ * to.
  */
 #ifndef GUEST_AGENT_H
 #define GUEST_AGENT_H
@@ -86,6 +88,7 @@ void agent_pause(struct agent *a, bool on);
 enum agent_end {
 	AGENT_RUNNING,
 	AGENT_END_ASK,	/* Close its stdin; then as below by time. */
+	AGENT_END_SAVE, /* The same, sooner: it may put away what it has. */
 	AGENT_END_TERM, /* SIGTERM; SIGKILL by time. */
 	AGENT_END_KILL, /* SIGKILL, to all it ever started. */
 };

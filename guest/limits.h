@@ -73,6 +73,7 @@
 #define AGENT_TAIL_MAX	   1024	       /* Last bytes of stderr, in errors. */
 #define AGENT_MUTE_MS	   1000	       /* From stdout's end to a verdict. */
 #define AGENT_END_TERM_MS  5000	       /* From stdin's end to SIGTERM. */
+#define AGENT_END_SAVE_MS  1000	       /* The same, of one put to sleep. */
 #define AGENT_END_KILL_MS  2000	       /* From SIGTERM to SIGKILL. */
 #define PLACE_FILES_MAX	   32	       /* In its home, from its manifest. */
 #define PLACE_PATH_MAX	   255	       /* Bytes of one's path. */

@@ -7,12 +7,16 @@
  * if the commit fails the agent has to end all the same.  Calls are answered
  * when the agent is gone, which the kernel makes sure of:
  *
- *	suspend  SIGTERM, SIGKILL 2 s later
+ *	suspend  end of its stdin, SIGTERM 1 s later, SIGKILL 2 s after that;
+ *	         during a turn SIGTERM at once
  *	close    session/close if the agent has it, end of its stdin, SIGTERM
  *	         5 s later, SIGKILL 2 s after that; by force SIGKILL at once, but
  *	         of a session that is destroyed the agent is first told to delete
  *	         what it holds, if it can, and has 1 s for that
- *	freeze   SIGKILL
+ *	freeze   as suspend; during a turn SIGKILL at once
+ *
+ * Agents write their own stores some time after a turn has ended.  One that is
+ * idle is given the time to, or it would have forgotten that turn when it wakes.
  *
  * An agent that ends by itself, or breaks the protocol, fails the turn and the
  * session (T12), but for one that is ending anyway.
@@ -73,21 +77,26 @@ static void suspend(struct session *s, const char *reason)
 int session_suspend(struct session *s, bool force, const char *reason,
 		    struct call *c, struct err *e)
 {
+	enum agent_end how;
+
 	if (s->state == SESSION_SUSPENDED) {
 		reply_when_gone(s, c);
 		return 0;
 	}
 	if (!(force && is_in_turn(s)) && session_allows(s, OP_SUSPEND, e) < 0)
 		return e->code;
+	how = s->state == SESSION_IDLE ? AGENT_END_SAVE : AGENT_END_TERM;
 	suspend(s, reason == NULL ? "suspend" : reason);
 	fail_waiting(s, FAULT_NOT_READY, "is being suspended");
-	session_end_agent(s, AGENT_END_TERM);
+	session_end_agent(s, how);
 	reply_when_gone(s, c);
 	return 0;
 }
 
 void session_freeze(struct session *s, const char *reason)
 {
+	bool idle = s->state == SESSION_IDLE;
+
 	if (s->state == SESSION_CLOSING) {
 		session_end_agent(s, AGENT_END_KILL);
 		return;
@@ -96,7 +105,7 @@ void session_freeze(struct session *s, const char *reason)
 		suspend(s, reason);
 		fail_waiting(s, FAULT_DRAINING, "goes to sleep");
 	}
-	session_end_agent(s, AGENT_END_KILL);
+	session_end_agent(s, idle ? AGENT_END_SAVE : AGENT_END_KILL);
 }
 
 /*

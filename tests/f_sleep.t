@@ -150,6 +150,29 @@ f214_busy() {
 }
 ok "F214 one with a running turn does not" f214_busy
 
+# --- agents that put away what they have -------------------------------------------
+
+shell_agent saving '/opt/hib/echo-agent; echo saved >>/workspace/saved'
+agent_saves() {
+	saver=$(hib session create --vm "$VM" --agent saving) &&
+		says "$saver" '!say one' one && hib vm sleep "$VM" &&
+		says "$saver" '!say two' two && hib session suspend "$saver" &&
+		hib session close "$saver" &&
+		equal "$(grep -c saved "$HIB_HOME/vms/$VM/disk/workspace/saved")" 2
+}
+ok "an idle agent may put away what it has before it sleeps" agent_saves
+
+# It ends with neither its input nor by SIGTERM.
+shell_agent stubborn 'trap "" TERM; /opt/hib/echo-agent; exec sleep 1000'
+stubborn_ends() {
+	stubborn=$(hib session create --vm "$VM" --agent stubborn) &&
+		says "$stubborn" '!say one' one && hib vm sleep "$VM" &&
+		hib session close "$stubborn" &&
+		holds "$stubborn" 'any(.type == "agent.exited" and
+			.data.signal == 9)'
+}
+ok "one that does not end is ended" stubborn_ends
+
 # --- a guest that does not answer, a channel that breaks ----------------------
 
 f219_dumb_guest() {
