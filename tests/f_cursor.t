@@ -141,7 +141,7 @@ ok "F064 four at once make one session" f064_at_once
 # no_stray - no guest is left that a killed hibd had just made; they end when
 # nobody comes to them.
 no_stray() {
-	not grep -sl "$tmp/.*\.gone/" /proc/[0-9]*/mountinfo
+	[ -z "$(grep -sl "$tmp/.*\.gone/" /proc/[0-9]*/mountinfo)" ]
 }
 
 agent slow --slow-start 700
