@@ -231,7 +231,7 @@ static int op_new(struct files *f, const struct file_place *place,
 		  const char *id, struct jv params, struct file_op **out,
 		  struct err *e)
 {
-	autofree char *path = NULL, *copy = strdup(id);
+	autofree char *path = NULL;
 	struct file_op *op;
 
 	if (text_take(jv_get(params, "path"), "path", &path, e) < 0)
@@ -240,13 +240,14 @@ static int op_new(struct files *f, const struct file_place *place,
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
 			       "path '%.128s' is not absolute", path);
 	op = calloc(1, sizeof(*op));
-	if (op == NULL || copy == NULL) {
+	if (op != NULL)
+		op->id = strdup(id);
+	if (op == NULL || op->id == NULL) {
 		free(op);
 		return err_set(e, -ENOMEM, "file: out of memory");
 	}
 	op->all = f;
 	op->place = *place;
-	op->id = take_ptr(copy);
 	op->path = take_ptr(path);
 	uv_timer_init(f->loop, &op->timer);
 	*out = op;
