@@ -245,6 +245,24 @@ int cli_session_reader(struct cli *c, const char *id)
 	return cli_fail(&e);
 }
 
+int cli_act_on_session(struct cli *c, int argc, char **argv,
+		       const struct opt *opts, void *into, int min, int max)
+{
+	int r = cli_options(c, argc, argv, opts, into, min, max);
+
+	if (r < 0)
+		r = cli_session_id(c->argv[0]);
+	return r < 0 ? cli_hib(c) : r;
+}
+
+int cli_read_session(struct cli *c, int argc, char **argv,
+		     const struct opt *opts, void *into, int min, int max)
+{
+	int r = cli_options(c, argc, argv, opts, into, min, max);
+
+	return r < 0 ? cli_session_reader(c, c->argv[0]) : r;
+}
+
 ssize_t cli_read(int fd, size_t max, char **out)
 {
 	autofree char *buf = malloc(max + 1);
@@ -474,6 +492,19 @@ void cli_print_table(struct jv rows, const struct column *columns)
 			jw_done(&cell);
 		}
 	}
+}
+
+int cli_print_rows(struct jw *rows, bool json, const struct column *columns)
+{
+	autojson struct json j = {0};
+	struct err e = {0};
+
+	if (json)
+		return cli_print_json(rows);
+	if (json_parse(&j, rows->buf, rows->len, &e) < 0)
+		return cli_fail(&e);
+	cli_print_table(json_root(&j), columns);
+	return 0;
 }
 
 void cli_print_object(struct jv object)

@@ -117,6 +117,13 @@ const char *cli_actor(const char *given);
 /* Who acts, for the log: @given, or "cli:USER" when it is NULL. */
 const char *cli_actor(const char *given);
 
+/* cli_options() of a command whose first argument is a session, which it acts
+ * on through hibd, or reads.  Return: as cli_options(). */
+int cli_act_on_session(struct cli *c, int argc, char **argv,
+		       const struct opt *opts, void *into, int min, int max);
+int cli_read_session(struct cli *c, int argc, char **argv,
+		     const struct opt *opts, void *into, int min, int max);
+
 /* --- output ------------------------------------------------------------- */
 
 /* Text and a line end. */
@@ -138,6 +145,8 @@ struct column {
 /* Rows of a JSON array as lines below a heading; ended by a column without a
  * key.  A key that ends in _ms is a time. */
 void cli_print_table(struct jv rows, const struct column *columns);
+/* A JSON array as it is, or as a table.  Return: exit status. */
+int cli_print_rows(struct jw *rows, bool json, const struct column *columns);
 /* A JSON object as "key: value" lines. */
 void cli_print_object(struct jv object);
 

@@ -211,10 +211,8 @@ int session_config_command(struct cli *c, int argc, char **argv)
 	autojw struct jw w = {0};
 	autojson struct json j = {0};
 	struct err e = {0};
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_read_session(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_session_reader(c, c->argv[0]);
 	if (r >= 0)
 		return r;
 	if (views_config(c->reader, c->argv[0], &w, &e) < 0)

@@ -47,32 +47,22 @@ int cursor_list_command(struct cli *c, int argc, char **argv)
 	};
 	struct cursor_options o = {0};
 	autojw struct jw w = {0};
-	autojson struct json j = {0};
 	struct err e = {0};
-	int r = cli_options(c, argc, argv, cursor_opts, &o, 1, 1);
+	int r = cli_read_session(c, argc, argv, cursor_opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_session_reader(c, c->argv[0]);
 	if (r >= 0)
 		return r;
 	if (views_rows(c->reader, "cursors", c->argv[0], &w, &e) < 0)
 		return cli_fail(&e);
-	if (o.json)
-		return cli_print_json(&w);
-	if (json_parse(&j, w.buf, w.len, &e) < 0)
-		return cli_fail(&e);
-	cli_print_table(json_root(&j), columns);
-	return 0;
+	return cli_print_rows(&w, o.json, columns);
 }
 
 int cursor_get_command(struct cli *c, int argc, char **argv)
 {
 	struct err e = {0};
 	int64_t seq;
-	int r = cli_options(c, argc, argv, NULL, NULL, 2, 2);
+	int r = cli_read_session(c, argc, argv, NULL, NULL, 2, 2);
 
-	if (r < 0)
-		r = cli_session_reader(c, c->argv[0]);
 	if (r >= 0)
 		return r;
 	r = cli_cursor(c, c->argv[0], c->argv[1], &seq);
@@ -113,12 +103,8 @@ int cursor_set_command(struct cli *c, int argc, char **argv)
 int cursor_delete_command(struct cli *c, int argc, char **argv)
 {
 	struct hib_error e;
-	int r = cli_options(c, argc, argv, NULL, NULL, 2, 2);
+	int r = cli_act_on_session(c, argc, argv, NULL, NULL, 2, 2);
 
-	if (r < 0)
-		r = cli_session_id(c->argv[0]);
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	if (hib_delete_cursor(c->hib, c->argv[0], c->argv[1], &e) < 0)

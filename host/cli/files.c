@@ -105,10 +105,8 @@ int export_command(struct cli *c, int argc, char **argv)
 	struct files_options o = {0};
 	struct session_brief b;
 	struct err e = {0};
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_read_session(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_session_reader(c, c->argv[0]);
 	if (r >= 0)
 		return r;
 	/* Before a byte is written. */

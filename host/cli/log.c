@@ -211,17 +211,11 @@ static int tools_view(struct cli *c, const char *session,
 		{"title", "TITLE", 0},	   {NULL, NULL, 0},
 	};
 	autojw struct jw w = {0};
-	autojson struct json j = {0};
 	struct err e = {0};
 
 	if (views_rows(c->reader, "tools", session, &w, &e) < 0)
 		return cli_fail(&e);
-	if (o->json)
-		return cli_print_json(&w);
-	if (json_parse(&j, w.buf, w.len, &e) < 0)
-		return cli_fail(&e);
-	cli_print_table(json_root(&j), columns);
-	return 0;
+	return cli_print_rows(&w, o->json, columns);
 }
 
 /* --- commands ----------------------------------------------------------- */

@@ -326,12 +326,8 @@ int cancel_command(struct cli *c, int argc, char **argv)
 	};
 	struct prompt_options o = {0};
 	struct hib_error e;
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_act_on_session(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_session_id(c->argv[0]);
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	if (hib_cancel_prompt(c->hib, c->argv[0], o.turn, &e) < 0)

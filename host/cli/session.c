@@ -184,12 +184,8 @@ int fork_command(struct cli *c, int argc, char **argv)
 	char id[HIB_ID_MAX];
 	autofree char *json = NULL;
 	struct hib_error e;
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_act_on_session(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_session_id(c->argv[0]);
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	f.at = o.at;
@@ -222,19 +218,6 @@ static int resolve_vm(struct cli *c, const char *vm, char id[ID_MAX],
 	if (r == 0)
 		(void)jv_strcpy(jv_get(json_root(&j), "id"), id, ID_MAX);
 	return r;
-}
-
-static int print_rows(struct jw *rows, bool json, const struct column *columns)
-{
-	autojson struct json j = {0};
-	struct err e = {0};
-
-	if (json)
-		return cli_print_json(rows);
-	if (json_parse(&j, rows->buf, rows->len, &e) < 0)
-		return cli_fail(&e);
-	cli_print_table(json_root(&j), columns);
-	return 0;
 }
 
 int session_list_command(struct cli *c, int argc, char **argv)
@@ -279,7 +262,7 @@ int session_list_command(struct cli *c, int argc, char **argv)
 	if (c->reader != NULL && views_sessions(c->reader, &f, &rows, &e) < 0)
 		return cli_fail(&e);
 	jw_arr_end(&rows);
-	return print_rows(&rows, o.json, columns);
+	return cli_print_rows(&rows, o.json, columns);
 }
 
 static int print_object(const char *text, size_t len, bool json)
@@ -344,17 +327,15 @@ static int view(struct cli *c, int argc, char **argv, const char *what,
 	struct session_options o = {0};
 	autojw struct jw rows = {0};
 	struct err e = {0};
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_read_session(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_session_reader(c, c->argv[0]);
 	if (r >= 0)
 		return r;
 	if (views_rows(c->reader, what, c->argv[0], &rows, &e) < 0)
 		return cli_fail(&e);
 	if (columns == stat_columns)
 		return print_object(rows.buf, rows.len, o.json);
-	return print_rows(&rows, o.json, columns);
+	return cli_print_rows(&rows, o.json, columns);
 }
 
 int session_turns_command(struct cli *c, int argc, char **argv)
@@ -369,10 +350,8 @@ int session_requests_command(struct cli *c, int argc, char **argv)
 	autojw struct jw rows = {0};
 	autojson struct json j = {0};
 	struct err e = {0};
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_read_session(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_session_reader(c, c->argv[0]);
 	if (r >= 0)
 		return r;
 	if (views_rows(c->reader, "requests", c->argv[0], &rows, &e) < 0)
@@ -400,10 +379,8 @@ int session_usage_command(struct cli *c, int argc, char **argv)
 	struct session_options o = {0};
 	autojw struct jw w = {0};
 	struct err e = {0};
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_read_session(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_session_reader(c, c->argv[0]);
 	if (r >= 0)
 		return r;
 	if (views_usage(c->reader, c->argv[0], o.tree, &w, &e) < 0)
@@ -472,12 +449,8 @@ static int act(struct cli *c, int argc, char **argv, const struct opt *opts,
 	struct session_options o = {0};
 	autofree char *json = NULL;
 	struct hib_error e;
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_act_on_session(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_session_id(c->argv[0]);
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	if (call(c->hib, c->argv[0], &o, &json, &e) < 0)
@@ -505,12 +478,8 @@ int session_resume_command(struct cli *c, int argc, char **argv)
 	autofree char *json = NULL, *how = NULL;
 	autojson struct json j = {0};
 	struct hib_error e;
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_act_on_session(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_session_id(c->argv[0]);
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	if (hib_resume_session(c->hib, c->argv[0], o.restore, &json, &e) < 0)

@@ -76,7 +76,6 @@ int vm_list_command(struct cli *c, int argc, char **argv)
 	};
 	struct vm_options o = {0};
 	struct err e = {0};
-	autojson struct json j = {0};
 	autojw struct jw rows = {0};
 	int r = cli_options(c, argc, argv, json_only, &o, 0, 0);
 
@@ -88,12 +87,7 @@ int vm_list_command(struct cli *c, int argc, char **argv)
 	if (c->reader != NULL && views_vms(c->reader, &rows, &e) < 0)
 		return cli_fail(&e);
 	jw_arr_end(&rows);
-	if (o.json)
-		return cli_print_json(&rows);
-	if (json_parse(&j, rows.buf, rows.len, &e) < 0)
-		return cli_fail(&e);
-	cli_print_table(json_root(&j), columns);
-	return 0;
+	return cli_print_rows(&rows, o.json, columns);
 }
 
 static int vm_not_found(const char *vm)
@@ -161,12 +155,7 @@ int vm_events_command(struct cli *c, int argc, char **argv)
 	if (views_vm_events(c->reader, id, &rows, &e) < 0)
 		return cli_fail(&e);
 	jw_arr_end(&rows);
-	if (o.json)
-		return cli_print_json(&rows);
-	if (json_parse(&j, rows.buf, rows.len, &e) < 0)
-		return cli_fail(&e);
-	cli_print_table(json_root(&j), columns);
-	return 0;
+	return cli_print_rows(&rows, o.json, columns);
 }
 
 /* wake, sleep and stop differ in one call. */
