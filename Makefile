@@ -4,6 +4,7 @@
 #   make test     install what is missing, then lint-free build and all tests
 #   make check    the tests alone        make bench    timings, with ratios
 #   make faults   50 rounds of kill -9 in the middle of a turn
+#   make interop  every agent that we know, from npm, with a scripted model
 #   make lint     format, cppcheck, shellcheck, mandoc     make format
 #   make install  PREFIX=/usr/local DESTDIR=
 #
@@ -206,6 +207,12 @@ bench: deps
 faults: tests
 	O=$(CURDIR)/$(O) MODE=$(MODE) FAULT_ROUNDS=50 prove -v --timer --exec '' tests/faults.t
 
+# Every agent of images/agents against a scripted model; the table of what they
+# can do is in o/MODE/interop.md.
+interop: tests
+	INTEROP_AGENTS="codex-rust codex claude claude-old gemini opencode pi sdk-example" \
+		O=$(CURDIR)/$(O) MODE=$(MODE) prove -v --timer --exec '' tests/interop.t
+
 DIRS := core guest host host/cli host/daemon host/lib host/sandbox host/examples tests tests/fake tests/bench
 SRCS := $(wildcard $(DIRS:%=%/*.c))
 HDRS := $(wildcard $(DIRS:%=%/*.h))
@@ -237,7 +244,7 @@ install: all
 clean:
 	rm -rf o
 
-.PHONY: all deps tests check check-unit test run bench faults fuzz format lint install clean
+.PHONY: all deps tests check check-unit test run bench faults interop fuzz format lint install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(SRCS:%.c=$(O)/%.d)
