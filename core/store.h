@@ -31,9 +31,10 @@
 #include "core/event.h"
 
 #define STORE_BALLAST_GUEST (1u << 20)
-/* Also for what guests hold back when the host is full: 8 MiB of events each, as
- * rows.  See mirror.c. */
-#define STORE_BALLAST_HOST  (16u << 20)
+/* Also for what a guest holds back when the host is full: 8 MiB of events, as
+ * rows here and in its own store on the same disk, each with its log.  See
+ * mirror.c. */
+#define STORE_BALLAST_HOST  (32u << 20)
 #define STORE_PURGE_WAIT_MS 200
 
 struct sqlite3;

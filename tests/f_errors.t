@@ -238,7 +238,7 @@ f119_again() {
 f119_host() {
 	kill_all
 	HIB_HOME=$tmp/host
-	small_disk "$HIB_HOME" 96 && new_vm && new_session &&
+	small_disk "$HIB_HOME" 160 && new_vm && new_session &&
 		says "$SES" hi hi && follow "$SES" "$tmp/seen" || return 1
 	exits 1 prompt "$SES" '!flood 400000 500' >"$tmp/x" 2>"$tmp/err"
 	wait_for "$SES" '"type":"turn.failed".*disk_full' 5 |
