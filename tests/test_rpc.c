@@ -90,7 +90,8 @@ static void hear(struct side *s, const char *line)
 /* How a call ended. */
 struct end {
 	int n, status;
-	char text[64]; /* Raw result or error. */
+	unsigned order; /* Among all ends. */
+	char text[64];	/* Raw result or error. */
 	struct side *free_in_callback;
 	struct side *call_in_callback;
 };
@@ -101,8 +102,10 @@ static void on_done(const struct rpc_answer *a, void *arg)
 	struct jv v = a->status == 0 ? a->result : a->error;
 	size_t len;
 	const char *raw = jv_raw(v, &len);
+	static unsigned order;
 
 	end->n++;
+	end->order = ++order;
 	end->status = a->status;
 	snprintf(end->text, sizeof(end->text), "%.*s", (int)len,
 		 raw ? raw : "");
@@ -313,12 +316,11 @@ TEST(deadlines_pass_in_their_order)
 	rpc_call(s.rpc, "a", NULL, 0, on_done, &never);
 	rpc_call(s.rpc, "b", NULL, 30, on_done, &late);
 	rpc_call(s.rpc, "c", NULL, 1, on_done, &soon);
-	while (soon.n == 0)
-		uv_run(&s.loop, UV_RUN_ONCE);
-	EQ(soon.status, -ETIMEDOUT);
-	EQ(late.n, 0);
 	EQ(uv_run(&s.loop, UV_RUN_DEFAULT), 0);
+	EQ(soon.n, 1);
+	EQ(soon.status, -ETIMEDOUT);
 	EQ(late.n, 1);
+	OK(soon.order < late.order);
 	EQ(late.status, -ETIMEDOUT);
 	hear(&s, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":1}");
 	EQ(s.n_stray, 1);
