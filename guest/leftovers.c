@@ -6,11 +6,15 @@
  *	round 1         look again, SIGKILL       LEFTOVER_AGAIN_MS
  *	round 2 ...     the same until a look finds nothing
  *
- * The first look takes what was started during the turn.  By the second one a
- * new turn may run, whose processes are not ours to end: then what was started
- * during the last cancelled turn counts, and what belongs to the process session
- * of something found before.  A number that some process uses as its session is not
- * given to another one.
+ * A look takes what was started since the turn began.  The last such look is
+ * taken when the next turn begins, before the agent hears of it: what is started
+ * from there on is that turn's.  Then only what belongs to the process session of
+ * something found before counts.  A number that some process uses as its session
+ * is not given to another one.
+ *
+ * The kernel tells when a process was started in ticks of some milliseconds.  Of
+ * two turns in one tick the later one is said to begin with the next: rather is
+ * something spared than the other's ended.
  */
 #include "guest/leftovers.h"
 
@@ -58,8 +62,7 @@ static bool is_left(const struct leftovers *l, const struct proctab *t,
 
 	if (e->zombie || e->sid == agent->sid)
 		return false;
-	if ((e->start < l->since || e->start > l->until) &&
-	    !is_known(l, e->sid))
+	if ((l->next_began || e->start < l->since) && !is_known(l, e->sid))
 		return false;
 	top = proctab_child_of(t, e, agent->parent);
 	return top != NULL && strcmp(top->name, SESSION_INIT_NAME) != 0;
@@ -109,10 +112,24 @@ static void leftovers_on_timer(uv_timer_t *timer)
 		uv_timer_start(timer, leftovers_on_timer, LEFTOVER_AGAIN_MS, 0);
 }
 
-void leftovers_end(struct leftovers *l, uint64_t since, pid_t agent)
+void leftovers_turn_begins(struct leftovers *l)
 {
-	l->since = since;
-	l->until = proctab_now();
+	uint64_t now = proctab_now();
+
+	if (uv_is_active((uv_handle_t *)&l->timer))
+		(void)signal_all(l, SIGTERM);
+	l->next_began = true;
+	l->since = now > l->turn_ended ? now : now + 1;
+}
+
+void leftovers_turn_ends(struct leftovers *l)
+{
+	l->turn_ended = proctab_now();
+}
+
+void leftovers_end(struct leftovers *l, pid_t agent)
+{
+	l->next_began = false;
 	l->agent = agent;
 	l->rounds = 0;
 	if (signal_all(l, SIGTERM) > 0 &&

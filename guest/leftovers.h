@@ -26,17 +26,20 @@ struct leftover;
 struct leftovers {
 	uv_timer_t timer;
 	const char *session; /* Id, for the log; borrowed. */
-	uint64_t since;	     /* Ticks: when the turn began, */
-	uint64_t until;	     /* and when it was over. */
+	uint64_t since;	     /* Ticks: when the turn began. */
+	uint64_t turn_ended; /* Ticks: the last one of all. */
+	bool next_began;     /* The turn after it runs. */
 	pid_t agent;
 	unsigned rounds;
 	TAILQ_HEAD(leftover_list, leftover) list;
 };
 
 void leftovers_init(struct leftovers *l, uv_loop_t *loop, const char *session);
-/* A turn that began at @since, in ticks, was cancelled and is over: end what it
- * left.  @agent: pid. */
-void leftovers_end(struct leftovers *l, uint64_t since, pid_t agent);
+/* A turn begins; the agent has not been told yet. */
+void leftovers_turn_begins(struct leftovers *l);
+void leftovers_turn_ends(struct leftovers *l);
+/* The turn was cancelled and is over: end what it left.  @agent: pid. */
+void leftovers_end(struct leftovers *l, pid_t agent);
 /* Stop caring.  Its timer is the caller's to close. */
 void leftovers_forget(struct leftovers *l);
 

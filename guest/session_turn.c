@@ -86,6 +86,7 @@ void session_end_turn(struct session *s, const char *type, struct jw *data)
 	memcpy(s->journal.late, s->turn.id, ID_MAX);
 	s->journal.turn[0] = '\0';
 	answer_cancellers(s);
+	leftovers_turn_ends(&s->leftovers);
 	prompts_free(&s->steered);
 	turn_done(&s->turn);
 }
@@ -107,7 +108,7 @@ static void end_leftovers(struct session *s)
 	if (n > 0)
 		log_debug("%s: killed %u terminals of the cancelled turn",
 			  s->id, n);
-	leftovers_end(&s->leftovers, s->turn.began_ticks, agent_pid(s->agent));
+	leftovers_end(&s->leftovers, agent_pid(s->agent));
 }
 
 static void end_to_idle(struct session *s, const char *type, struct jw *data)
@@ -294,7 +295,7 @@ static void begin_turn(struct session *s, struct prompt *p)
 	session_end_replay(s);
 	write_prompt(s, p, &params);
 	turn_begin(&s->turn, ++s->n_turns, clock_ms());
-	s->turn.began_ticks = proctab_now();
+	leftovers_turn_begins(&s->leftovers);
 	confine_turn(s->confine, true, agent_pid(s->agent));
 	memcpy(s->turn.input, p->input, ID_MAX);
 	memcpy(s->turn.actor, p->actor, sizeof(p->actor));

@@ -25,7 +25,6 @@ struct turn {
 	int64_t n, first_seq;
 	unsigned n_prompts;	 /* Given to the agent and not answered. */
 	uint64_t began_ms;	 /* Monotonic. */
-	uint64_t began_ticks;	 /* Of the boot clock. */
 	int64_t first_update_ms; /* After the beginning; -1: none yet. */
 	char preview[PREVIEW_MAX + 1];
 	size_t preview_len;

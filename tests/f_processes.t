@@ -73,6 +73,15 @@ f_next() {
 }
 ok "F167 those of the turn before and of the next one go on" f_next
 
+# The next turn begins in the moment in which the cancelled one ends.
+f_interrupt() {
+	prompt_bg "$SES" "$(deaf 1031)
+!hang" && until_true 10 runs 1031 &&
+		hib prompt "$SES" --on-busy interrupt "$(left 1032)" &&
+		until_true 10 none_runs 1031 && run_all 1032
+}
+ok "F167 also of a next one that interrupts" f_interrupt
+
 f_late() {
 	prompt_bg "$SES" '!lateupdates 3
 !send terminal/create "command":"true"
