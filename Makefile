@@ -23,14 +23,14 @@ V    ?= 0
 
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
-PKGS    := libuv sqlite3 libnghttp2 libxxhash
+PKGS    := libuv sqlite3 libnghttp2 libxxhash fuse3
 
 # --- what is built -----------------------------------------------------------
 # A folder in LIBS becomes o/MODE/<folder>.a.  A program is its own folder plus
 # the libraries of USES_x, in link order: this is the layering.  Programs in
 # STATIC are linked statically (but for the sanitizers, which cannot be).
 
-LIBS := core host
+LIBS := core vfs host
 BINS := bin/hib bin/hibd libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
 STATIC := libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
 
@@ -41,16 +41,15 @@ SRC_hib-sandbox := $(wildcard host/sandbox/*.c)
 SRC_echo-agent  := tests/fake/echo_agent.c
 SRC_libhib      := $(wildcard host/lib/*.c) host/home.c
 
-USES_hib         := $(O)/lib/libhib.a $(O)/host.a $(O)/core.a
-USES_hibd        := $(O)/host.a $(O)/core.a
-USES_hib-guest   := $(O)/core.a
+USES_hib         := $(O)/lib/libhib.a $(O)/host.a $(O)/vfs.a $(O)/core.a
+USES_hibd        := $(O)/host.a $(O)/vfs.a $(O)/core.a
+USES_hib-guest   := $(O)/vfs.a $(O)/core.a
 USES_hib-sandbox := $(O)/core.a
 USES_echo-agent  := $(O)/core.a
-USES_tests       := $(O)/lib/libhib.a $(O)/host.a $(O)/core.a
-LIBS_hib         := -lsodium
-LIBS_hibd        := -lsodium
-
-LIBS_tests       := -lsodium
+USES_tests       := $(O)/lib/libhib.a $(O)/host.a $(O)/vfs.a $(O)/core.a
+LIBS_hib         := -lsodium -lgit2
+LIBS_hibd        := -lsodium -lgit2
+LIBS_tests       := -lsodium -lgit2
 
 # Program code that a unit test or a fuzzer links in.
 EXTRA_test_proc := guest/place.c guest/proc.c guest/reaper.c guest/session_init.c guest/spawn.c
@@ -95,13 +94,13 @@ ALL_CFLAGS := -std=gnu17 $(WARN) $(if $(filter rel scan,$(MODE)),,-Werror) $(CFL
 	-fPIC -fvisibility=hidden -fstack-protector-strong \
 	-fstack-clash-protection -fcf-protection
 LDFLAGS  += -Wl,-z,relro,-z,now $(filter -fsanitize=% --coverage,$(CFLAGS))
-LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+LDLIBS   += -Wl,--as-needed $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 SANITIZED := $(findstring -fsanitize,$(CFLAGS))
 
 # glibc warns at each static link that name lookups need its shared parts; no
 # static program of ours looks names up.
 STATIC_FLAGS := -static -Wl,--no-warnings
-STATIC_LIBS  := -luv_a -lsqlite3 -lnghttp2 -lxxhash -lpthread -lm
+STATIC_LIBS  := -lfuse3 -luv_a -lsqlite3 -lnghttp2 -lxxhash -lpthread -lm
 
 ifneq ($(V),1)
 Q = @printf '  %-5s %s\n' $(1) $(patsubst $(O)/%,%,$@);
@@ -126,6 +125,8 @@ $(O)/core/schema.o: $(wildcard core/schema/*.sql)
 
 ar = $(call Q,AR)rm -f $@ && $(AR) rcs $@ $^
 $(O)/core.a: $(call obj,$(wildcard core/*.c)) $(LLHTTP_OBJ)
+	$(ar)
+$(O)/vfs.a: $(call obj,$(wildcard vfs/*.c))
 	$(ar)
 $(O)/host.a: $(call obj,$(wildcard host/*.c))
 	$(ar)
@@ -182,7 +183,7 @@ check-unit: $(TESTS:%=$(O)/tests/%) $(FAKES:%=$(O)/tests/fake/%)
 FUZZ_TIME ?= 30
 FUZZERS := $(patsubst tests/fuzz_%.c,%,$(wildcard tests/fuzz_*.c))
 define fuzzer
-$(O)/tests/fuzz_$(1): $(O)/tests/fuzz_$(1).o $(call obj,$(EXTRA_fuzz_$(1))) $(O)/host.a $(O)/core.a
+$(O)/tests/fuzz_$(1): $(O)/tests/fuzz_$(1).o $(call obj,$(EXTRA_fuzz_$(1))) $(O)/host.a $(O)/vfs.a $(O)/core.a
 	$$(call Q,LINK)$$(CC) $$(LDFLAGS) -fsanitize=fuzzer -o $$@ $$^ $(LIBS_tests) $$(LDLIBS)
 endef
 $(foreach f,$(FUZZERS),$(eval $(call fuzzer,$(f))))
@@ -213,7 +214,7 @@ interop: tests
 	INTEROP_AGENTS="codex-rust codex claude claude-old gemini opencode pi sdk-example" \
 		O=$(CURDIR)/$(O) MODE=$(MODE) prove -v --timer --exec '' tests/interop.t
 
-DIRS := core guest host host/cli host/daemon host/lib host/sandbox host/examples tests tests/fake tests/bench
+DIRS := core vfs guest host host/cli host/daemon host/lib host/sandbox host/examples tests tests/fake tests/bench
 SRCS := $(wildcard $(DIRS:%=%/*.c))
 HDRS := $(wildcard $(DIRS:%=%/*.h))
 SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run) scripts/deps scripts/test scripts/demo .ci/run
@@ -223,7 +224,7 @@ format:
 lint: deps
 	clang-format --dry-run -Werror $(SRCS) $(HDRS)
 	cppcheck -q --std=c11 --include=scripts/cppcheck.h --error-exitcode=1 --inline-suppr --suppress=missingIncludeSystem \
-		--enable=warning,portability,performance -I. core guest host
+		--enable=warning,portability,performance -I. core vfs guest host
 	shellcheck -x $(SH)
 	mandoc -Tlint -Wwarning $(MAN)
 
