@@ -111,4 +111,9 @@
 #define ALONE_MS	 30000	     /* From the boot to the first hello. */
 #define CALL_DEPTH_MAX	 112	     /* Their nesting. */
 
+/* The workspace. */
+#define SIDELOOP_STACK (256u << 10)
+#define UPLINK_WAIT_MS 10000 /* For the host, of a request. */
+#define UPLINK_TRIES   3     /* Times that a request without body is made. */
+
 #endif
