@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/base64.h"
 #include "core/policy.h"
 #include "host/cli/commands.h"
 #include "host/views.h"
@@ -63,42 +64,12 @@ static const char *image_type(const char *bytes, size_t len)
 	return NULL;
 }
 
-/* RFC 4648, section 4. */
-static char *base64(const char *bytes, size_t len)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-		"0123456789+/";
-	const unsigned char *p = (const unsigned char *)bytes;
-	char *out = malloc((len + 2) / 3 * 4 + 1), *o = out;
-
-	for (; out != NULL && len > 0; p += 3) {
-		unsigned left = len < 3 ? (unsigned)len : 3;
-		unsigned bits = (unsigned)p[0] << 16;
-
-		bits |= left > 1 ? (unsigned)p[1] << 8 : 0;
-		bits |= left > 2 ? p[2] : 0;
-		*o++ = digits[bits >> 18];
-		*o++ = digits[bits >> 12 & 63];
-		*o++ = '=';
-		*o++ = '=';
-		if (left > 1)
-			o[-2] = digits[bits >> 6 & 63];
-		if (left > 2)
-			o[-1] = digits[bits & 63];
-		len -= left;
-	}
-	if (out != NULL)
-		*o = '\0';
-	return out;
-}
-
 /* Text and an image as content blocks. */
 static int read_image(const char *path, const char *text, struct jw *w,
 		      struct err *e)
 {
 	autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
-	autofree char *bytes = NULL, *data = NULL;
+	autofree char *bytes = NULL;
 	const char *type;
 	ssize_t n;
 
@@ -112,9 +83,6 @@ static int read_image(const char *path, const char *text, struct jw *w,
 	if (type == NULL)
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
 			       "%s: no PNG, JPEG, GIF or WebP", path);
-	data = base64(bytes, (size_t)n);
-	if (data == NULL)
-		return err_set(e, -ENOMEM, "out of memory");
 	jw_arr(w);
 	jw_obj(w);
 	jw_kstr(w, "type", "text");
@@ -123,7 +91,8 @@ static int read_image(const char *path, const char *text, struct jw *w,
 	jw_obj(w);
 	jw_kstr(w, "type", "image");
 	jw_kstr(w, "mimeType", type);
-	jw_kstr(w, "data", data);
+	jw_key(w, "data");
+	base64_write(w, bytes, (size_t)n);
 	jw_obj_end(w);
 	jw_arr_end(w);
 	return 0;
