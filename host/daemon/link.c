@@ -12,22 +12,20 @@
  *	start   the guest reconciles and begins to serve
  *	sync    events up, acknowledgements down, for ever
  *
- * The guest makes its socket late in its boot.  A watch on the folder tells
- * when; a timer with growing pauses covers what a watch can miss.  Neither runs
- * while the link is up.
+ * The connection is made, and made again, by a dialer.
  *
  * A guest that hibd cannot follow is not helped by trying for ever: resyncs
  * without progress are counted, and past a bound the link fails.
  */
 #include "host/daemon/link.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/h2.h"
 #include "core/log.h"
 #include "core/time.h"
+#include "host/daemon/dialer.h"
 #include "host/daemon/feeder.h"
 
 #define LOG_COMPONENT	 "link"
@@ -72,15 +70,11 @@ struct link {
 	size_t n_acks, cap_acks;
 	uv_idle_t ack_idle;
 
-	uv_timer_t retry;
-	uv_fs_event_t watch;
-	uint64_t retry_ms, opened_at, resynced_at;
+	struct dialer *dialer;
+	uint64_t opened_at, resynced_at;
 	unsigned resyncs; /* Since resynced_at. */
 	struct err full;  /* Why the host could not store; code 0: it can. */
-	unsigned handles; /* Not yet closed. */
 };
-
-static void link_on_retry(uv_timer_t *t);
 
 /* --- ends --------------------------------------------------------------- */
 
@@ -102,23 +96,18 @@ static void link_drop(struct link *l)
 	h2_close(h2);
 }
 
-static void link_schedule(struct link *l)
+/* Is the guest given up, because it was never up? */
+static bool link_is_late(struct link *l)
 {
 	struct err e = {0};
 
-	if (l->closed)
-		return;
-	if (!l->was_up && uv_now(l->spec.loop) - l->opened_at > LINK_BOOT_MS) {
-		err_set(&e, -FAULT_VM_UNAVAILABLE,
-			"%s: the guest did not answer within %d ms", l->vm,
-			LINK_BOOT_MS);
-		link_fail(l, &e);
-		return;
-	}
-	uv_timer_start(&l->retry, link_on_retry, l->retry_ms, 0);
-	l->retry_ms *= 2;
-	if (l->retry_ms > LINK_RETRY_MAX_MS)
-		l->retry_ms = LINK_RETRY_MAX_MS;
+	if (l->was_up || uv_now(l->spec.loop) - l->opened_at <= LINK_BOOT_MS)
+		return false;
+	err_set(&e, -FAULT_VM_UNAVAILABLE,
+		"%s: the guest did not answer within %d ms", l->vm,
+		LINK_BOOT_MS);
+	link_fail(l, &e);
+	return true;
 }
 
 static void link_lost(struct link *l, const char *why)
@@ -127,7 +116,8 @@ static void link_lost(struct link *l, const char *why)
 		return;
 	log_debug("%s: channel lost: %s", l->vm, why);
 	link_drop(l);
-	link_schedule(l);
+	if (!link_is_late(l))
+		dialer_again(l->dialer);
 }
 
 void link_resync(struct link *l, const struct err *why)
@@ -149,7 +139,7 @@ void link_later(struct link *l, const struct err *why)
 	if (l->closed || l->state == LINK_DOWN)
 		return;
 	l->full = *why;
-	l->retry_ms = LINK_RETRY_MAX_MS;
+	dialer_slow(l->dialer);
 	link_lost(l, why->msg);
 }
 
@@ -267,8 +257,7 @@ static void sync_on_head(struct h2_stream *s, int status, void *arg)
 	}
 	l->state = LINK_UP;
 	l->was_up = true;
-	l->retry_ms = LINK_RETRY_MIN_MS;
-	uv_fs_event_stop(&l->watch);
+	dialer_good(l->dialer);
 	l->ev->up(l, l->arg);
 }
 
@@ -691,71 +680,30 @@ static const struct h2_events link_h2_events = {
 	.closed = link_on_h2_closed,
 };
 
-/* Give a connected descriptor to a new HTTP/2 connection. */
-static int link_adopt_fd(struct link *l, int fd)
+static void link_on_connected(uv_stream_t *io, void *arg)
 {
-	uv_pipe_t *pipe = malloc(sizeof(*pipe));
-	int r;
+	struct link *l = arg;
 
-	if (pipe == NULL) {
-		close(fd);
-		return -ENOMEM;
-	}
-	uv_pipe_init(l->spec.loop, pipe, 0);
-	r = uv_pipe_open(pipe, fd);
-	if (r < 0) {
-		close(fd);
-		uv_close((uv_handle_t *)pipe, (uv_close_cb)free);
-		return r;
-	}
-	return h2_new((uv_stream_t *)pipe, false, &link_h2_events, l, &l->h2);
+	if (h2_new(io, false, &link_h2_events, l, &l->h2) == 0)
+		link_hello(l);
+	else
+		link_lost(l, "no connection");
 }
 
-static void link_connect(struct link *l)
+static void link_on_missed(void *arg)
 {
-	struct err e = {0};
-	int fd;
-
-	if (l->closed || l->state != LINK_DOWN)
-		return;
-	fd = l->spec.ops->channel(l->spec.machine, "api", &e);
-	if (fd == -EAGAIN) {
-		link_schedule(l);
-		return;
-	}
-	if (fd < 0 || link_adopt_fd(l, fd) < 0) {
-		log_debug("%s: %s", l->vm, fd < 0 ? e.msg : "no connection");
-		link_schedule(l);
-		return;
-	}
-	uv_timer_stop(&l->retry);
-	link_hello(l);
+	(void)link_is_late(arg);
 }
 
-static void link_on_retry(uv_timer_t *t)
-{
-	link_connect(t->data);
-}
+static const struct dialer_events link_dialer_events = {
+	.connected = link_on_connected,
+	.missed = link_on_missed,
+};
 
-static void link_on_run_changed(uv_fs_event_t *h, const char *name, int events,
-				int status)
+static void link_on_idle_closed(uv_handle_t *h)
 {
 	struct link *l = h->data;
 
-	(void)events;
-	if (status != 0 || name == NULL || strcmp(name, "api.sock") != 0)
-		return;
-	/* It is there, and listens now or in a moment. */
-	l->retry_ms = LINK_RETRY_MIN_MS;
-	link_connect(l);
-}
-
-static void link_on_handle_closed(uv_handle_t *h)
-{
-	struct link *l = h->data;
-
-	if (--l->handles > 0)
-		return;
 	jw_done(&l->have);
 	free(l->acks);
 	free(l);
@@ -764,8 +712,14 @@ static void link_on_handle_closed(uv_handle_t *h)
 struct link *link_open(const struct link_spec *spec,
 		       const struct link_events *ev, void *arg)
 {
+	const struct dialer_spec dial = {
+		.loop = spec->loop,
+		.ops = spec->ops,
+		.machine = spec->machine,
+		.dir = spec->dir,
+		.name = "api",
+	};
 	struct link *l = calloc(1, sizeof(*l));
-	char run[PATH_MAX];
 
 	if (l == NULL)
 		return NULL;
@@ -774,19 +728,14 @@ struct link *link_open(const struct link_spec *spec,
 	l->arg = arg;
 	snprintf(l->vm, sizeof(l->vm), "%s", spec->vm);
 	TAILQ_INIT(&l->calls);
-	l->retry_ms = LINK_RETRY_MIN_MS;
 	l->opened_at = uv_now(spec->loop);
-
-	uv_timer_init(spec->loop, &l->retry);
+	l->dialer = dialer_open(&dial, &link_dialer_events, l);
+	if (l->dialer == NULL) {
+		free(l);
+		return NULL;
+	}
 	uv_idle_init(spec->loop, &l->ack_idle);
-	uv_fs_event_init(spec->loop, &l->watch);
-	l->handles = 3;
-	l->retry.data = l->ack_idle.data = l->watch.data = l;
-
-	snprintf(run, sizeof(run), "%s/run", spec->dir);
-	/* Without a watch the timer alone finds the socket, a little later. */
-	(void)uv_fs_event_start(&l->watch, link_on_run_changed, run, 0);
-	uv_timer_start(&l->retry, link_on_retry, 0, 0);
+	l->ack_idle.data = l;
 	return l;
 }
 
@@ -796,9 +745,8 @@ void link_close(struct link *l)
 		return;
 	l->closed = true;
 	link_drop(l);
-	uv_close((uv_handle_t *)&l->retry, link_on_handle_closed);
-	uv_close((uv_handle_t *)&l->ack_idle, link_on_handle_closed);
-	uv_close((uv_handle_t *)&l->watch, link_on_handle_closed);
+	dialer_close(l->dialer);
+	uv_close((uv_handle_t *)&l->ack_idle, link_on_idle_closed);
 }
 
 bool link_is_up(const struct link *l)

@@ -17,11 +17,9 @@
 #include "host/backend.h"
 #include "host/daemon/mirror.h"
 
-#define LINK_VERSION	  1
-#define LINK_BOOT_MS	  10000 /* Boot until the first UP. */
-#define LINK_RETRY_MIN_MS 1
-#define LINK_RETRY_MAX_MS 1000
-#define LINK_REPLY_MAX	  (8u << 20) /* One answer of a guest. */
+#define LINK_VERSION   1
+#define LINK_BOOT_MS   10000	  /* Boot until the first UP. */
+#define LINK_REPLY_MAX (8u << 20) /* One answer of a guest. */
 
 struct link; /* Opaque. */
 
