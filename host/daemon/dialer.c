@@ -77,6 +77,7 @@ static void dialer_try(struct dialer *d)
 	}
 	d->connected = true;
 	uv_timer_stop(&d->retry);
+	uv_fs_event_stop(&d->watch);
 	d->ev->connected(io, d->arg);
 }
 
@@ -109,7 +110,6 @@ void dialer_again(struct dialer *d)
 void dialer_good(struct dialer *d)
 {
 	d->retry_ms = DIALER_RETRY_MIN_MS;
-	uv_fs_event_stop(&d->watch);
 }
 
 void dialer_slow(struct dialer *d)

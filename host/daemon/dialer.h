@@ -3,8 +3,8 @@
  * dialer.h - Connect to a stream of a machine, again each time it is lost
  *
  * The guest makes its sockets late in its boot.  A watch on the folder tells
- * when; a timer with growing pauses covers what a watch can miss.  Neither runs
- * while there is a connection.
+ * when; a timer with growing pauses covers what a watch can miss, and what
+ * comes after the first connection.
  */
 #ifndef HOST_DAEMON_DIALER_H
 #define HOST_DAEMON_DIALER_H

@@ -54,6 +54,7 @@ struct link {
 	struct link_spec spec;
 	char vm[ID_MAX];
 	char boot_id[64];
+	char *workspace;
 	const struct link_events *ev;
 	void *arg;
 
@@ -404,15 +405,17 @@ static void link_on_started(const char *body, size_t len, const struct err *e,
 
 static void link_start(struct link *l)
 {
-	char body[128];
-	int n;
+	autojw struct jw w = {0};
 
 	l->state = LINK_START;
-	n = snprintf(body, sizeof(body),
-		     "{\"generation\":%lld,\"now\":%lld,\"max_sessions\":%lld}",
-		     (long long)l->spec.generation, (long long)now_ms(),
-		     (long long)l->spec.max_sessions);
-	if (link_post(l, "/start", body, (size_t)n, link_on_started, l) < 0)
+	jw_obj(&w);
+	jw_kint(&w, "generation", l->spec.generation);
+	jw_kint(&w, "now", now_ms());
+	jw_kint(&w, "max_sessions", l->spec.max_sessions);
+	jw_kraw(&w, "workspace", l->workspace);
+	jw_obj_end(&w);
+	if (w.failed ||
+	    link_post(l, "/start", w.buf, w.len, link_on_started, l) < 0)
 		link_lost(l, "out of memory");
 }
 
@@ -706,6 +709,7 @@ static void link_on_idle_closed(uv_handle_t *h)
 
 	jw_done(&l->have);
 	free(l->acks);
+	free(l->workspace);
 	free(l);
 }
 
@@ -729,8 +733,12 @@ struct link *link_open(const struct link_spec *spec,
 	snprintf(l->vm, sizeof(l->vm), "%s", spec->vm);
 	TAILQ_INIT(&l->calls);
 	l->opened_at = uv_now(spec->loop);
-	l->dialer = dialer_open(&dial, &link_dialer_events, l);
+	if (spec->workspace != NULL)
+		l->workspace = strdup(spec->workspace);
+	if (l->workspace != NULL || spec->workspace == NULL)
+		l->dialer = dialer_open(&dial, &link_dialer_events, l);
 	if (l->dialer == NULL) {
+		free(l->workspace);
 		free(l);
 		return NULL;
 	}

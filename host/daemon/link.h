@@ -33,6 +33,9 @@ struct link_spec {
 	const char *dir; /* VM folder; copied.  Its run/ is watched. */
 	int64_t generation;
 	int64_t max_sessions; /* Live at a time; the guest keeps to it. */
+	/* Of /start, a JSON object; copied.  NULL: the guest is told nothing of
+	 * its files. */
+	const char *workspace;
 };
 
 struct link_events {

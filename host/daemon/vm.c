@@ -228,6 +228,7 @@ static void vm_fail_boot(struct vm *vm, const struct err *e)
 
 void vm_connect(struct vm *vm)
 {
+	autojw struct jw workspace = {0};
 	struct link_spec spec = {
 		.loop = &vm->d->loop,
 		.ops = vm->ops,
@@ -240,7 +241,10 @@ void vm_connect(struct vm *vm)
 		.generation = vm->generation,
 	};
 
-	vm->channel = link_open(&spec, &channel_events, vm);
+	vm_workspace_write(vm, &workspace);
+	spec.workspace = workspace.buf;
+	vm->channel =
+		workspace.failed ? NULL : link_open(&spec, &channel_events, vm);
 	if (vm->channel != NULL)
 		return;
 	err_set(&vm->fault, -ENOMEM, "%s: out of memory", vm->id);

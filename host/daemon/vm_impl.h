@@ -4,6 +4,7 @@
  *
  *	vm.c    one VM: up, down, lost
  *	vms.c   all of them: made, found again at a start, let go
+ *	vm_workspace.c	its files
  */
 #ifndef HOST_DAEMON_VM_IMPL_H
 #define HOST_DAEMON_VM_IMPL_H
@@ -12,6 +13,7 @@
 
 #include "host/daemon/catalog.h"
 #include "host/daemon/daemon.h"
+#include "vfs/oid.h"
 
 struct waiter {
 	STAILQ_ENTRY(waiter) link;
@@ -19,6 +21,14 @@ struct waiter {
 	void *arg;
 };
 STAILQ_HEAD(waiter_list, waiter);
+
+/* What the guest is told of /workspace when it boots. */
+struct workspace {
+	/* Its generation, from 1 on.  A guest that knows another one begins
+	 * anew with the files of @base. */
+	int64_t n;
+	char base[VFS_OID_HEX]; /* A commit of the VM; "": no files. */
+};
 
 struct vm {
 	TAILQ_ENTRY(vm) link;
@@ -30,6 +40,7 @@ struct vm {
 	const struct backend_ops *ops;
 	enum vm_net net;
 	int64_t idle_ms, max_sessions, created_ms, generation;
+	struct workspace workspace;
 	enum vm_state state;
 	char last_error[ERR_MSG_MAX];
 
@@ -63,6 +74,10 @@ void vm_connect(struct vm *vm);
 void vm_lost(struct vm *vm, const char *detail);
 /* Tell all who wait; @vm NULL: it is gone. */
 void vm_tell(struct waiter_list *l, struct vm *vm, const struct err *e);
+/* The workspace as JSON: for the catalog and for the guest's start.  Reading
+ * takes what is missing as new. */
+void vm_workspace_write(const struct vm *vm, struct jw *w);
+void vm_workspace_read(struct vm *vm, struct jv workspace);
 /* Move its folder aside and remove it off the loop. */
 void vm_remove_folder(struct vm *vm);
 /* Free the object, once its handle has closed. */

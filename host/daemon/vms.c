@@ -80,6 +80,7 @@ static struct vm *vm_new(struct hibd *d, const char *id)
 	vm->d = d;
 	vm->state = VM_STOPPED;
 	vm->created_ms = now_ms();
+	vm->workspace.n = 1;
 	STAILQ_INIT(&vm->up);
 	STAILQ_INIT(&vm->down);
 	if (id != NULL)
@@ -175,19 +176,22 @@ static void vm_on_row_stored(const struct err *e, void *arg)
 static void vm_insert_row(struct vm *vm, struct creation *cr)
 {
 	struct change *c = change_new();
-	char config[160];
+	autojw struct jw config = {0};
 
-	snprintf(config, sizeof(config),
-		 "{\"backend\":\"%s\",\"net\":\"%s\",\"idle_ms\":%lld,"
-		 "\"max_sessions\":%lld}",
-		 vm->ops->name, vm->net == VM_NET_HOST ? "host" : "none",
-		 (long long)vm->idle_ms, (long long)vm->max_sessions);
+	jw_obj(&config);
+	jw_kstr(&config, "backend", vm->ops->name);
+	jw_kstr(&config, "net", vm->net == VM_NET_HOST ? "host" : "none");
+	jw_kint(&config, "idle_ms", vm->idle_ms);
+	jw_kint(&config, "max_sessions", vm->max_sessions);
+	jw_key(&config, "workspace");
+	vm_workspace_write(vm, &config);
+	jw_obj_end(&config);
 	change_add(c,
 		   "INSERT INTO vm(id, name, image, state, generation, config, "
 		   "created_ms, updated_ms) VALUES "
 		   "(?1, ?2, ?3, 'stopped', 0, ?4, ?5, ?5)",
-		   5, vm->id, vm->name[0] ? vm->name : NULL, vm->image, config,
-		   int_text(vm->created_ms));
+		   5, vm->id, vm->name[0] ? vm->name : NULL, vm->image,
+		   config.buf, int_text(vm->created_ms));
 	change_submit(vm->d->store, c, vm_on_row_stored, cr);
 }
 
@@ -287,6 +291,7 @@ static void vm_load(struct hibd *d, struct jv row)
 						       : VM_NET_NONE;
 	vm->idle_ms = jv_int(jv_get(config, "idle_ms"), VM_IDLE_MS);
 	vm->max_sessions = jv_int(jv_get(config, "max_sessions"), VM_SESSIONS);
+	vm_workspace_read(vm, jv_get(config, "workspace"));
 	vm->generation = jv_int(jv_get(row, "generation"), 0);
 	vm->created_ms = jv_int(jv_get(row, "created_ms"), 0);
 	if (jv_strcpy(jv_get(row, "state"), text, sizeof(text)) < 0)
