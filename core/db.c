@@ -31,10 +31,12 @@
 
 #define APPLICATION_GUEST 0x48696247 /* "HibG", as in guest.sql. */
 #define APPLICATION_HOST  0x48696248 /* "HibH", as in host.sql. */
+#define APPLICATION_VFS	  0x48696256 /* "HibV", as in vfs.sql. */
 #define OPEN_FLAGS	  (SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE)
 
 static const struct {
 	int64_t application;
+	bool alone; /* Without what stores of events share. */
 	const char *sql;
 	/* From version n + 1 to n + 2. */
 	const char *steps[DB_SCHEMA_VERSION - 1];
@@ -50,6 +52,11 @@ static const struct {
 		     .sql = schema_host,
 		     .steps = {schema_host_2},
 		     .cache = "PRAGMA cache_size=-8192"},
+	[DB_VFS] = {.application = APPLICATION_VFS,
+		    .alone = true,
+		    .sql = schema_vfs,
+		    .steps = {"PRAGMA user_version=2"},
+		    .cache = "PRAGMA cache_size=-1024"},
 };
 
 /* page_size and secure_delete come first: they shape what is written next. */
@@ -396,7 +403,7 @@ static int connect_to(const char *name, int flags, const char *vfs,
 
 static int make_schema(sqlite3 *db, enum db_schema schema, struct err *e)
 {
-	int r = db_exec(db, schema_core, e);
+	int r = schemas[schema].alone ? 0 : db_exec(db, schema_core, e);
 
 	return r < 0 ? r : db_exec(db, schemas[schema].sql, e);
 }
@@ -413,7 +420,9 @@ static int take_steps(sqlite3 *db, enum db_schema schema, int64_t version,
 	}
 	for (; r == 0 && version < DB_SCHEMA_VERSION; version++)
 		r = db_exec(db, schemas[schema].steps[version - 1], e);
-	return r < 0 ? r : db_exec(db, schema_views, e);
+	if (r == 0 && !schemas[schema].alone)
+		r = db_exec(db, schema_views, e);
+	return r;
 }
 
 /* In one transaction.  Another process may have been quicker. */

@@ -16,7 +16,7 @@
 
 #define DB_SCHEMA_VERSION 2
 
-enum db_schema { DB_GUEST, DB_HOST };
+enum db_schema { DB_GUEST, DB_HOST, DB_VFS };
 
 /* Open for writing; make or migrate the schema.  After a power cut a new file
  * is there whole or not at all.  -EUCLEAN: another program's file, damage, or a

@@ -9,6 +9,7 @@
 extern const char schema_core[];  /* What guest.db and hib.db share; first. */
 extern const char schema_guest[]; /* Only in guest.db. */
 extern const char schema_host[];  /* Only in hib.db. */
+extern const char schema_vfs[];	  /* All of vfs.db. */
 /* Steps to later versions, then the views of the newest. */
 extern const char schema_host_2[];
 extern const char schema_views[];
