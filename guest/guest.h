@@ -24,6 +24,7 @@ TAILQ_HEAD(session_list, session);
 struct guest_options {
 	const char *state; /* Folder of guest.db. */
 	const char *run;   /* Folder of api.sock. */
+	int fuse_fd;	   /* /dev/fuse, opened for us; or -1. */
 	bool isolate;	   /* A PID namespace for each agent. */
 };
 

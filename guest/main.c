@@ -2,7 +2,9 @@
 /*
  * main.c - hib-guest: the daemon of a VM, or a small program for one session
  */
+#include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +20,7 @@
 static const struct option options[] = {
 	{"state", required_argument, NULL, 's'},
 	{"run", required_argument, NULL, 'r'},
+	{"fuse-fd", required_argument, NULL, 'f'},
 	{"no-isolate", no_argument, NULL, 'n'},
 	{"log-level", required_argument, NULL, 'l'},
 	{"version", no_argument, NULL, 'V'},
@@ -27,8 +30,22 @@ static const struct option options[] = {
 static int usage(void)
 {
 	fprintf(stderr, "usage: hib-guest [--state dir] [--run dir] "
-			"[--no-isolate] [--log-level level] [--version]\n");
+			"[--fuse-fd n] [--no-isolate] [--log-level level] "
+			"[--version]\n");
 	return 2;
+}
+
+/* /dev/fuse, as the launcher opened it; nobody else's from here on. */
+static bool take_fuse(struct guest_options *opt, const char *number)
+{
+	char *end;
+	long fd = strtol(number, &end, 10);
+
+	if (*end != '\0' || fd <= STDERR_FILENO || fd > INT_MAX ||
+	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+		return false;
+	opt->fuse_fd = (int)fd;
+	return true;
 }
 
 /* No agent may read our memory.  The leak checker has to, of its own. */
@@ -48,6 +65,7 @@ int main(int argc, char **argv)
 	struct guest_options opt = {
 		.state = "/hib/state",
 		.run = "/hib/run",
+		.fuse_fd = -1,
 		.isolate = true,
 	};
 	struct err e = {0};
@@ -65,6 +83,10 @@ int main(int argc, char **argv)
 			break;
 		case 'r':
 			opt.run = optarg;
+			break;
+		case 'f':
+			if (!take_fuse(&opt, optarg))
+				return usage();
 			break;
 		case 'n':
 			opt.isolate = false;

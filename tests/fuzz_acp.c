@@ -197,7 +197,8 @@ static void end_servant(void)
 
 /* --- the guest ------------------------------------------------------------ */
 
-static const struct guest_options options = {.state = "/tmp", .run = "/tmp"};
+static const struct guest_options options = {
+	.state = "/tmp", .run = "/tmp", .fuse_fd = -1};
 static struct guest guest;
 
 static void guest_up(void)

@@ -355,13 +355,38 @@ TEST(environment_is_empty)
 	finish();
 }
 
-/* 3 is the probe's socket, 4 the connection, 5 the folder being read. */
+static bool fuse_opens(void)
+{
+	return access("/dev/fuse", R_OK | W_OK) == 0;
+}
+
+/* Where everybody may open the device, it is shown in the sandbox too. */
+static bool fuse_is_public(void)
+{
+	struct stat st;
+
+	return stat("/dev/fuse", &st) == 0 && (st.st_mode & 0006) == 0006;
+}
+
+/* 3 is the probe's socket, 4 the connection, 5 the folder being read, 100 the
+ * FUSE device. */
 TEST(only_expected_descriptors)
 {
 	set_up();
 	OK(open("/", O_PATH) >= 0);
 	boot();
-	STR_EQ(ask("ls /proc/self/fd"), "0 1 2 3 4 5 ");
+	STR_EQ(ask("ls /proc/self/fd"),
+	       fuse_opens() ? "0 1 2 3 4 5 100 " : "0 1 2 3 4 5 ");
+	finish();
+}
+
+TEST(fuse_is_handed_over_and_mounts)
+{
+	set_up();
+	boot();
+	STR_EQ(ask("fuse /tmp/fuse"), fuse_opens() ? "ok" : "none");
+	if (!fuse_is_public())
+		STR_EQ(ask("read /dev/fuse"), "ENOENT");
 	finish();
 }
 
@@ -723,6 +748,7 @@ static void be_a_user(void)
 	each(network_of_the_host_when_asked)		\
 	each(environment_is_empty)			\
 	each(only_expected_descriptors)			\
+	each(fuse_is_handed_over_and_mounts)		\
 	each(proc_shows_only_own_processes)		\
 	each(dangerous_calls_are_denied)		\
 	each(workspace_is_writable_and_persistent)	\

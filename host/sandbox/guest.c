@@ -8,7 +8,7 @@
  *
  *	launcher			guest
  *	clone3
- *	take the image, fill		session, network, host name
+ *	take the image, fill		session, /dev/fuse, network, host name
  *	  and enter the new root
  *	write its id maps
  *	"go"				copy the mounts, become root,
@@ -40,6 +40,7 @@
 
 #include "host/sandbox/etc.h"
 #include "host/sandbox/fence.h"
+#include "host/sandbox/fuse.h"
 #include "host/sandbox/ids.h"
 #include "host/sandbox/root.h"
 
@@ -91,21 +92,22 @@ static int copy_mounts(struct err *e)
 
 /* stdin is /dev/null and stderr the console log already; stdout, which is
  * hibd's pipe, becomes the log as well.  All else ends with execve(). */
-static int keep_stdio_only(struct err *e)
+static int keep_stdio_and_fuse(const struct box *b, struct err *e)
 {
 	if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
 		return fail(e, "redirect", "stdout");
 	if (close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
 		return fail(e, "close", "all other descriptors");
-	return 0;
+	return fuse_keep(b, e);
 }
 
-static int prepare(const struct box *b, struct err *e)
+static int prepare(struct box *b, struct err *e)
 {
 	int r;
 
 	if (setsid() < 0)
 		return fail(e, "start", "a session");
+	fuse_open(b);
 	r = make_network(b, e);
 	return r < 0 ? r : name_host(b, e);
 }
@@ -119,18 +121,27 @@ static int move_in(struct box *b, struct err *e)
 	if (r == 0)
 		r = root_finish(b, e);
 	if (r == 0)
-		r = keep_stdio_only(e);
+		r = keep_stdio_and_fuse(b, e);
 	if (r < 0)
 		return r;
 	umask(022);
 	return fence_close(e);
 }
 
+static void run_guest(const struct box *b, struct err *e)
+{
+	char name[] = "hib-guest", option[] = "--fuse-fd";
+	char fd[sizeof("-2147483648")];
+	char *argv[] = {name, b->fuse >= 0 ? option : NULL, fd, NULL};
+	char *env[] = {NULL};
+
+	snprintf(fd, sizeof(fd), "%d", b->fuse);
+	execve(GUEST_PATH, argv, env);
+	(void)fail(e, "run", GUEST_PATH);
+}
+
 static _Noreturn void run(struct box *b, int sock)
 {
-	char name[] = "hib-guest";
-	char *argv[] = {name, NULL};
-	char *env[] = {NULL};
 	struct err e = {0};
 	int r = prepare(b, &e);
 
@@ -138,10 +149,8 @@ static _Noreturn void run(struct box *b, int sock)
 		r = wait_for_go(sock, &e);
 	if (r == 0)
 		r = move_in(b, &e);
-	if (r == 0) {
-		execve(GUEST_PATH, argv, env);
-		(void)fail(&e, "run", GUEST_PATH);
-	}
+	if (r == 0)
+		run_guest(b, &e);
 	(void)send(sock, &e, sizeof(e), MSG_NOSIGNAL);
 	_exit(1);
 }

@@ -26,6 +26,7 @@
 #include "core/json.h"
 #include "host/sandbox/box.h"
 #include "host/sandbox/etc.h"
+#include "host/sandbox/fuse.h"
 #include "host/sandbox/group.h"
 #include "host/sandbox/guest.h"
 #include "host/sandbox/ids.h"
@@ -93,8 +94,10 @@ static int start(struct box *b, struct guest *g, struct err *e)
 {
 	int r = ids_leave_host(b, e);
 
-	if (r == 0)
+	if (r == 0) {
+		fuse_take(b);
 		group_enter(b);
+	}
 	if (r == 0)
 		r = image_take_vm(b, e);
 	if (r == 0)

@@ -164,17 +164,37 @@ static void do_exit(FILE *out, char *status)
 	_exit(atoi(status));
 }
 
+#define FUSE_FD 100 /* Where what --fuse-fd named is kept. */
+
+static int fuse_fd = -1;
+
+static void do_fuse(FILE *out, char *path)
+{
+	char options[128];
+
+	if (fuse_fd < 0) {
+		fputs("none", out);
+		return;
+	}
+	snprintf(options, sizeof(options),
+		 "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other",
+		 fuse_fd);
+	say(out, mkdir(path, 0755) < 0
+			 ? -1
+			 : mount("probe", path, "fuse", MS_RDONLY, options));
+}
+
 static const struct {
 	const char *name;
 	void (*run)(FILE *out, char *arg);
 } verbs[] = {
-	{"call", do_call},     {"env", do_env},
-	{"exit", do_exit},     {"link", do_link},
-	{"log", do_log},       {"loopback", do_loopback},
-	{"ls", do_ls},	       {"net", do_net},
-	{"read", do_read},     {"remount", do_remount},
-	{"umount", do_umount}, {"who", do_who},
-	{"write", do_write},
+	{"call", do_call},	   {"env", do_env},
+	{"exit", do_exit},	   {"fuse", do_fuse},
+	{"link", do_link},	   {"log", do_log},
+	{"loopback", do_loopback}, {"ls", do_ls},
+	{"net", do_net},	   {"read", do_read},
+	{"remount", do_remount},   {"umount", do_umount},
+	{"who", do_who},	   {"write", do_write},
 };
 
 static void answer(FILE *io)
@@ -192,12 +212,24 @@ static void answer(FILE *io)
 			verbs[i].run(io, arg);
 }
 
-int main(void)
+static void take_fuse(int argc, char **argv)
+{
+	int fd;
+
+	if (argc != 3 || strcmp(argv[1], "--fuse-fd") != 0)
+		return;
+	fd = atoi(argv[2]);
+	fuse_fd = dup3(fd, FUSE_FD, O_CLOEXEC);
+	close(fd);
+}
+
+int main(int argc, char **argv)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX,
 				 .sun_path = "/hib/run/api.sock"};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	take_fuse(argc, argv);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)unlink(at.sun_path);
 	if (bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0 ||
