@@ -52,7 +52,7 @@ LIBS_hibd        := -lsodium -lgit2
 LIBS_tests       := -lsodium -lgit2
 
 # Program code that a unit test or a fuzzer links in.
-EXTRA_test_proc := guest/place.c guest/proc.c guest/reaper.c guest/session_init.c guest/spawn.c
+EXTRA_test_proc := guest/idmap.c guest/place.c guest/proc.c guest/reaper.c guest/session_init.c guest/spawn.c
 # Its agent is the fuzzer: proc.h is played by the test.
 EXTRA_fuzz_acp := $(filter-out guest/main.c guest/proc.c guest/spawn.c guest/session_init.c,$(SRC_hib-guest))
 EXTRA_test_quirks := guest/quirks.c

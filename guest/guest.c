@@ -23,6 +23,7 @@
 #include "guest/limits.h"
 #include "guest/server.h"
 #include "guest/session.h"
+#include "guest/workspace.h"
 
 #define LOG_COMPONENT	"guest"
 #define CHANNEL_VERSION 1
@@ -137,6 +138,8 @@ int guest_hello(struct guest *g, struct call *c, struct err *e)
 	jw_kint(w, "generation", g->generation);
 	jw_kbool(w, "started", g->state != GUEST_NEW);
 	jw_kbool(w, "frozen", g->state >= GUEST_FREEZING);
+	if (g->workspace != NULL)
+		workspace_write(g->workspace, w);
 	jw_key(w, "sessions");
 	jw_arr(w);
 	r = reader_sessions(g->reader, NULL, hello_on_session, &h, e);
@@ -248,31 +251,71 @@ static int reconcile_all(struct guest *g, struct err *e)
 	return r < 0 ? r : 0;
 }
 
-int guest_start(struct guest *g, struct call *c, struct err *e)
+static int serve(struct guest *g, struct jv params, struct err *e)
 {
 	char text[32];
-	int r;
+	int r = reconcile_all(g, e);
 
+	if (r < 0)
+		return r;
+	g->generation = jv_int(jv_get(params, "generation"), g->generation);
+	g->max_sessions =
+		jv_int(jv_get(params, "max_sessions"), LIVE_SESSIONS_DEFAULT);
+	snprintf(text, sizeof(text), "%lld", (long long)g->generation);
+	put_meta(g, "generation", text);
+	put_meta(g, "boot_id", g->boot_id);
+	g->state = GUEST_SERVING;
+	log_info("%s: serving, generation %s", g->vm, text);
+	return 0;
+}
+
+static int check_start(const struct guest *g, struct err *e)
+{
 	if (g->vm[0] == '\0')
 		return err_set(e, -FAULT_NOT_READY, "nobody has said hello");
 	if (g->state >= GUEST_FREEZING)
 		return err_set(e, -FAULT_DRAINING, "the VM goes to sleep");
-	if (g->state == GUEST_NEW) {
-		r = reconcile_all(g, e);
-		if (r < 0)
-			return r;
-		g->generation =
-			jv_int(jv_get(c->params, "generation"), g->generation);
-		g->max_sessions = jv_int(jv_get(c->params, "max_sessions"),
-					 LIVE_SESSIONS_DEFAULT);
-		snprintf(text, sizeof(text), "%lld", (long long)g->generation);
-		put_meta(g, "generation", text);
-		put_meta(g, "boot_id", g->boot_id);
-		g->state = GUEST_SERVING;
-		log_info("%s: serving, generation %s", g->vm, text);
+	return 0;
+}
+
+/* The calls that wait have come for the same; the first one's word counts. */
+static void guest_on_mounted(const struct err *why, void *arg)
+{
+	struct guest *g = arg;
+	struct err e = {0};
+	int r = check_start(g, &e);
+
+	if (r == 0 && why != NULL) {
+		e = *why;
+		r = e.code;
 	}
+	if (r == 0)
+		r = serve(g, TAILQ_FIRST(&g->starting)->params, &e);
+	if (r < 0)
+		call_list_fail(&g->starting, &e);
+	else
+		answer_start(g);
+}
+
+/* The workspace is there before anything can be run in it. */
+int guest_start(struct guest *g, struct call *c, struct err *e)
+{
+	bool first = TAILQ_EMPTY(&g->starting);
+	bool mount = g->workspace != NULL && g->state == GUEST_NEW &&
+		     !workspace_is_mounted(g->workspace);
+	int r = check_start(g, e);
+
+	if (r == 0 && mount && first)
+		r = workspace_mount(g->workspace,
+				    jv_get(c->params, "workspace"),
+				    guest_on_mounted, g, e);
+	else if (r == 0 && !mount && g->state == GUEST_NEW)
+		r = serve(g, c->params, e);
+	if (r < 0)
+		return r;
 	TAILQ_INSERT_TAIL(&g->starting, c, link);
-	answer_start(g);
+	if (!mount)
+		answer_start(g);
 	return 0;
 }
 
@@ -506,6 +549,22 @@ static void open_handles(struct guest *g)
 	g->have_handles = true;
 }
 
+static int open_workspace(struct guest *g, struct err *e)
+{
+	const struct workspace_spec spec = {
+		.loop = g->loop,
+		.vfs = g->opt->vfs,
+		.run = g->opt->run,
+		.at = "/workspace",
+	};
+	int r;
+
+	if (!g->opt->isolate)
+		return 0;
+	r = workspace_open(&spec, &g->workspace, e);
+	return r == -ENOENT ? 0 : r;
+}
+
 static int open_all(struct guest *g, struct err *e)
 {
 	char path[PATH_MAX];
@@ -523,6 +582,9 @@ static int open_all(struct guest *g, struct err *e)
 			return r;
 		g->have_reaper = true;
 	}
+	r = open_workspace(g, e);
+	if (r < 0)
+		return r;
 	snprintf(path, sizeof(path), "%s/api.sock", g->opt->run);
 	return server_open(g, path, &g->server, e);
 }
@@ -533,6 +595,7 @@ static void close_all(struct guest *g)
 	struct err e = {0};
 
 	server_close(g->server);
+	workspace_close(take_ptr(g->workspace));
 	store_close(take_ptr(g->store));
 	err_set(&e, -FAULT_VM_UNAVAILABLE, "the guest is ending");
 	call_list_fail(&g->starting, &e);

@@ -19,11 +19,13 @@
 #include "guest/reaper.h"
 
 struct session;
+struct workspace;
 TAILQ_HEAD(session_list, session);
 
 struct guest_options {
 	const char *state; /* Folder of guest.db. */
-	const char *run;   /* Folder of api.sock. */
+	const char *run;   /* Folder of api.sock and host.sock. */
+	const char *vfs;   /* Folder of /workspace's files; isolate only. */
 	int fuse_fd;	   /* /dev/fuse, opened for us; or -1. */
 	bool isolate;	   /* A PID namespace for each agent. */
 };
@@ -40,6 +42,7 @@ struct guest {
 	struct cgroups cgroups;
 	struct outbox *outbox;
 	struct server *server;
+	struct workspace *workspace;  /* NULL: a guest without one. */
 	struct session_list sessions; /* Those in memory. */
 	struct feed_list feeds;	      /* Late ones. */
 	char vm[ID_MAX];	      /* "" until the first hello. */

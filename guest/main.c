@@ -65,6 +65,7 @@ int main(int argc, char **argv)
 	struct guest_options opt = {
 		.state = "/hib/state",
 		.run = "/hib/run",
+		.vfs = "/hib/vfs",
 		.fuse_fd = -1,
 		.isolate = true,
 	};

@@ -46,6 +46,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "guest/idmap.h"
 #include "guest/proc.h"
 
 #define HIDDEN_LAYERS_MAX 16   /* Mounts taken away, one on the other. */
@@ -177,21 +178,6 @@ static int mounts(const struct init *in)
 		     NULL);
 }
 
-/* Does /proc/self/{uid,gid}_map at @path have @id? */
-static bool id_is_mapped(const char *path, unsigned id)
-{
-	unsigned inside, outside, n;
-	bool found = false;
-	FILE *f = fopen(path, "re");
-
-	while (f != NULL && !found &&
-	       fscanf(f, "%u %u %u", &inside, &outside, &n) == 3)
-		found = id >= inside && id - inside < n;
-	if (f != NULL)
-		fclose(f);
-	return found;
-}
-
 static int write_text(const char *path, const char *text)
 {
 	autoclose int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -200,12 +186,6 @@ static int write_text(const char *path, const char *text)
 	if (fd < 0)
 		return -1;
 	return write(fd, text, n) == (ssize_t)n ? 0 : -1;
-}
-
-static bool agent_is_mapped(void)
-{
-	return id_is_mapped("/proc/self/uid_map", SESSION_INIT_UID) &&
-	       id_is_mapped("/proc/self/gid_map", SESSION_INIT_UID);
 }
 
 /* Our map @path with each id mapped to itself. */
@@ -229,7 +209,7 @@ static int write_map(pid_t program, const char *name, unsigned own)
 	char path[64], map[MAP_MAX];
 
 	snprintf(path, sizeof(path), "/proc/self/%s", name);
-	if (agent_is_mapped())
+	if (idmap_has_agent())
 		same_ids(path, map);
 	else
 		snprintf(map, sizeof(map), "%d %u 1", SESSION_INIT_UID, own);
@@ -434,7 +414,7 @@ static void wait_closed(int pipe[2])
 static void start(struct init *in)
 {
 	bool new_user = in->spec.drop_user && in->user < 0 &&
-			(in->spec.quota.processes > 0 || !agent_is_mapped());
+			(in->spec.quota.processes > 0 || !idmap_has_agent());
 	pid_t self = getpid();
 	int executed[2];
 

@@ -125,7 +125,7 @@ static int sandbox_create(const struct vm_spec *spec, struct err *e)
 		uint32_t owner;
 	} folders[] = {
 		{"disk", 0755, geteuid()}, {"disk/state", 0700, root},
-		{"run", 0700, root},	   {"disk/workspace", 0755, agent},
+		{"run", 0700, root},	   {"disk/vfs", 0700, root},
 		{"disk/home", 0755, root}, {"disk/home/user", 0755, agent},
 	};
 	autoclose int dir = open_dir(spec->dir, e);
@@ -140,6 +140,28 @@ static int sandbox_create(const struct vm_spec *spec, struct err *e)
 			return err_set(e, r, "make %s/%s: %s", spec->dir,
 				       folders[i].path, strerror(-r));
 	}
+	return 0;
+}
+
+/* A VM of an earlier version has its workspace as a plain folder; that is what
+ * the guest would make of it.  Only the last step shows, so a boot that is
+ * killed in the middle leaves the rest to the next one. */
+static int move_old_workspace(const struct vm_spec *spec, struct err *e)
+{
+	const uint32_t root = first_uid(spec->id);
+	autoclose int dir = open_dir(spec->dir, e);
+	int r;
+
+	if (dir < 0)
+		return dir;
+	if (faccessat(dir, "disk/workspace", F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	r = make_folder(dir, "disk/vfs", 0700, root);
+	if (r < 0)
+		return err_set(e, r, "make %s/disk/vfs: %s", spec->dir,
+			       strerror(-r));
+	if (renameat(dir, "disk/workspace", dir, "disk/vfs/upper") < 0)
+		return fail(e, "move", spec->dir, "disk/workspace");
 	return 0;
 }
 
@@ -485,7 +507,9 @@ static int boot_start(struct machine *m, uv_loop_t *loop,
 
 	if (console < 0)
 		return console;
-	r = spawn(m, loop, spec, console);
+	r = move_old_workspace(spec, &m->err);
+	if (r == 0)
+		r = spawn(m, loop, spec, console);
 	if (r < 0)
 		return r;
 	r = uv_read_start((uv_stream_t *)&m->pipe, boot_on_alloc, boot_on_read);

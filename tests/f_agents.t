@@ -331,7 +331,7 @@ no_link() {
 	refused agent_spawn_failed 2 \
 		hib session create --vm "$VM" --agent linked &&
 		grep -q "files in its home" "$tmp/refused.err" &&
-		not test -e "$HIB_HOME/vms/$VM/disk/workspace/x"
+		not test -e "$HIB_HOME/vms/$VM/disk/vfs/upper/x"
 }
 ok "no link in the home is followed" no_link
 

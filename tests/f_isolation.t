@@ -49,7 +49,7 @@ f017_no_host() {
 		not grep -F HIB_HOME "$tmp/seen" &&
 		not grep -F "$tmp" "$tmp/seen" || return 1
 	for path in /root "$HIB_HOME/key" "$HIB_HOME/hib.db" "$PWD" \
-		/etc/shadow /hib/state /hib/run/api.sock; do
+		/etc/shadow /hib/state /hib/run/api.sock /hib/vfs /hib/lower; do
 		prompt "$SES" "!run cat $path || ls -A $path | grep ." >"$tmp/seen"
 		grep -q 'exit: 0' "$tmp/seen" && echo "$path is there" && return 1
 	done

@@ -102,7 +102,7 @@ ok "F104 the tools view agrees with the ACP messages" f104_tools
 # What went through the agent's pipes, byte for byte: it runs between two tees.
 shell_agent spied \
 	'tee /workspace/got | /opt/hib/echo-agent | tee /workspace/sent'
-spied=$HIB_HOME/vms/$VM/disk/workspace
+spied=$HIB_HOME/vms/$VM/disk/vfs/upper
 f105_verbatim() {
 	id=$(hib session create --vm "$VM" --agent spied) || return 1
 	prompt "$id" '!say ü "quoted" \ and ☃;;!think hm;;!tool t T;;!plan a|b;;!flood 200 50;;!bigline 100000'

@@ -159,7 +159,7 @@ ok "F065 but not a session that has gone on" f065_gone_on
 
 shell_agent crashes '[ ! -e /workspace/crash ] || exit 7; exec /opt/hib/echo-agent'
 f093_no_progress() {
-	asleep crashes 'hi' && : >"$HIB_HOME/vms/$VM/disk/workspace/crash" &&
+	asleep crashes 'hi' && : >"$HIB_HOME/vms/$VM/disk/vfs/upper/crash" &&
 		refused no_progress 2 prompt "$SES" hello &&
 		state_is "$SES" failed &&
 		last_of session.error '.code == "no_progress" and .exit == 7' &&
@@ -172,7 +172,7 @@ ok "F093 an agent that always ends while it is resumed is given up" \
 	f093_no_progress
 f093_explicit() {
 	refused session_failed 7 prompt "$SES" hello &&
-		rm "$HIB_HOME/vms/$VM/disk/workspace/crash" &&
+		rm "$HIB_HOME/vms/$VM/disk/vfs/upper/crash" &&
 		hib session resume "$SES" | grep transcript &&
 		prompt "$SES" 'what did I say' | grep hi
 }
@@ -182,8 +182,8 @@ shell_agent twice 'n=$(cat /workspace/n 2>/dev/null || echo 9)
 	echo $((n + 1)) >/workspace/n
 	[ "$n" -gt 2 ] || exit 7; exec /opt/hib/echo-agent'
 f093_third() {
-	asleep twice 'hi' && echo 1 >"$HIB_HOME/vms/$VM/disk/workspace/n" &&
-		chmod 666 "$HIB_HOME/vms/$VM/disk/workspace/n" &&
+	asleep twice 'hi' && echo 1 >"$HIB_HOME/vms/$VM/disk/vfs/upper/n" &&
+		chmod 666 "$HIB_HOME/vms/$VM/disk/vfs/upper/n" &&
 		says "$SES" hello hello && equal "$(count_of agent.started)" 4 &&
 		holds "$SES" '[.[] | select(.type == "agent.started") | .epoch] ==
 			[1, 2, 3, 4]'
@@ -191,14 +191,14 @@ f093_third() {
 ok "F093 one that starts at the third try goes on" f093_third
 
 f093_create() {
-	: >"$HIB_HOME/vms/$VM/disk/workspace/crash"
+	: >"$HIB_HOME/vms/$VM/disk/vfs/upper/crash"
 	id=$(new_id ses)
 	refused agent_exited 2 hib session create --vm "$VM" --agent crashes \
 		--id "$id"
 	SES=$id
 	equal "$(count_of agent.started)" 1 && state_is "$SES" failed
 	_status=$?
-	rm "$HIB_HOME/vms/$VM/disk/workspace/crash"
+	rm "$HIB_HOME/vms/$VM/disk/vfs/upper/crash"
 	return "$_status"
 }
 ok "F093 a new session fails at the first" f093_create

@@ -158,7 +158,7 @@ agent_saves() {
 		says "$saver" '!say one' one && hib vm sleep "$VM" &&
 		says "$saver" '!say two' two && hib session suspend "$saver" &&
 		hib session close "$saver" &&
-		equal "$(grep -c saved "$HIB_HOME/vms/$VM/disk/workspace/saved")" 2
+		equal "$(grep -c saved "$HIB_HOME/vms/$VM/disk/vfs/upper/saved")" 2
 }
 ok "an idle agent may put away what it has before it sleeps" agent_saves
 

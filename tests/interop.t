@@ -213,7 +213,7 @@ asking() {
 }
 
 in_workspace() {
-	echo "$HIB_HOME/vms/$vm/disk/workspace/$1"
+	echo "$HIB_HOME/vms/$vm/disk/vfs/upper/$1"
 }
 
 # processes [PATTERN] - of the VM, beside hib-guest itself.

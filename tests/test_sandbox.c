@@ -263,9 +263,8 @@ TEST(guest_is_process_1_and_root)
 {
 	set_up();
 	boot();
-	STR_EQ(ask("who"), geteuid() == 0
-				   ? "pid 1 sid 1 uid 0 gid 0 workspace 1000"
-				   : "pid 1 sid 1 uid 0 gid 0 workspace 0");
+	STR_EQ(ask("who"), geteuid() == 0 ? "pid 1 sid 1 uid 0 gid 0 home 1000"
+					  : "pid 1 sid 1 uid 0 gid 0 home 0");
 	STR_EQ(ask("read /proc/sys/kernel/hostname"), "vm-4d5e6f70\n");
 	finish();
 }
@@ -419,20 +418,20 @@ TEST(dangerous_calls_are_denied)
 	finish();
 }
 
-TEST(workspace_is_writable_and_persistent)
+TEST(disk_is_writable_and_persistent)
 {
 	char path[PATH_MAX + 32], text[16];
 	struct stat st;
 
 	set_up();
 	boot();
-	STR_EQ(ask("write /workspace/file"), "ok");
+	STR_EQ(ask("write /home/user/file"), "ok");
 	power_off();
 	boot();
-	STR_EQ(ask("read /workspace/file"), "kept");
+	STR_EQ(ask("read /home/user/file"), "kept");
 	finish();
 
-	snprintf(path, sizeof(path), "%s/disk/workspace/file", vm.dir);
+	snprintf(path, sizeof(path), "%s/disk/home/user/file", vm.dir);
 	read_file(path, text, sizeof(text));
 	STR_EQ(text, "kept");
 	EQ(stat(path, &st), 0);
@@ -667,7 +666,7 @@ TEST(disk_belongs_to_the_range_of_the_vm)
 		unsigned owner;
 	} folders[] = {{"disk/state", 0},
 		       {"run", 0},
-		       {"disk/workspace", 1000},
+		       {"disk/vfs", 0},
 		       {"disk/home/user", 1000}};
 	char path[PATH_MAX + 32];
 	struct stat st;
@@ -751,7 +750,7 @@ static void be_a_user(void)
 	each(fuse_is_handed_over_and_mounts)		\
 	each(proc_shows_only_own_processes)		\
 	each(dangerous_calls_are_denied)		\
-	each(workspace_is_writable_and_persistent)	\
+	each(disk_is_writable_and_persistent)	\
 	each(image_may_be_a_root_file_system)		\
 	each(missing_image_is_told)			\
 	each(missing_guest_is_told_and_reaped)		\

@@ -208,9 +208,9 @@ static int take_folders(struct box *b, struct err *e)
 	static const struct {
 		const char *path, *under, *name;
 	} folders[] = {
-		{"disk/workspace", "", "workspace"},
 		{"disk/home", "", "home"},
 		{"disk/state", "/hib", "state"},
+		{"disk/vfs", "/hib", "vfs"},
 		{"run", "/hib", "run"},
 	};
 	autoclose int dir = open(b->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -40,10 +40,11 @@ struct folder {
 
 static const struct folder root_folders[] = {
 	{"/", 0755},	    {"/dev", 0755},	  {"/dev/pts", 0755},
-	{"/dev/shm", 0755}, {"/hib", 0755},	  {"/hib/run", 0700},
-	{"/home", 0755},    {"/hib/state", 0700}, {"/opt", 0755},
-	{"/proc", 0555},    {"/root", 0700},	  {"/run", 0755},
-	{"/tmp", 0755},	    {"/var", 0755},	  {"/workspace", 0755},
+	{"/dev/shm", 0755}, {"/hib", 0755},	  {"/hib/lower", 0700},
+	{"/hib/run", 0700}, {"/hib/state", 0700}, {"/hib/vfs", 0700},
+	{"/home", 0755},    {"/opt", 0755},	  {"/proc", 0555},
+	{"/root", 0700},    {"/run", 0755},	  {"/tmp", 0755},
+	{"/var", 0755},	    {"/workspace", 0755},
 };
 
 static const struct folder group_folders[] = {

@@ -84,8 +84,8 @@ static void do_who(FILE *out, char *unused)
 	(void)unused;
 	fprintf(out, "pid %d sid %d uid %d gid %d", getpid(), getsid(0),
 		getuid(), getgid());
-	if (stat("/workspace", &st) == 0)
-		fprintf(out, " workspace %d", st.st_uid);
+	if (stat("/home/user", &st) == 0)
+		fprintf(out, " home %d", st.st_uid);
 }
 
 static void do_env(FILE *out, char *unused)

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * workspace_disk.h - The folders that /workspace is made of
+ *
+ *	upper/	what was written
+ *	work/	overlay's own
+ *	old/	the upper/ of before a reset, until its ignored trees are moved
+ *	trash/	what is to be removed
+ *
+ * Calls block.  A reset that was killed at any step is begun again, or finished,
+ * by the next one.
+ */
+#ifndef GUEST_WORKSPACE_DISK_H
+#define GUEST_WORKSPACE_DISK_H
+
+#include "core/err.h"
+
+/* Make what is missing.  @dir: the folder they are in. */
+int workspace_disk_make(int dir, struct err *e);
+/* Put upper/ aside as old/, with an empty one in its place. */
+int workspace_disk_reset(int dir, struct err *e);
+/* Have old/, if it is there, removed with the rest of the trash. */
+int workspace_disk_drop_old(int dir, struct err *e);
+/* Remove what is in trash/, as far as that goes, until *@stop. */
+void workspace_disk_empty_trash(int dir, const volatile bool *stop);
+
+#endif
