@@ -6,7 +6,7 @@
 . tests/lib.sh
 
 fsops=$O/tests/fake/fsops
-at_exit 'chmod -R u+rwx "$tmp"'
+at_exit "chmod -R u+rwx $tmp"
 
 fresh() {
 	chmod -R u+rwx "$tmp/a" "$tmp/b" 2>/dev/null

@@ -148,8 +148,9 @@ done_testing() {
 
 # --- programs -------------------------------------------------------------
 
+# PATIENCE is how many seconds a command may take, for what takes long.
 hib() {
-	timeout -k 5 "$((30 * slow))" "$O/bin/hib" "$@"
+	timeout -k 5 "$((${PATIENCE:-30} * slow))" "$O/bin/hib" "$@"
 }
 
 # sql STATEMENT - ask hib.db itself.
@@ -325,6 +326,20 @@ prompt() {
 # says SES TEXT WANT - the prompt is answered so.
 says() {
 	equal "$(prompt "$1" "$2")" "$3"
+}
+
+# vm_program NAME - a program of tests/fake, in VMs as /opt/agents/NAME.
+vm_program() {
+	install -m 755 "$O/tests/fake/$1" "$HIB_HOME/agents/$1"
+}
+
+# in_vm SES COMMAND - the agent's shell runs the command, its lines taken as
+# one; what it said is printed, and is in $tmp/said; the exit code is its own.
+in_vm() {
+	prompt "$1" "!run $(echo "$2" | tr '\n' ' ')" >"$tmp/in_vm" || return 1
+	sed '$s/exit: [0-9]*$//' "$tmp/in_vm" | tee "$tmp/said"
+	_code=$(sed -n '$s/.*exit: \([0-9]*\)$/\1/p' "$tmp/in_vm")
+	return "${_code:-1}"
 }
 
 # prompt_bg SES TEXT - start a turn and do not wait for its end: its id is in
