@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 
 #include "vfs/durable.h"
+#include "vfs/memo.h"
 #include "vfs/refs.h"
 
 #define ALTERNATES_MAX (64u << 10) /* Bytes of the file that names them. */
@@ -46,6 +47,7 @@ struct vfs_repo {
 	git_repository *git;
 	git_odb *odb;
 	bool readonly;
+	struct vfs_memo memo;
 	char dir[PATH_MAX];
 };
 
@@ -437,6 +439,7 @@ void vfs_repo_close(struct vfs_repo *r)
 {
 	if (r == NULL)
 		return;
+	vfs_memo_done(&r->memo);
 	git_odb_free(r->odb);
 	git_repository_free(r->git);
 	free(r);
@@ -450,6 +453,11 @@ git_repository *vfs_repo_git(struct vfs_repo *r)
 git_odb *vfs_repo_odb(struct vfs_repo *r)
 {
 	return r->odb;
+}
+
+struct vfs_memo *vfs_repo_memo(struct vfs_repo *r)
+{
+	return &r->memo;
 }
 
 bool vfs_repo_readonly(const struct vfs_repo *r)

@@ -19,6 +19,7 @@
 #define VFS_REV_MAX    255 /* Bytes of a revision. */
 #define VFS_PREFIX_MIN 7   /* Hex digits that may stand for an id. */
 
+struct vfs_memo;
 struct vfs_repo;
 
 /**
@@ -90,6 +91,7 @@ int vfs_repo_resolve(struct vfs_repo *r, const char *rev, struct vfs_oid *out,
 
 git_repository *vfs_repo_git(struct vfs_repo *r);
 git_odb *vfs_repo_odb(struct vfs_repo *r);
+struct vfs_memo *vfs_repo_memo(struct vfs_repo *r); /* Of reading. */
 bool vfs_repo_readonly(const struct vfs_repo *r);
 const char *vfs_repo_dir(const struct vfs_repo *r); /* No '/' at its end. */
 
