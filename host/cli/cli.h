@@ -63,6 +63,11 @@ struct opt_list {
 		.name = name_, .type = kind,            \
 		.offset = offsetof(struct strct, field) \
 	}
+#define OPT_LETTER(kind, strct, field, name_, letter_)                     \
+	{                                                                  \
+		.name = name_, .type = kind,                               \
+		.offset = offsetof(struct strct, field), .letter = letter_ \
+	}
 #define OPT_END   \
 	{         \
 		0 \

@@ -80,6 +80,11 @@ int vm_destroy_command(struct cli *c, int argc, char **argv);
 int export_command(struct cli *c, int argc, char **argv);
 int import_command(struct cli *c, int argc, char **argv);
 
+/* workspace.c */
+int files_ls_command(struct cli *c, int argc, char **argv);
+int files_cat_command(struct cli *c, int argc, char **argv);
+int files_stat_command(struct cli *c, int argc, char **argv);
+
 /* admin.c */
 int store_check_command(struct cli *c, int argc, char **argv);
 int types_command(struct cli *c, int argc, char **argv);
