@@ -556,6 +556,8 @@ static int open_workspace(struct guest *g, struct err *e)
 		.vfs = g->opt->vfs,
 		.run = g->opt->run,
 		.at = "/workspace",
+		.lower = "/hib/lower",
+		.fuse_fd = g->opt->fuse_fd,
 	};
 	int r;
 

@@ -112,8 +112,11 @@
 #define CALL_DEPTH_MAX	 112	     /* Their nesting. */
 
 /* The workspace. */
-#define SIDELOOP_STACK (256u << 10)
-#define UPLINK_WAIT_MS 10000 /* For the host, of a request. */
-#define UPLINK_TRIES   3     /* Times that a request without body is made. */
+#define SIDELOOP_STACK	   (256u << 10)
+#define UPLINK_WAIT_MS	   10000 /* For the host, of a request. */
+#define UPLINK_TRIES	   3 /* Times that a request without body is made. */
+#define UPLINK_PIECE	   (8u << 20) /* Bytes of a file asked for at once. */
+#define CHECKOUT_FILES	   8	      /* Fetched at a time. */
+#define CHECKOUT_LOG_FILES 1000	      /* Between two lines of the log. */
 
 #endif

@@ -4,6 +4,13 @@
  *
  * Mounting is one job of the second loop, which has nothing else to do until
  * then: it may block.
+ *
+ *	n is another --> begin anew: PLAIN, or CHECKOUT of the commit
+ *	PLAIN -------------------------------> bind upper/
+ *	CHECKOUT --> fill upper/ --> SWEEP --> PLAIN
+ *
+ * Each arrow is in state.json before anything depends on it, so a boot after a
+ * kill goes on where that one was.
  */
 #include "guest/workspace.h"
 
@@ -12,11 +19,12 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 
 #include "core/log.h"
-#include "guest/limits.h"
+#include "guest/checkout.h"
+#include "guest/idmap.h"
 #include "guest/workspace_disk.h"
+#include "guest/workspace_mounts.h"
 
 #define LOG_COMPONENT "workspace"
 
@@ -30,6 +38,7 @@ struct want {
 struct workspace {
 	struct workspace_spec spec;
 	int dir; /* Of spec.vfs. */
+	char cache[PATH_MAX];
 	struct workspace_state state;
 	bool mounted;
 	struct sideloop *side;
@@ -58,18 +67,40 @@ static int fail(struct err *e, const char *verb, const char *path)
 		       strerror(-code));
 }
 
-static int begin_anew(struct workspace *ws, struct err *e)
+static int set_state(struct workspace *ws, const struct workspace_state *next,
+		     struct err *e)
 {
-	struct workspace_state next = {.n = ws->want.n};
-	bool adopt = ws->now.n == 0; /* Whoever made the VM put files there. */
-	int r = adopt ? workspace_disk_make(ws->dir, e)
-		      : workspace_disk_reset(ws->dir, e);
+	int r = workspace_state_save(ws->dir, next, e);
 
 	if (r == 0)
-		r = workspace_state_save(ws->dir, &next, e);
-	if (r == 0)
-		ws->now = next;
+		ws->now = *next;
 	return r;
+}
+
+static int set_mode(struct workspace *ws, enum workspace_mode mode,
+		    struct err *e)
+{
+	struct workspace_state next = ws->now;
+
+	next.mode = mode;
+	return set_state(ws, &next, e);
+}
+
+/* The first time there may be files that whoever made the VM put there. */
+static int begin_anew(struct workspace *ws, struct err *e)
+{
+	const struct want *want = &ws->want;
+	const struct workspace_state next = {
+		.n = want->n,
+		.mode = want->has_base ? WORKSPACE_CHECKOUT : WORKSPACE_PLAIN,
+		.has_lower = want->has_base,
+		.lower = want->base,
+	};
+	int r = ws->now.n == 0 && !want->has_base
+			? workspace_disk_make(ws->dir, e)
+			: workspace_disk_reset(ws->dir, e);
+
+	return r < 0 ? r : set_state(ws, &next, e);
 }
 
 /* Make what is on the disk what the host wants. */
@@ -79,20 +110,6 @@ static int prepare(struct workspace *ws, struct err *e)
 					: begin_anew(ws, e);
 
 	return r < 0 ? r : workspace_disk_drop_old(ws->dir, e);
-}
-
-static int mount_plain(const struct workspace *ws, struct err *e)
-{
-	autoclose int tree = open_tree(ws->dir, "upper",
-				       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
-					       AT_SYMLINK_NOFOLLOW);
-
-	if (tree < 0)
-		return fail(e, "open", "upper");
-	if (move_mount(tree, "", AT_FDCWD, ws->spec.at,
-		       MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return fail(e, "mount", ws->spec.at);
-	return 0;
 }
 
 static void trash_work(uv_work_t *w)
@@ -108,14 +125,71 @@ static void trash_after(uv_work_t *w, int status)
 	(void)status;
 }
 
+/* @r, or ws->err, says how it went. */
+static void mount_end(struct workspace *ws)
+{
+	if (ws->err.code == 0)
+		(void)uv_queue_work(sideloop_loop(ws->side), &ws->trash,
+				    trash_work, trash_after);
+	sideloop_end(&ws->job);
+}
+
+static void mount_plain(struct workspace *ws)
+{
+	(void)workspace_mount_plain(ws->dir, ws->spec.at, &ws->err);
+	mount_end(ws);
+}
+
+static void sweep(struct workspace *ws)
+{
+	if (checkout_sweep(ws->dir, &ws->err) < 0 ||
+	    set_mode(ws, WORKSPACE_PLAIN, &ws->err) < 0)
+		mount_end(ws);
+	else
+		mount_plain(ws);
+}
+
+static void checkout_on_done(const struct err *e, void *arg)
+{
+	struct workspace *ws = arg;
+
+	if (e != NULL)
+		ws->err = *e;
+	if (e != NULL || set_mode(ws, WORKSPACE_SWEEP, &ws->err) < 0)
+		mount_end(ws);
+	else
+		sweep(ws);
+}
+
+static void check_out(struct workspace *ws)
+{
+	const struct checkout_spec spec = {
+		.uplink = ws->uplink,
+		.dir = ws->dir,
+		.commit = ws->now.lower,
+		.owner = idmap_agent(),
+		.done = checkout_on_done,
+		.arg = ws,
+	};
+
+	if (checkout_start(&spec, &ws->err) < 0)
+		mount_end(ws);
+}
+
 static void workspace_mount_run(struct sideloop_job *job)
 {
 	struct workspace *ws = container_of(job, struct workspace, job);
+	static void (*const go_on[])(struct workspace *) = {
+		[WORKSPACE_PLAIN] = mount_plain,
+		[WORKSPACE_OVERLAY] = check_out,
+		[WORKSPACE_CHECKOUT] = check_out,
+		[WORKSPACE_SWEEP] = sweep,
+	};
 
-	if (prepare(ws, &ws->err) == 0 && mount_plain(ws, &ws->err) == 0)
-		(void)uv_queue_work(sideloop_loop(ws->side), &ws->trash,
-				    trash_work, trash_after);
-	sideloop_end(job);
+	if (prepare(ws, &ws->err) < 0)
+		mount_end(ws);
+	else
+		go_on[ws->now.mode](ws);
 }
 
 static void workspace_on_stop(void *arg)
@@ -234,6 +308,7 @@ void workspace_close(struct workspace *ws)
 		return;
 	ws->closing = true;
 	sideloop_close(ws->side, workspace_on_stop, ws);
+	close_fd(&ws->spec.fuse_fd);
 	close_fd(&ws->dir);
 	free(ws);
 }
@@ -252,6 +327,7 @@ static int open_all(struct workspace *ws, struct err *e)
 		r = sideloop_open(ws->spec.loop, &ws->side, e);
 	if (r < 0)
 		return r;
+	snprintf(ws->cache, sizeof(ws->cache), "%s/cache", ws->spec.vfs);
 	snprintf(path, sizeof(path), "%s/host.sock", ws->spec.run);
 	r = uplink_open(sideloop_loop(ws->side), path, &ws->uplink, e);
 	return r < 0 ? r : sideloop_start(ws->side, e);

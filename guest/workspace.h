@@ -24,9 +24,11 @@ struct workspace; /* Opaque. */
 /* Paths are borrowed for good. */
 struct workspace_spec {
 	uv_loop_t *loop;
-	const char *vfs; /* Folder of its files. */
-	const char *run; /* Folder of host.sock. */
-	const char *at;	 /* Where it is seen. */
+	const char *vfs;   /* Folder of its files. */
+	const char *run;   /* Folder of host.sock. */
+	const char *at;	   /* Where it is seen. */
+	const char *lower; /* Where committed files are mounted. */
+	int fuse_fd;	   /* Of vfs_lower_open(), taken over; or -1. */
 };
 
 /* Read what is on the disk and listen for the host; nothing is mounted yet.

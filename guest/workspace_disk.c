@@ -49,6 +49,8 @@ int workspace_disk_make(int dir, struct err *e)
 
 	if (r == 0)
 		r = make_folder(dir, "work", 0700, 0, e);
+	if (r == 0)
+		r = make_folder(dir, "cache", 0700, 0, e);
 	return r < 0 ? r : make_folder(dir, "trash", 0700, 0, e);
 }
 

@@ -4,6 +4,7 @@
  *
  *	upper/	what was written
  *	work/	overlay's own
+ *	cache/	what was fetched
  *	old/	the upper/ of before a reset, until its ignored trees are moved
  *	trash/	what is to be removed
  *

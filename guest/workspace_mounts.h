@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * workspace_mounts.h - The mounts that make /workspace
+ *
+ * Calls block.
+ */
+#ifndef GUEST_WORKSPACE_MOUNTS_H
+#define GUEST_WORKSPACE_MOUNTS_H
+
+#include "core/err.h"
+#include "vfs/oid.h"
+
+/* Show upper/ of the folder @dir at @at. */
+int workspace_mount_plain(int dir, const char *at, struct err *e);
+
+struct workspace_overlay {
+	const char *vfs;   /* Folder of upper/ and work/. */
+	const char *lower; /* Folder with one for each commit. */
+	const char *at;
+	struct vfs_oid commit;
+};
+/* Show upper/ over the files of the commit.  Not by the thread that serves those
+ * files.  Return: 0; -EOPNOTSUPP where there is no such overlay. */
+int workspace_mount_overlay(const struct workspace_overlay *o, struct err *e);
+
+#endif
