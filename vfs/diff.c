@@ -403,6 +403,51 @@ static void sort_rows(struct diff *d)
 	d->n = kept;
 }
 
+/* --- changes ------------------------------------------------------------ */
+
+/* One row with all that is known of it; borrows from @row. */
+struct change {
+	struct vfs_diff_change is;
+	struct vfs_oid old, new;
+	unsigned similarity;
+};
+
+static enum vfs_diff_kind kind_of(const struct vfs_diff_change *c)
+{
+	if (c->old_path != NULL)
+		return VFS_DIFF_RENAME;
+	if (c->old_mode == 0)
+		return VFS_DIFF_ADD;
+	return c->mode == 0 ? VFS_DIFF_DELETE : VFS_DIFF_MODIFY;
+}
+
+/* A file's row is of files: a folder in its place has rows of its own. */
+static int describe(struct diff *d, const struct row *row, struct change *out)
+{
+	bool file = row->has_old || row->has_new;
+	struct vfs_entry was, is;
+	int r = look(d, &d->old, row->old_path ? row->old_path : row->path,
+		     &was);
+
+	if (r == 0)
+		r = look(d, &d->new, row->path, &is);
+	if (r < 0)
+		return r;
+	*out = (struct change){
+		.old = vfs_oid_of_git(&row->old),
+		.new = vfs_oid_of_git(&row->new),
+		.similarity = row->similarity,
+		.is.path = row->path,
+		.is.old_path = row->old_path,
+		.is.old = row->has_old ? &out->old : NULL,
+		.is.new = row->has_new ? &out->new : NULL,
+		.is.old_mode = file && !row->has_old ? 0 : was.mode,
+		.is.mode = file && !row->has_new ? 0 : is.mode,
+	};
+	out->is.kind = kind_of(&out->is);
+	return 0;
+}
+
 /* --- patches ------------------------------------------------------------ */
 
 static int append(const void *data, size_t n, void *arg)
@@ -411,40 +456,37 @@ static int append(const void *data, size_t n, void *arg)
 	return 0;
 }
 
-/* Read one state of a file into @text.  Return: 1; 0 when there is none. */
-static int read_side(struct diff *d, bool has, const git_oid *id,
+/* Read one state of a file, if there is one, into @text. */
+static int read_side(struct diff *d, const struct vfs_oid *oid,
 		     struct vfs_patch_side *side, struct jw *text)
 {
-	struct vfs_oid oid = vfs_oid_of_git(id);
 	int r;
 
-	if (!has)
+	if (oid == NULL)
 		return 0;
-	r = vfs_browse_read(d->repo, &oid, 0, UINT64_MAX, append, text, d->e);
+	r = vfs_browse_read(d->repo, oid, 0, UINT64_MAX, append, text, d->e);
 	if (r == 0 && text->failed)
 		r = no_memory(d->e);
-	vfs_oid_format(&oid, side->oid);
+	vfs_oid_format(oid, side->oid);
 	side->data = text->buf;
 	side->len = text->len;
 	return r;
 }
 
 /* Is it too large to be compared?  Its bytes are counted. */
-static int is_large(struct diff *d, const struct row *row, bool *out)
+static int is_large(struct diff *d, const struct vfs_diff_change *c, bool *out)
 {
-	struct vfs_oid old = vfs_oid_of_git(&row->old),
-		       new = vfs_oid_of_git(&row->new);
-	uint64_t old_size = 0, new_size = 0;
+	uint64_t old = 0, new = 0;
 	int r = 0;
 
-	if (row->has_old)
-		r = vfs_browse_size(d->repo, &old, &old_size, d->e);
-	if (r == 0 && row->has_new)
-		r = vfs_browse_size(d->repo, &new, &new_size, d->e);
-	*out = old_size > VFS_DIFF_FILE_MAX || new_size > VFS_DIFF_FILE_MAX ||
-	       d->bytes + old_size + new_size > VFS_DIFF_BYTES_MAX;
+	if (c->old != NULL)
+		r = vfs_browse_size(d->repo, c->old, &old, d->e);
+	if (r == 0 && c->new != NULL)
+		r = vfs_browse_size(d->repo, c->new, &new, d->e);
+	*out = old > VFS_DIFF_FILE_MAX || new > VFS_DIFF_FILE_MAX ||
+	       d->bytes + old + new > VFS_DIFF_BYTES_MAX;
 	if (!*out)
-		d->bytes += old_size + new_size;
+		d->bytes += old + new;
 	return r;
 }
 
@@ -486,26 +528,25 @@ static void put_counts(struct jw *w, const struct vfs_patch_stats *stats)
 	jw_kint(w, "deleted", (int64_t)stats->deleted);
 }
 
-static int put_change(struct diff *d, const struct row *row, uint32_t old_mode,
-		      uint32_t mode)
+static int put_content(struct diff *d, const struct change *c)
 {
-	struct vfs_patch_side old = {.path = row->old_path ? row->old_path
-							   : row->path,
-				     .mode = old_mode};
-	struct vfs_patch_side new = {.path = row->path, .mode = mode};
+	struct vfs_patch_side old = {.path = c->is.old_path ? c->is.old_path
+							    : c->is.path,
+				     .mode = c->is.old_mode};
+	struct vfs_patch_side new = {.path = c->is.path, .mode = c->is.mode};
 	autojw struct jw before = {0}, after = {0}, patch = {0};
 	struct vfs_patch_stats stats = {0};
 	bool large = false;
-	int r = is_large(d, row, &large);
+	int r = is_large(d, &c->is, &large);
 
 	if (r == 0 && !large)
-		r = read_side(d, row->has_old, &row->old, &old, &before);
+		r = read_side(d, c->is.old, &old, &before);
 	if (r == 0 && !large)
-		r = read_side(d, row->has_new, &row->new, &new, &after);
+		r = read_side(d, c->is.new, &new, &after);
 	if (r < 0)
 		return r;
 	r = large ? -EMSGSIZE
-		  : vfs_patch_write(&old, &new, row->similarity,
+		  : vfs_patch_write(&old, &new, c->similarity,
 				    VFS_DIFF_PATCH_MAX, &patch, &stats, d->e);
 	if (r < 0 && r != -EMSGSIZE)
 		return r;
@@ -517,12 +558,11 @@ static int put_change(struct diff *d, const struct row *row, uint32_t old_mode,
 
 /* --- output ------------------------------------------------------------- */
 
-static void put_oid(struct jw *w, const char *key, bool has, const git_oid *id)
+static void put_oid(struct jw *w, const char *key, const struct vfs_oid *oid)
 {
-	struct vfs_oid oid = vfs_oid_of_git(id);
 	char hex[VFS_OID_HEX];
 
-	jw_kstr(w, key, has ? vfs_oid_format(&oid, hex) : NULL);
+	jw_kstr(w, key, oid ? vfs_oid_format(oid, hex) : NULL);
 }
 
 static void put_mode(struct jw *w, const char *key, uint32_t mode)
@@ -533,52 +573,27 @@ static void put_mode(struct jw *w, const char *key, uint32_t mode)
 	jw_kstr(w, key, text);
 }
 
-static const char *kind_of(const struct row *row, uint32_t old, uint32_t new)
-{
-	if (row->old_path != NULL)
-		return "rename";
-	return old == 0 ? "add" : new == 0 ? "delete" : "modify";
-}
-
-/* A file's row is of files: a folder in its place has rows of its own. */
-static int row_modes(struct diff *d, const struct row *row, uint32_t *old,
-		     uint32_t *new)
-{
-	bool file = row->has_old || row->has_new;
-	struct vfs_entry was, is;
-	int r = look(d, &d->old, row->old_path ? row->old_path : row->path,
-		     &was);
-
-	if (r == 0)
-		r = look(d, &d->new, row->path, &is);
-	if (r < 0)
-		return r;
-	*old = file && !row->has_old ? 0 : was.mode;
-	*new = file && !row->has_new ? 0 : is.mode;
-	return 0;
-}
-
 static int put_row(struct diff *d, const struct row *row)
 {
-	uint32_t old, new;
-	int r = row_modes(d, row, &old, &new);
+	struct change c;
+	int r = describe(d, row, &c);
 
 	if (r < 0)
 		return r;
 	jw_obj(d->out);
 	vfs_path_put(d->out, "path", row->path, strlen(row->path));
-	jw_kstr(d->out, "kind", kind_of(row, old, new));
+	jw_kstr(d->out, "kind", vfs_diff_kind_name(c.is.kind));
 	if (row->old_path != NULL)
 		vfs_path_put(d->out, "old_path", row->old_path,
 			     strlen(row->old_path));
-	put_oid(d->out, "old", row->has_old, &row->old);
-	put_oid(d->out, "new", row->has_new, &row->new);
-	if (old != 0 && old != new)
-		put_mode(d->out, "old_mode", old);
-	if (new != 0)
-		put_mode(d->out, "mode", new);
-	if (row->has_old || row->has_new)
-		r = put_change(d, row, old, new);
+	put_oid(d->out, "old", c.is.old);
+	put_oid(d->out, "new", c.is.new);
+	if (c.is.old_mode != 0 && c.is.old_mode != c.is.mode)
+		put_mode(d->out, "old_mode", c.is.old_mode);
+	if (c.is.mode != 0)
+		put_mode(d->out, "mode", c.is.mode);
+	if (c.is.old != NULL || c.is.new != NULL)
+		r = put_content(d, &c);
 	else
 		put_counts(d->out, &(struct vfs_patch_stats){0});
 	jw_obj_end(d->out);
@@ -621,27 +636,70 @@ static void done(struct diff *d)
 	free(d->new.at);
 }
 
+/* Find all that changed; what comes after a failure is still done(). */
+static int begin(struct diff *d, const struct vfs_oid *from,
+		 const struct vfs_oid *to)
+{
+	int r = 0;
+
+	d->old.there = from != NULL;
+	d->new.there = true;
+	if (from != NULL)
+		r = vfs_browse_root(d->repo, from, &d->old.root, d->e);
+	if (r == 0)
+		r = vfs_browse_root(d->repo, to, &d->new.root, d->e);
+	if (r == 0)
+		r = compare_trees(d);
+	if (r == 0)
+		r = compare_metas(d);
+	if (r == 0)
+		sort_rows(d);
+	return r;
+}
+
+const char *vfs_diff_kind_name(enum vfs_diff_kind kind)
+{
+	static const char *const names[] = {
+		[VFS_DIFF_ADD] = "add",
+		[VFS_DIFF_MODIFY] = "modify",
+		[VFS_DIFF_DELETE] = "delete",
+		[VFS_DIFF_RENAME] = "rename",
+	};
+
+	return names[kind];
+}
+
+int vfs_diff_each(struct vfs_repo *repo, const struct vfs_oid *from,
+		  const struct vfs_oid *to, vfs_diff_cb cb, void *arg,
+		  struct vfs_diff_stats *out, struct err *e)
+{
+	struct diff d = {.repo = repo, .e = e};
+	int r = begin(&d, from, to);
+
+	for (size_t i = 0; r == 0 && i < d.n; i++) {
+		struct change c;
+
+		r = describe(&d, &d.rows[i], &c);
+		if (r == 0)
+			r = cb(&c.is, arg);
+	}
+	*out = (struct vfs_diff_stats){
+		.n_files = d.n + d.n_more,
+		.truncated = d.n_more > 0,
+	};
+	done(&d);
+	return r;
+}
+
 int vfs_diff(struct vfs_repo *repo, const struct vfs_oid *from,
 	     const struct vfs_oid *to, struct vfs_diff_stats *out,
 	     struct jw *files, struct err *e)
 {
 	struct diff d = {.repo = repo, .out = files, .e = e};
-	int r = 0;
+	int r = begin(&d, from, to);
 
-	d.old.there = from != NULL;
-	d.new.there = true;
-	if (from != NULL)
-		r = vfs_browse_root(repo, from, &d.old.root, e);
 	if (r == 0)
-		r = vfs_browse_root(repo, to, &d.new.root, e);
-	if (r == 0)
-		r = compare_trees(&d);
-	if (r == 0)
-		r = compare_metas(&d);
-	if (r == 0) {
-		sort_rows(&d);
 		r = put_rows(&d, out);
-	}
 	done(&d);
 	return r;
 }

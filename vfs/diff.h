@@ -29,6 +29,33 @@ struct vfs_diff_stats {
 	bool truncated;	  /* Rows are missing. */
 };
 
+enum vfs_diff_kind {
+	VFS_DIFF_ADD,
+	VFS_DIFF_MODIFY,
+	VFS_DIFF_DELETE,
+	VFS_DIFF_RENAME,
+};
+
+struct vfs_diff_change {
+	enum vfs_diff_kind kind;
+	const char *path;
+	const char *old_path;		 /* Of a rename; else NULL. */
+	const struct vfs_oid *old, *new; /* NULL: there is no file. */
+	uint32_t old_mode, mode;	 /* st_mode; 0: there is nothing. */
+};
+
+/* What it returns other than 0 ends the comparison and is returned. */
+typedef int (*vfs_diff_cb)(const struct vfs_diff_change *change, void *arg);
+
+/* "add", "modify", "delete", "rename" */
+const char *vfs_diff_kind_name(enum vfs_diff_kind kind);
+
+/* Every change without its patch, sorted bytewise by path; else as vfs_diff().
+ * Of more than VFS_DIFF_CHANGES_MAX changes the others are in @out alone. */
+int vfs_diff_each(struct vfs_repo *repo, const struct vfs_oid *from,
+		  const struct vfs_oid *to, vfs_diff_cb cb, void *arg,
+		  struct vfs_diff_stats *out, struct err *e);
+
 /**
  * vfs_diff() - Compare two commits
  * @from:  A commit or tree; NULL: nothing
