@@ -67,18 +67,24 @@ TEST(a_folder_is_listed_in_order_of_bytes)
 	git_kit_close(&k);
 }
 
-TEST(names_are_those_of_the_users)
+TEST(names_and_permissions_are_those_of_the_users)
 {
 	autojw struct jw got = {0};
+	struct vfs_entry entry;
 	struct git_kit k;
 	struct err e = {0};
 
 	git_kit_open(&k);
 	FILES(&k, "mkdir .hib-x.git && echo >.hib-x.git/HEAD && echo >.hib-else"
-		  " && echo >.hib-xnot && echo >.hib-dir");
+		  " && echo >.hib-xnot && echo 1 >f &&"
+		  " printf '2750 .\\n0700 .git\\n4711 f\\n' >.hib-dir");
 	struct vfs_oid c = commit_all(&k, "one");
 	EQ(vfs_browse_tree(k.repo, &c, list_one, &got, &e), 0);
-	STR_EQ(got.buf, "040755 0 .git\n");
+	STR_EQ(got.buf, "040700 0 .git\n104711 2 f\n");
+	EQ(find(&k, &c, "", &entry), 0);
+	EQ(entry.mode, 042750);
+	EQ(find(&k, &c, "f", &entry), 0);
+	EQ(entry.mode, 0104711);
 	git_kit_close(&k);
 }
 
@@ -205,7 +211,7 @@ TEST(a_tree_as_deep_as_a_path_can_be_is_walked)
 }
 
 TESTS(CASE(a_folder_is_listed_in_order_of_bytes),
-      CASE(names_are_those_of_the_users),
+      CASE(names_and_permissions_are_those_of_the_users),
       CASE(a_path_is_walked_and_links_are_not_followed),
       CASE(what_is_not_here_is_said_so),
       CASE(any_range_of_a_large_file_is_read), CASE(a_damaged_file_is_an_error),

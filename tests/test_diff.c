@@ -317,6 +317,44 @@ TEST(stored_names_do_not_show)
 	git_kit_close(&k);
 }
 
+TEST(permissions_and_empty_folders_are_changes)
+{
+	struct git_kit k;
+	struct result r;
+
+	git_kit_open(&k);
+	FILES(&k, "mkdir d gone && : >gone/.hib-dir && echo 1 >d/f &&"
+		  " echo 1 >d/g && echo 1 >d/h");
+	struct vfs_oid a = commit_all(&k, "a");
+	FILES(&k, "printf '0600 f\\n0700 h\\n' >d/.hib-dir && echo 2 >d/f &&"
+		  " chmod 755 d/h && printf '0700 d\\n' >.hib-dir &&"
+		  " mkdir -p new/sub && : >new/sub/.hib-dir && rm -r gone");
+	struct vfs_oid b = commit_all(&k, "b");
+	diff(&k, &a, &b, &r);
+	EQ(r.stats.n_files, 5);
+	OK(jv_eq(jv_get(row_of(&r, "d"), "kind"), "modify"));
+	OK(jv_eq(jv_get(row_of(&r, "d"), "old_mode"), "040755"));
+	OK(jv_eq(jv_get(row_of(&r, "d"), "mode"), "040700"));
+	OK(jv_eq(jv_get(row_of(&r, "d/f"), "old_mode"), "100644"));
+	OK(jv_eq(jv_get(row_of(&r, "d/f"), "mode"), "100600"));
+	OK(jv_has(jv_get(row_of(&r, "d/f"), "patch")));
+	OK(jv_eq(jv_get(row_of(&r, "d/h"), "mode"), "100700"));
+	OK(jv_eq(jv_get(row_of(&r, "new/sub"), "kind"), "add"));
+	OK(jv_eq(jv_get(row_of(&r, "gone"), "kind"), "delete"));
+	done(&r);
+	diff(&k, &b, &a, &r);
+	EQ(r.stats.n_files, 5);
+	done(&r);
+	FILES(&k, "printf '0600 f\\n0600 g\\n0700 h\\n' >d/.hib-dir");
+	struct vfs_oid c = commit_all(&k, "c");
+	diff(&k, &b, &c, &r);
+	EQ(r.stats.n_files, 1);
+	OK(jv_is(jv_get(row_of(&r, "d/g"), "old"), JV_STRING));
+	OK(!jv_has(jv_get(row_of(&r, "d/g"), "patch")));
+	done(&r);
+	git_kit_close(&k);
+}
+
 /* --- limits --------------------------------------------------------------- */
 
 TEST(a_long_patch_is_left_out_whole)
@@ -392,6 +430,8 @@ TESTS(CASE(random_changes_are_told_as_git_tells_them),
       CASE(every_kind_has_its_row), CASE(a_first_commit_is_all_new),
       CASE(a_folder_in_the_place_of_a_file_has_rows_of_its_own),
       CASE(text_that_is_no_utf8_is_kept_as_bytes),
-      CASE(stored_names_do_not_show), CASE(a_long_patch_is_left_out_whole),
+      CASE(stored_names_do_not_show),
+      CASE(permissions_and_empty_folders_are_changes),
+      CASE(a_long_patch_is_left_out_whole),
       CASE(rows_and_patches_end_at_their_limits),
       CASE(a_folder_that_moves_is_renames))

@@ -95,6 +95,17 @@ static int step(struct vfs_repo *repo, struct vfs_entry *at, const char *name,
 	return 0;
 }
 
+/* The top folder itself: what no other folder tells of it. */
+static int find_root(struct vfs_repo *repo, struct vfs_entry *at, struct err *e)
+{
+	autodir struct vfs_dir dir = {0};
+	int r = vfs_dir_load(repo, &at->oid, &dir, e);
+
+	if (r == 0)
+		at->mode = dir.mode;
+	return r;
+}
+
 int vfs_browse_find(struct vfs_repo *repo, const struct vfs_oid *commit,
 		    const char *path, struct vfs_entry *out, struct err *e)
 {
@@ -109,6 +120,8 @@ int vfs_browse_find(struct vfs_repo *repo, const struct vfs_oid *commit,
 		r = step(repo, &at, path, n, e);
 		path += n;
 	}
+	if (r == 0 && at.name_len == 0)
+		r = find_root(repo, &at, e);
 	if (r == 0 && !S_ISDIR(at.mode))
 		r = vfs_browse_size(repo, &at.oid, &at.size, e);
 	if (r == 0)

@@ -10,6 +10,7 @@
 struct vfs_dir {
 	struct vfs_entry *entries; /* Sorted bytewise by name; size is 0. */
 	size_t n;
+	uint32_t mode; /* Its own, when it is the root of a workspace. */
 	/* Private. */
 	char *names;
 };

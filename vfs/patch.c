@@ -16,6 +16,7 @@
 #include "core/json.h"
 #include "vfs/gitobj.h"
 #include "vfs/path.h"
+#include "vfs/quote.h"
 #include "vfs/repo.h"
 
 static const char null_oid[] = "0000000000000000000000000000000000000000";
@@ -44,44 +45,13 @@ static void printf_like(2, 3) putf(struct jw *w, const char *fmt, ...)
 	put(w, line);
 }
 
-/* --- names -------------------------------------------------------------- */
-
-static bool is_plain(const char *name)
-{
-	for (; *name != '\0'; name++) {
-		unsigned char c = (unsigned char)*name;
-
-		if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
-			return false;
-	}
-	return true;
-}
-
 /* "a/" and a name, C-quoted when git would. */
 static void put_name(struct jw *w, const char *prefix, const char *name)
 {
-	static const char letters[] = "abtnvfr"; /* From 7 on. */
+	char full[VFS_PATH_MAX + 3], quoted[VFS_QUOTED_MAX(sizeof(full))];
+	int n = snprintf(full, sizeof(full), "%s%s", prefix, name);
 
-	if (is_plain(name)) {
-		put(w, prefix);
-		put(w, name);
-		return;
-	}
-	put(w, "\"");
-	put(w, prefix);
-	for (; *name != '\0'; name++) {
-		unsigned char c = (unsigned char)*name;
-
-		if (c >= 7 && c < 14)
-			putf(w, "\\%c", letters[c - 7]);
-		else if (c == '"' || c == '\\')
-			putf(w, "\\%c", c);
-		else if (c < 0x20 || c >= 0x7f)
-			putf(w, "\\%03o", c);
-		else
-			jw_lit(w, name, 1);
-	}
-	put(w, "\"");
+	jw_lit(w, quoted, vfs_quote(full, (size_t)n, quoted));
 }
 
 /* --- head --------------------------------------------------------------- */
