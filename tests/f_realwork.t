@@ -16,7 +16,8 @@ fsops=/opt/agents/fsops
 # The sources of this project as a repository with some history; read-only in
 # the VM.
 make_repository() {
-	mkdir "$tmp/source" && cp -r Makefile core guest host vfs "$tmp/source" &&
+	mkdir "$tmp/source" && cp -r Makefile core guest host tests vfs \
+		"$tmp/source" &&
 		cd "$tmp/source" || return 1
 	git init -q -b main && git config user.name T &&
 		git config user.email t@example.org || return 1
@@ -139,9 +140,9 @@ ok "tar takes a tree and gives it back" tar_round
 npm_installs() {
 	run 'mkdir /workspace/app && cd /workspace/app && npm init -y >/dev/null &&
 		npm install --no-audit --no-fund --ignore-scripts --loglevel=error \
-			eslint@8 webpack@5 2>&1 &&
-		npm ls --all --parseable | wc -l' &&
-		[ "$(grep . "$tmp/said" | tail -n 1)" -gt 150 ] &&
+			eslint@8 webpack@5 webpack-cli@5 express@4 2>&1 &&
+		npm ls --all --parseable | sort -u | wc -l' &&
+		[ "$(grep . "$tmp/said" | tail -n 1)" -gt 200 ] &&
 		run 'cd /workspace/app && npx eslint --version && npx webpack --version'
 }
 if [ -z "$FILES_LONG" ]; then
