@@ -23,16 +23,16 @@ struct vfs_sent {
 };
 
 static const char sql_list[] =
-	"SELECT name, kind, mode, size, mtime_ns, ctime_ns, ino, dev, racy, "
+	"SELECT name, kind, mode, size, mtime_ns, ctime_ns, ino, racy, "
 	"opaque FROM entry WHERE dir=?1 ORDER BY name";
 static const char sql_ignored[] =
 	"SELECT CASE WHEN dir=x'' THEN name ELSE dir || x'2f' || name END, "
-	"kind, mode, size, mtime_ns, ctime_ns, ino, dev, racy, opaque "
+	"kind, mode, size, mtime_ns, ctime_ns, ino, racy, opaque "
 	"FROM entry WHERE kind='ignored' ORDER BY dir, name";
 static const char sql_put[] =
 	"INSERT OR REPLACE INTO entry (dir, name, kind, mode, size, mtime_ns, "
-	"ctime_ns, ino, dev, racy, opaque) "
-	"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+	"ctime_ns, ino, racy, opaque) "
+	"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 static const char sql_drop[] = "DELETE FROM entry WHERE dir=?1 AND name=?2";
 static const char sql_drop_in[] = "DELETE FROM entry WHERE dir=?1";
 static const char sql_drop_deeper[] =
@@ -155,9 +155,8 @@ static void read_row(sqlite3_stmt *q, struct vfs_sent_row *row)
 		.mtime_ns = sqlite3_column_int64(q, 4),
 		.ctime_ns = sqlite3_column_int64(q, 5),
 		.ino = (uint64_t)sqlite3_column_int64(q, 6),
-		.dev = (uint64_t)sqlite3_column_int64(q, 7),
-		.racy = sqlite3_column_int(q, 8) != 0,
-		.opaque = sqlite3_column_int(q, 9) != 0,
+		.racy = sqlite3_column_int(q, 7) != 0,
+		.opaque = sqlite3_column_int(q, 8) != 0,
 	};
 }
 
@@ -232,12 +231,12 @@ int vfs_sent_put(struct vfs_sent *s, const char *dir, const char *name,
 	int r = begin(s, e);
 
 	if (r == 0)
-		r = db_cache_run(&s->cache, e, sql_put, "bbsiiiiiiii", dir,
+		r = db_cache_run(&s->cache, e, sql_put, "bbsiiiiiii", dir,
 				 strlen(dir), name, strlen(name),
 				 kind_names[row->kind], (int64_t)row->mode,
 				 row->size, row->mtime_ns, row->ctime_ns,
-				 (int64_t)row->ino, (int64_t)row->dev,
-				 (int64_t)row->racy, (int64_t)row->opaque);
+				 (int64_t)row->ino, (int64_t)row->racy,
+				 (int64_t)row->opaque);
 	return r < 0 ? r : 0;
 }
 

@@ -34,9 +34,9 @@ struct vfs_sent_row {
 	enum vfs_sent_kind kind;
 	uint32_t mode; /* st_mode. */
 	int64_t size, mtime_ns, ctime_ns;
-	uint64_t ino, dev;
-	bool racy;   /* It may have changed since without a trace. */
-	bool opaque; /* A folder that hides all that was below. */
+	uint64_t ino; /* Devices have another number after each boot. */
+	bool racy;    /* It may have changed since without a trace. */
+	bool opaque;  /* A folder that hides all that was below. */
 };
 
 /* Open, making it when it is not there or of no use.

@@ -8,7 +8,7 @@ CREATE TABLE entry (                    -- of the upper tree, as it was when the
   name BLOB NOT NULL,
   kind TEXT NOT NULL CHECK (kind IN ('file','folder','link','deleted','ignored')),
   mode INTEGER NOT NULL, size INTEGER NOT NULL,   -- as stat(2) says
-  mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, ino INTEGER NOT NULL, dev INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, ino INTEGER NOT NULL,
   racy INTEGER NOT NULL,                -- 1: may have changed since without a trace; counts as changed
   opaque INTEGER NOT NULL,              -- 1: a folder that hides what the commit below has in it
   PRIMARY KEY (dir, name)
