@@ -60,6 +60,7 @@ EXTRA_test_restore := guest/restore.c guest/replay.c
 EXTRA_test_instruct := guest/instruct.c guest/launch.c guest/place.c guest/quirks.c guest/text.c
 EXTRA_test_form := guest/form.c
 EXTRA_test_place := guest/place.c
+EXTRA_test_fs := $(filter-out guest/fsop.c guest/fsserve.c guest/fswatch.c guest/fspool.c,$(wildcard guest/fs*.c))
 EXTRA_test_toolcalls := guest/toolcalls.c guest/always.c
 EXTRA_test_uplink := guest/uplink.c guest/sideloop.c
 EXTRA_test_checkout := guest/checkout.c guest/idmap.c guest/uplink.c guest/workspace_disk.c guest/workspace_state.c

@@ -20,6 +20,7 @@
 
 #include "core/db.h"
 #include "core/log.h"
+#include "guest/fsserve.h"
 #include "guest/limits.h"
 #include "guest/server.h"
 #include "guest/session.h"
@@ -587,6 +588,10 @@ static int open_all(struct guest *g, struct err *e)
 	r = open_workspace(g, e);
 	if (r < 0)
 		return r;
+	r = fsserve_open(g->loop, g->opt->workspace, g->opt->isolate,
+			 &g->files);
+	if (r < 0)
+		return err_set(e, r, "files: %s", strerror(-r));
 	snprintf(path, sizeof(path), "%s/api.sock", g->opt->run);
 	return server_open(g, path, &g->server, e);
 }
@@ -597,6 +602,8 @@ static void close_all(struct guest *g)
 	struct err e = {0};
 
 	server_close(g->server);
+	/* Its threads may wait for the one of the workspace. */
+	fsserve_close(take_ptr(g->files));
 	workspace_close(take_ptr(g->workspace));
 	store_close(take_ptr(g->store));
 	err_set(&e, -FAULT_VM_UNAVAILABLE, "the guest is ending");

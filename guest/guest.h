@@ -23,11 +23,12 @@ struct workspace;
 TAILQ_HEAD(session_list, session);
 
 struct guest_options {
-	const char *state; /* Folder of guest.db. */
-	const char *run;   /* Folder of api.sock and host.sock. */
-	const char *vfs;   /* Folder of /workspace's files; isolate only. */
-	int fuse_fd;	   /* /dev/fuse, opened for us; or -1. */
-	bool isolate;	   /* A PID namespace for each agent. */
+	const char *state;     /* Folder of guest.db. */
+	const char *run;       /* Folder of api.sock and host.sock. */
+	const char *vfs;       /* Folder of /workspace's files; isolate only. */
+	int fuse_fd;	       /* /dev/fuse, opened for us; or -1. */
+	const char *workspace; /* What the host calls files. */
+	bool isolate;	       /* A PID namespace for each agent. */
 };
 
 enum guest_state { GUEST_NEW, GUEST_SERVING, GUEST_FREEZING, GUEST_FROZEN };
@@ -43,6 +44,7 @@ struct guest {
 	struct outbox *outbox;
 	struct server *server;
 	struct workspace *workspace;  /* NULL: a guest without one. */
+	struct fsserve *files;	      /* Of the workspace, for the host. */
 	struct session_list sessions; /* Those in memory. */
 	struct feed_list feeds;	      /* Late ones. */
 	char vm[ID_MAX];	      /* "" until the first hello. */

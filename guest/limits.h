@@ -96,6 +96,30 @@
 #define FILE_QUEUE_BYTES    (32u << 20)	 /* with so much to write. */
 #define FILE_OP_MS	    30000	 /* For one, once at work. */
 
+/* Files of the workspace, for the host. */
+#define FS_THREADS	4	     /* That wait for the file system. */
+#define FS_OPS_MAX	64	     /* At work or waiting for a thread. */
+#define FS_PARAMS_MAX	(25u << 20)  /* Of one call, contents in it, too. */
+#define FS_LINE_MAX	(64u << 10)  /* The same, with a content behind. */
+#define FS_CHUNK	(256u << 10) /* Read or written at once. */
+#define FS_SEND_MAX	(1u << 20)   /* Written to the channel, not gone. */
+#define FS_LIST_DEFAULT 1000	     /* Entries of a list... */
+#define FS_LIST_MAX	10000	     /* ...and at most. */
+#define FS_NAMES_MAX	(1u << 20)   /* In one folder. */
+#define FS_MANY_MAX	1000	     /* Files of one batch... */
+#define FS_MANY_BYTES	(8u << 20)   /* ...and what is read of all. */
+#define FS_DEPTH_MAX	2048	     /* Folders in folders, to be removed. */
+#define FS_GREP_DEFAULT 1000	     /* Matches... */
+#define FS_GREP_MAX	10000	     /* ...and at most, */
+#define FS_GREP_BYTES	(1u << 30)   /* of so much that is read, */
+#define FS_GREP_MS	10000	     /* in so much time. */
+#define FS_GREP_PATTERN 1024	     /* Bytes of a pattern. */
+#define FS_GREP_REPEATS 1000	     /* {N,M} of it, multiplied. */
+#define FS_GREP_LINE	(64u << 10)  /* Looked at of one line... */
+#define FS_GREP_SHOWN	512	     /* ...and shown. */
+#define FS_WATCHERS_MAX 16	     /* At a time. */
+#define FS_WATCHES_MAX	8192	     /* Folders, of one. */
+
 /* A session's processes. */
 #define LIMIT_WATCH_MS 1000 /* Between two counts during a turn. */
 #define LIMIT_NEAR     20   /* A 20th below the limit is the limit. */

@@ -21,6 +21,7 @@ static const struct option options[] = {
 	{"state", required_argument, NULL, 's'},
 	{"run", required_argument, NULL, 'r'},
 	{"fuse-fd", required_argument, NULL, 'f'},
+	{"workspace", required_argument, NULL, 'w'},
 	{"no-isolate", no_argument, NULL, 'n'},
 	{"log-level", required_argument, NULL, 'l'},
 	{"version", no_argument, NULL, 'V'},
@@ -30,8 +31,8 @@ static const struct option options[] = {
 static int usage(void)
 {
 	fprintf(stderr, "usage: hib-guest [--state dir] [--run dir] "
-			"[--fuse-fd n] [--no-isolate] [--log-level level] "
-			"[--version]\n");
+			"[--fuse-fd n] [--workspace dir] [--no-isolate] "
+			"[--log-level level] [--version]\n");
 	return 2;
 }
 
@@ -67,6 +68,7 @@ int main(int argc, char **argv)
 		.run = "/hib/run",
 		.vfs = "/hib/vfs",
 		.fuse_fd = -1,
+		.workspace = "/workspace",
 		.isolate = true,
 	};
 	struct err e = {0};
@@ -88,6 +90,9 @@ int main(int argc, char **argv)
 		case 'f':
 			if (!take_fuse(&opt, optarg))
 				return usage();
+			break;
+		case 'w':
+			opt.workspace = optarg;
 			break;
 		case 'n':
 			opt.isolate = false;

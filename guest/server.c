@@ -2,7 +2,7 @@
 /*
  * server.c - The guest's end of the channel: HTTP/2 on a unix socket
  *
- * /sync and /feed are streams of lines with modules of their own.  The body of
+ * /sync, /feed and /fs/ are streams with modules of their own.  The body of
  * everything else is gathered, up to CALL_BODY_MAX, and becomes a call.
  */
 #include "guest/server.h"
@@ -12,10 +12,12 @@
 #include "core/log.h"
 #include "core/unixsock.h"
 #include "guest/calls.h"
+#include "guest/fsserve.h"
 #include "guest/limits.h"
 
 #define LOG_COMPONENT "channel"
 #define CALL_PREFIX   "/call/"
+#define FILES_PREFIX  "/fs/"
 #define BACKLOG	      8
 
 struct server {
@@ -147,6 +149,20 @@ static void serve_feed(struct guest *g, struct h2_stream *s)
 	refuse(s, &e);
 }
 
+static void serve_files(struct guest *g, struct h2_stream *s, const char *name)
+{
+	struct err e = {0};
+
+	if (g->state == GUEST_SERVING) {
+		fsserve_request(g->files, s, name);
+		return;
+	}
+	err_set(&e, g->state == GUEST_NEW ? -FAULT_NOT_READY : -FAULT_DRAINING,
+		g->state == GUEST_NEW ? "the VM is starting"
+				      : "the VM goes to sleep");
+	refuse(s, &e);
+}
+
 static void server_on_request(struct h2_stream *s, const char *method,
 			      const char *path, void *arg)
 {
@@ -166,6 +182,10 @@ static void server_on_request(struct h2_stream *s, const char *method,
 	}
 	if (strcmp(path, "/feed") == 0) {
 		serve_feed(server->guest, s);
+		return;
+	}
+	if (strncmp(path, FILES_PREFIX, strlen(FILES_PREFIX)) == 0) {
+		serve_files(server->guest, s, path + strlen(FILES_PREFIX));
 		return;
 	}
 	in = calloc(1, sizeof(*in));

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * fschange.c - Change names and modes
+ *
+ *	mkdir {path, parents: false, mode: "0755"} -> entry
+ *	move {from, to, overwrite: false} -> entry
+ *	chmod {path, mode} -> entry
+ *	symlink {path, target} -> entry
+ *
+ * A link is moved and made as it is; chmod follows it.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "guest/fsat.h"
+#include "guest/fsentry.h"
+#include "guest/fsops.h"
+#include "vfs/path.h"
+
+static int put_entry(struct fscall *c, const char *path, struct err *e)
+{
+	autoclose int fd = fsat_look(c->root, path, false, e);
+
+	return fd < 0 ? fd : fsentry_put_fd(&c->out, path, fd, false, e);
+}
+
+static int set_mode(struct fscall *c, const char *path, int mode, struct err *e)
+{
+	autoclose int fd = fsat_look(c->root, path, true, e);
+	char self[32];
+
+	if (fd < 0)
+		return fd;
+	/* fchmod() takes no O_PATH descriptor. */
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	return chmod(self, (mode_t)mode) < 0 ? fsat_fail(errno, path, e) : 0;
+}
+
+static bool is_folder(struct fscall *c, const char *path)
+{
+	struct err none = {0};
+	autoclose int fd = fsat_folder(c->root, path, &none);
+
+	return fd >= 0;
+}
+
+static int make_folder(struct fscall *c, const char *path, bool parents,
+		       struct err *e)
+{
+	autoclose int dir = -1;
+	const char *name;
+
+	if (parents && is_folder(c, path))
+		return 0;
+	dir = fsat_parent(c->root, path, parents, &name, e);
+	if (dir < 0)
+		return dir;
+	if (mkdirat(dir, name, 0755) < 0 &&
+	    !(errno == EEXIST && parents && is_folder(c, path)))
+		return fsat_fail(errno, path, e);
+	return 1;
+}
+
+int fs_mkdir(struct fscall *c, struct err *e)
+{
+	bool parents = jv_bool(jv_get(c->in, "parents"), false);
+	int mode = fsentry_mode(jv_get(c->in, "mode"), -1, e);
+	struct vfs_path path;
+	int r;
+
+	if (e->code < 0 || vfs_path_get(&path, c->in, "path", e) < 0)
+		return e->code;
+	r = make_folder(c, path.text, parents, e);
+	if (r > 0 && mode >= 0)
+		r = set_mode(c, path.text, mode, e);
+	return r < 0 ? r : put_entry(c, path.text, e);
+}
+
+int fs_chmod(struct fscall *c, struct err *e)
+{
+	int mode = fsentry_mode(jv_get(c->in, "mode"), -1, e);
+	struct vfs_path path;
+
+	if (e->code == 0 && mode < 0)
+		err_set(e, -FAULT_INVALID_ARGUMENT, "mode is missing");
+	if (e->code < 0 || vfs_path_get(&path, c->in, "path", e) < 0 ||
+	    set_mode(c, path.text, mode, e) < 0)
+		return e->code;
+	return put_entry(c, path.text, e);
+}
+
+int fs_symlink(struct fscall *c, struct err *e)
+{
+	char target[VFS_PATH_MAX + 1];
+	struct vfs_path path;
+	autoclose int dir = -1;
+	const char *name;
+
+	if (vfs_path_get(&path, c->in, "path", e) < 0)
+		return e->code;
+	if (jv_strcpy(jv_get(c->in, "target"), target, sizeof(target)) <= 0)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "target is no string of 1 to %d bytes",
+			       VFS_PATH_MAX);
+	dir = fsat_parent(c->root, path.text, true, &name, e);
+	if (dir < 0)
+		return dir;
+	if (symlinkat(target, dir, name) < 0)
+		return fsat_fail(errno, path.text, e);
+	return put_entry(c, path.text, e);
+}
+
+/* A file that is expected to be one version is none that another has just been
+ * moved to: hence the lock. */
+static int move_locked(struct fscall *c, const char *from, const char *to,
+		       struct err *e)
+{
+	bool overwrite = jv_bool(jv_get(c->in, "overwrite"), false);
+	autoclose int from_dir = -1, to_dir = -1;
+	const char *from_name, *to_name;
+
+	from_dir = fsat_parent(c->root, from, false, &from_name, e);
+	if (from_dir < 0)
+		return from_dir;
+	if (faccessat(from_dir, from_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return fsat_fail(errno, from, e);
+	to_dir = fsat_parent(c->root, to, true, &to_name, e);
+	if (to_dir < 0)
+		return to_dir;
+	if (renameat2(from_dir, from_name, to_dir, to_name,
+		      overwrite ? 0 : RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno == EXDEV)
+		return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
+			       "/%.*s: it cannot be moved there, only copied",
+			       ERR_MSG_MAX / 2, from);
+	return fsat_fail(errno, errno == EEXIST ? to : from, e);
+}
+
+int fs_move(struct fscall *c, struct err *e)
+{
+	struct vfs_path from, to;
+	int r;
+
+	if (vfs_path_get(&from, c->in, "from", e) < 0 ||
+	    vfs_path_get(&to, c->in, "to", e) < 0)
+		return e->code;
+	pthread_mutex_lock(&c->tree->lock);
+	r = move_locked(c, from.text, to.text, e);
+	pthread_mutex_unlock(&c->tree->lock);
+	return r < 0 ? r : put_entry(c, to.text, e);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fsserve.h - The files of the workspace, as the host asks for them
+ *
+ * POST /fs/NAME.  The body is one line, a JSON object, and for `write` then the
+ * content; the answer is one JSON object, and for `read` a line of it and then
+ * the content.  Errors are as those of all calls.
+ *
+ *	list, stat, grep, read-files, write-files, mkdir, move, copy, remove,
+ *	chmod, symlink		fsops.h
+ *	read {path, offset, length}
+ *		-> entry with "length", LF, that many bytes.  If the file becomes
+ *		shorter meanwhile, the stream breaks.
+ *	write {path, mode, offset, append, etag, must_not_exist} LF content
+ *		-> entry
+ *	watch {path, recursive}	-> lines, fswatch.h
+ *
+ * Contents pass in pieces: memory does not depend on their size, and a slow
+ * peer slows only its own stream.
+ */
+#ifndef GUEST_FSSERVE_H
+#define GUEST_FSSERVE_H
+
+#include "core/h2.h"
+
+struct fsserve; /* Opaque. */
+
+/* @root: of the workspace; borrowed.  @as_agent: as fspool_open(). */
+int fsserve_open(uv_loop_t *loop, const char *root, bool as_agent,
+		 struct fsserve **out);
+/* Answer a request whose head is there.  @name: what follows "/fs/". */
+void fsserve_request(struct fsserve *f, struct h2_stream *s, const char *name);
+/* The streams have ended before.  NULL is allowed. */
+void fsserve_close(struct fsserve *f);
+
+#endif
