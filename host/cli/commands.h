@@ -85,6 +85,12 @@ int files_ls_command(struct cli *c, int argc, char **argv);
 int files_cat_command(struct cli *c, int argc, char **argv);
 int files_stat_command(struct cli *c, int argc, char **argv);
 
+/* workspace_history.c */
+int files_log_command(struct cli *c, int argc, char **argv);
+int files_diff_command(struct cli *c, int argc, char **argv);
+int files_show_command(struct cli *c, int argc, char **argv);
+int files_changes_command(struct cli *c, int argc, char **argv);
+
 /* admin.c */
 int store_check_command(struct cli *c, int argc, char **argv);
 int types_command(struct cli *c, int argc, char **argv);
