@@ -184,14 +184,18 @@ f068_keys() {
 ok "F068 what the agent requires must be given" f068_keys
 f068_workspace() {
 	for how in copy none; do
-		answers 412 capability_unsupported POST \
-			"/v1/sessions/$src/fork" "{\"workspace\":\"$how\"}" ||
+		http POST "/v1/sessions/$src/fork" \
+			"{\"workspace\":\"$how\"}" &&
+			equal "$(cat "$tmp/status")" 200 &&
+			not equal "$(jq -r .vm_id "$tmp/body")" "$VM" ||
 			return 1
 	done
-	answers 400 invalid_argument POST "/v1/sessions/$src/fork" \
+	http POST "/v1/sessions/$src/fork" '{"workspace":"share"}' &&
+		equal "$(jq -r .vm_id "$tmp/body")" "$VM" &&
+		answers 400 invalid_argument POST "/v1/sessions/$src/fork" \
 		'{"workspace":"x"}'
 }
-ok "F069 the workspace is shared, anything else refused" f068_workspace
+ok "F069 the workspace is shared, or the fork has a VM of its own" f068_workspace
 f068_retry() {
 	id=$(new_id ses)
 	equal "$(hib fork "$src" --id "$id")" "$id" &&

@@ -8,9 +8,15 @@
  * its mirror row, so a fork is there whole or not at all.  Nothing is written to
  * the source.
  *
- * The fork belongs to the VM of its source.  A guest that runs is given it with
- * the first call that is about it (op_call()); else the feed of the next boot
- * brings it.
+ * The fork belongs to the VM of its source, unless it is to have a workspace of
+ * its own.  A guest that runs is given it with the first call that is about it
+ * (op_call()); else the feed of the next boot brings it.
+ *
+ * With a workspace of its own it gets a VM like that of its source, whose
+ * repository borrows the objects of the other: so that costs the same however
+ * much is in it.  The row of the VM is stored with the fork.  It begins with the
+ * files as they were where the log is cut, or for a whole log as they are in the
+ * newest commit, or with none.
  *
  * Where it is cut: at the end of the turn that `at` names; a seq is rounded down
  * to the end of the last turn that had ended by then; without `at` it is the
@@ -22,7 +28,9 @@
 
 #include "core/policy.h"
 #include "core/time.h"
+#include "host/daemon/depot.h"
 #include "host/daemon/hostlog.h"
+#include "host/daemon/revision.h"
 #include "host/daemon/routes.h"
 #include "host/manifest.h"
 
@@ -31,22 +39,39 @@
 struct forking {
 	struct store_fork f;
 	struct op *op;
+	struct hibd *d;
 	struct change *more;
 	char id[ID_MAX];
+	char made_vm[ID_MAX]; /* Its own VM; "": that of the source. */
 };
 
-/* What is asked, besides where to cut. */
+/* What is asked for, and where the log is cut. */
 struct wish {
 	char *title, *agent, *model, *workspace;
 	char hash[SHA256_HEX_MAX];
+	char id[ID_MAX];
+	int64_t at;
+
+	/* For a VM of its own. */
+	struct op *op;
+	struct depot_job job;
+	struct revision rev;
+	bool has_base;
+	struct vfs_oid base;
 };
 
-static void wish_done(struct wish *w)
+static void wish_free(struct wish *w)
 {
 	free(w->title);
 	free(w->agent);
 	free(w->model);
 	free(w->workspace);
+	free(w);
+}
+
+static bool shares_vm(const struct wish *w)
+{
+	return w->workspace == NULL || strcmp(w->workspace, "share") == 0;
 }
 
 /* --- where to cut ------------------------------------------------------- */
@@ -182,16 +207,11 @@ static void hash_wish(struct op *op, struct wish *w)
 
 static bool check_workspace(struct op *op, const char *how)
 {
-	if (how == NULL || strcmp(how, "share") == 0)
+	if (how == NULL || strcmp(how, "share") == 0 ||
+	    strcmp(how, "copy") == 0 || strcmp(how, "none") == 0)
 		return true;
-	if (strcmp(how, "copy") == 0 || strcmp(how, "none") == 0)
-		op_refuse(op, -FAULT_CAPABILITY_UNSUPPORTED,
-			  "workspace '%s': a VM cannot be forked; its sessions "
-			  "share /workspace",
-			  how);
-	else
-		op_refuse(op, -FAULT_INVALID_ARGUMENT,
-			  "workspace '%.20s': share, copy or none", how);
+	op_refuse(op, -FAULT_INVALID_ARGUMENT,
+		  "workspace '%.20s': share, copy or none", how);
 	return false;
 }
 
@@ -267,13 +287,14 @@ static void put_agent(struct op *op, struct jw *w, const struct wish *wish)
 /* The agent's own session knows just what the fork knows, and can be forked
  * by the agent, only where nothing was said after the cut. */
 static void put_native(struct op *op, struct jw *w, const struct wish *wish,
-		       int64_t at, struct jv row)
+		       struct jv row)
 {
 	struct jv acp = jv_get(row, "acp_session_id");
 	char text[24];
 
-	snprintf(text, sizeof(text), "%lld", (long long)at);
-	if (wish->agent != NULL || !jv_is(acp, JV_STRING) ||
+	snprintf(text, sizeof(text), "%lld", (long long)wish->at);
+	/* What the agent itself has kept stays in the VM of the source. */
+	if (wish->agent != NULL || !shares_vm(wish) || !jv_is(acp, JV_STRING) ||
 	    ask(op,
 		"SELECT count(*) FROM turn WHERE session_id=?1"
 		" AND first_seq>CAST(?2 AS INTEGER)",
@@ -282,24 +303,25 @@ static void put_native(struct op *op, struct jw *w, const struct wish *wish,
 	jw_key(w, "native");
 	jw_obj(w);
 	jw_kvalue(w, "acp_session_id", acp);
-	jw_kint(w, "last_seq", at);
+	jw_kint(w, "last_seq", wish->at);
 	jw_obj_end(w);
 }
 
-static void write_forked(struct op *op, const struct wish *wish, int64_t at,
+/* @vm: that of the fork. */
+static void write_forked(struct op *op, const struct wish *wish, const char *vm,
 			 struct jv row, struct jw *w)
 {
 	jw_obj(w);
 	jw_kstr(w, "from", op->session);
-	jw_kint(w, "at", at);
-	jw_kstr(w, "vm", op->vm);
-	jw_kstr(w, "workspace", "share");
+	jw_kint(w, "at", wish->at);
+	jw_kstr(w, "vm", vm);
+	jw_kstr(w, "workspace", shares_vm(wish) ? "share" : wish->workspace);
 	put_given_or_own(op, w, "title", JV_STRING, row);
 	put_given_or_own(op, w, "tags", JV_ARRAY, row);
 	op_put_env_names(op, w);
 	jw_kstr(w, "create_hash", wish->hash);
 	put_agent(op, w, wish);
-	put_native(op, w, wish, at, row);
+	put_native(op, w, wish, row);
 	jw_obj_end(w);
 }
 
@@ -388,6 +410,19 @@ static void fork_reply(struct op *op)
 	}
 }
 
+/* The VM that was made for it is there with it, or not at all. */
+static void fork_settle_vm(struct forking *k, const struct err *e)
+{
+	struct vm *vm = k->made_vm[0] != '\0' && !k->d->stopping
+				? vm_find(k->d, k->made_vm)
+				: NULL;
+
+	if (vm != NULL && e->code < 0)
+		vm_discard(vm, e);
+	else if (vm != NULL)
+		vm_keep(vm);
+}
+
 static void fork_on_stored(struct store_batch *b, int64_t acked,
 			   const struct err *e)
 {
@@ -396,6 +431,7 @@ static void fork_on_stored(struct store_batch *b, int64_t acked,
 
 	memcpy(op->session, k->id, ID_MAX);
 	vault_wipe(take_ptr(op->agent));
+	fork_settle_vm(k, e);
 	forking_free(k);
 	if (acked < 0)
 		op_fail(op, e);
@@ -404,22 +440,24 @@ static void fork_on_stored(struct store_batch *b, int64_t acked,
 }
 
 /* What belongs to a session and is no event. */
-static int add_more(struct forking *k, bool runs, struct err *e)
+static int add_more(struct forking *k, const struct vm *vm, struct err *e)
 {
 	struct op *op = k->op;
 	int r;
 
 	k->more = change_new();
+	if (k->made_vm[0] != '\0')
+		vm_add_row(vm, k->more);
 	r = op_seal(op, k->more, k->id, e);
 	if (r == 0)
 		change_add(k->more,
 			   "UPDATE mirror SET tail_complete=?2 WHERE session_n="
 			   "(SELECT n FROM session WHERE id=?1)",
-			   2, k->id, runs ? "0" : "1");
+			   2, k->id, vm_is_off(vm) ? "1" : "0");
 	return r;
 }
 
-static int fork_fill(struct forking *k, const struct wish *wish, int64_t at,
+static int fork_fill(struct forking *k, const struct wish *wish, const char *vm,
 		     struct err *e)
 {
 	const char *args[] = {k->op->session, NULL};
@@ -434,36 +472,37 @@ static int fork_fill(struct forking *k, const struct wish *wish, int64_t at,
 		r = json_parse(&j, text.buf, text.len, e);
 	if (r < 0)
 		return r;
-	write_forked(k->op, wish, at, json_root(&j), &forked);
+	write_forked(k->op, wish, vm, json_root(&j), &forked);
 	r = write_config(k->op, wish, json_root(&j), &config, e);
 	if (r < 0)
 		return r;
-	if (add_event(k, at, "session.forked", &forked) < 0 ||
-	    add_event(k, at, "session.config", &config) < 0)
+	if (add_event(k, wish->at, "session.forked", &forked) < 0 ||
+	    add_event(k, wish->at, "session.config", &config) < 0)
 		return err_set(e, -ENOMEM, "fork: out of memory");
 	return 0;
 }
 
-static void fork_begin(struct op *op, const struct wish *wish, const char *id,
-		       int64_t at)
+/* @vm: of the fork: its source's, or one that was made for it. */
+static void fork_begin(struct op *op, const struct wish *wish, struct vm *vm)
 {
-	struct vm *vm = vm_find(op->d, op->vm);
 	struct forking *k = calloc(1, sizeof(*k));
 	struct err e = {0};
 
-	if (k == NULL) {
-		op_refuse(op, -ENOMEM, "fork: out of memory");
-		return;
-	}
+	/* Without a few hundred bytes nothing else would go on either. */
+	if (k == NULL)
+		abort();
 	k->op = op;
+	k->d = op->d;
+	if (!shares_vm(wish))
+		memcpy(k->made_vm, vm_id(vm), ID_MAX);
 	k->f.also = fork_more;
 	k->f.tail.done = fork_on_stored;
 	TAILQ_INIT(&k->f.tail.events);
-	memcpy(k->id, id, ID_MAX);
-	memcpy(k->f.tail.session, id, ID_MAX);
+	memcpy(k->id, wish->id, ID_MAX);
+	memcpy(k->f.tail.session, wish->id, ID_MAX);
 	memcpy(k->f.source, op->session, ID_MAX);
-	if (fork_fill(k, wish, at, &e) < 0 ||
-	    add_more(k, !vm_is_off(vm), &e) < 0) {
+	if (fork_fill(k, wish, vm_id(vm), &e) < 0 || add_more(k, vm, &e) < 0) {
+		fork_settle_vm(k, &e);
 		forking_free(k);
 		op_fail(op, &e);
 		return;
@@ -471,10 +510,88 @@ static void fork_begin(struct op *op, const struct wish *wish, const char *id,
 	store_fork(op->d->store, &k->f);
 }
 
-/* The id is there: by the same request, whose answer was lost, or not. */
-static void fork_again(struct op *op, const struct wish *wish, const char *id)
+/* --- a VM of its own ---------------------------------------------------- */
+
+static void own_on_prepared(struct vm *vm, const struct err *e, void *arg)
 {
-	const char *args[] = {id, NULL};
+	struct wish *w = arg;
+
+	if (e->code < 0)
+		op_fail(w->op, e);
+	else
+		fork_begin(w->op, w, vm);
+	wish_free(w);
+}
+
+static void own_prepare(struct wish *w)
+{
+	struct vm *source = vm_find(w->op->d, w->op->vm);
+	struct vm_config cfg;
+
+	if (source == NULL) {
+		op_refuse(w->op, -FAULT_VM_NOT_FOUND, "%s is not here",
+			  w->op->vm);
+		wish_free(w);
+		return;
+	}
+	vm_describe(source, &cfg);
+	if (w->has_base) {
+		cfg.fork_of = source;
+		cfg.base = &w->base;
+	}
+	vm_prepare(w->op->d, &cfg, own_on_prepared, w);
+}
+
+static int own_work(struct depot_job *j, struct vfs_repo *repo, struct err *e)
+{
+	struct wish *w = container_of(j, struct wish, job);
+	int r;
+
+	if (w->rev.name[0] != '\0')
+		r = revision_resolve(&w->rev, repo, &w->base, e);
+	else
+		r = vfs_repo_head(repo, &w->base, e);
+	w->has_base = r == 0;
+	return r == -ENOENT ? 0 : r;
+}
+
+static void own_on_resolved(struct depot_job *j, const struct err *e)
+{
+	struct wish *w = container_of(j, struct wish, job);
+	if (e->code < 0 && e->code != -FAULT_FILE_NOT_FOUND) {
+		op_fail(w->op, e);
+		wish_free(w);
+	} else {
+		own_prepare(w);
+	}
+}
+
+/* Find the commit whose files it begins with, then make the VM. */
+static void own_begin(struct op *op, struct wish *w)
+{
+	struct jv at = jv_get(op->in, "at");
+	bool cut = jv_has(at) && !jv_is(at, JV_NULL);
+	bool files = strcmp(w->workspace, "copy") == 0;
+
+	w->op = op;
+	if (files && cut)
+		files = revision_of_session(&w->rev, op->d->reader, op->session,
+					    w->at);
+	if (!files) {
+		own_prepare(w);
+		return;
+	}
+	w->job.work = own_work;
+	w->job.done = own_on_resolved;
+	depot_read(vm_depot(vm_find(op->d, op->vm)), &w->job);
+}
+
+/* --- the request -------------------------------------------------------- */
+
+/* The id is there: by the same request, whose answer was lost, or not. */
+static void fork_again(struct op *op, const struct wish *wish)
+{
+	const char *args[] = {wish->id, NULL};
 	autofree char *hash = NULL;
 
 	if (reader_value(op->d->reader,
@@ -483,47 +600,57 @@ static void fork_again(struct op *op, const struct wish *wish, const char *id)
 			 args, &hash, NULL) != 1 ||
 	    strcmp(hash, wish->hash) != 0) {
 		op_refuse(op, -FAULT_SESSION_CONFLICT,
-			  "%s exists and is no such fork", id);
+			  "%s exists and is no such fork", wish->id);
 		return;
 	}
-	memcpy(op->session, id, ID_MAX);
+	memcpy(op->session, wish->id, ID_MAX);
 	fork_reply(op);
 }
 
-static void fork_checked(struct op *op, const struct wish *wish, const char *id,
-			 bool runs)
+/* Takes @wish. */
+static void fork_checked(struct op *op, struct wish *wish)
 {
+	struct vm *vm = vm_find(op->d, op->vm);
+	bool runs = vm != NULL && !vm_is_off(vm);
 	struct session_brief b;
-	int64_t at;
 
-	if (reader_session(op->d->reader, id, &b, NULL) == 0) {
-		fork_again(op, wish, id);
+	if (reader_session(op->d->reader, wish->id, &b, NULL) == 0) {
+		fork_again(op, wish);
+		wish_free(wish);
 		return;
 	}
-	if (!op_id_is_free(op, id) || !check_state(op, runs))
+	if (!op_id_is_free(op, wish->id) || !check_state(op, runs)) {
+		wish_free(wish);
 		return;
-	at = find_cut(op, runs);
-	if (at > 0 && find_agent(op, wish))
-		fork_begin(op, wish, id, at);
+	}
+	wish->at = find_cut(op, runs);
+	if (wish->at <= 0 || !find_agent(op, wish)) {
+		wish_free(wish);
+	} else if (shares_vm(wish)) {
+		fork_begin(op, wish, vm);
+		wish_free(wish);
+	} else {
+		own_begin(op, wish);
+	}
 }
 
 void session_fork_route(struct op *op)
 {
-	struct wish wish = {0};
+	struct wish *wish = calloc(1, sizeof(*wish));
 	struct jv given = jv_get(op->in, "id");
-	char id[ID_MAX];
-	struct vm *vm;
 
+	if (wish == NULL)
+		abort();
 	if (!jv_has(given) || jv_is(given, JV_NULL)) {
-		id_new(id, "ses");
-	} else if (jv_strcpy(given, id, ID_MAX) < 0 || !id_is(id, "ses")) {
+		id_new(wish->id, "ses");
+	} else if (jv_strcpy(given, wish->id, ID_MAX) < 0 ||
+		   !id_is(wish->id, "ses")) {
 		op_refuse(op, -FAULT_INVALID_ID, "'id' is no session id");
+		wish_free(wish);
 		return;
 	}
-	if (!op_load_session(op))
-		return;
-	vm = vm_find(op->d, op->vm);
-	if (read_wish(op, &wish))
-		fork_checked(op, &wish, id, vm != NULL && !vm_is_off(vm));
-	wish_done(&wish);
+	if (op_load_session(op) && read_wish(op, wish))
+		fork_checked(op, wish);
+	else
+		wish_free(wish);
 }

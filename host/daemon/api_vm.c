@@ -9,8 +9,7 @@
 #include "host/daemon/routes.h"
 #include "host/views.h"
 
-/* Path parameter to VM; answers when there is none. */
-static struct vm *op_vm(struct op *op)
+struct vm *op_vm(struct op *op)
 {
 	struct vm *vm = vm_find(op->d, op->vm);
 

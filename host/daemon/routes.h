@@ -33,6 +33,8 @@ void vm_wake_route(struct op *op);
 void vm_sleep_route(struct op *op);
 void vm_stop_route(struct op *op);
 void vm_destroy_route(struct op *op);
+/* Path parameter to VM; answers when there is none. */
+struct vm *op_vm(struct op *op);
 
 /* api_create.c: birth. */
 #define AGENT_MAX 64

@@ -243,8 +243,8 @@ void vm_connect(struct vm *vm)
 
 	vm_workspace_write(vm, &workspace);
 	spec.workspace = workspace.buf;
-	vm->channel =
-		workspace.failed ? NULL : link_open(&spec, &channel_events, vm);
+	if (!workspace.failed && vm_serve_objects(vm) == 0)
+		vm->channel = link_open(&spec, &channel_events, vm);
 	if (vm->channel != NULL)
 		return;
 	err_set(&vm->fault, -ENOMEM, "%s: out of memory", vm->id);
@@ -341,6 +341,12 @@ static void vm_on_up(struct link *l, void *arg)
 	vm_tell(&vm->up, vm, &none);
 }
 
+static void vm_boot_if_wanted(struct vm *vm)
+{
+	if (vm_is_off(vm) && !vm->locked && !STAILQ_EMPTY(&vm->up))
+		vm_boot(vm);
+}
+
 void vm_need(struct vm *vm, vm_done_cb cb, void *arg)
 {
 	static const struct err none;
@@ -364,8 +370,25 @@ void vm_need(struct vm *vm, vm_done_cb cb, void *arg)
 		return;
 	}
 	waiter_add(&vm->up, vm, cb, arg);
-	if (vm_is_off(vm) && !STAILQ_EMPTY(&vm->up))
-		vm_boot(vm);
+	vm_boot_if_wanted(vm);
+}
+
+void vm_lock(struct vm *vm)
+{
+	assert(vm_is_off(vm) && !vm->locked);
+	vm->locked = true;
+}
+
+bool vm_is_locked(const struct vm *vm)
+{
+	return vm->locked;
+}
+
+void vm_unlock(struct vm *vm)
+{
+	assert(vm->locked);
+	vm->locked = false;
+	vm_boot_if_wanted(vm);
 }
 
 /* --- down --------------------------------------------------------------- */
@@ -530,8 +553,16 @@ static void vm_settle(struct vm *vm)
 	}
 	change_submit(vm->d->store, c, vm_on_off_stored, vm->d);
 	vm_tell(&vm->down, vm, &none);
-	if (!STAILQ_EMPTY(&vm->up))
-		vm_boot(vm);
+	vm_boot_if_wanted(vm);
+}
+
+static void vm_refuse_locked(struct vm *vm, vm_done_cb cb, void *arg)
+{
+	struct err e = {0};
+
+	err_set(&e, -FAULT_NOT_READY, "%s is being made or restored", vm->id);
+	if (cb != NULL)
+		cb(vm, &e, arg);
 }
 
 void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg)
@@ -539,6 +570,10 @@ void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg)
 	static const struct err none;
 	char params[96];
 
+	if (vm->locked && how == VM_OFF_DESTROY) {
+		vm_refuse_locked(vm, cb, arg);
+		return;
+	}
 	if ((vm_is_off(vm) && how == VM_OFF_SLEEP) ||
 	    (vm->state == VM_STOPPED && how == VM_OFF_STOP)) {
 		if (cb != NULL)
@@ -625,6 +660,7 @@ static void vm_on_exited(struct machine *m, const char *detail, void *arg)
 	vm->machine = NULL;
 	uv_timer_stop(&vm->timer);
 	link_close(take_ptr(vm->channel));
+	vm_close_objects(vm);
 	hub_forget(vm->d->hub, vm); /* Drains that did not come in time. */
 	vm->drains = 0;
 	log_info("%s: machine ended: %s", vm->id, detail);

@@ -41,7 +41,9 @@ enum vm_state {
 	VM_STATES, /* Their number. */
 };
 
+struct change;
 struct hibd;
+struct vfs_oid;
 struct vm; /* Opaque. */
 
 struct vm_config {
@@ -51,6 +53,13 @@ struct vm_config {
 	enum vm_net net;
 	int64_t idle_ms;      /* 0: never sleeps by itself. */
 	int64_t max_sessions; /* Live at a time. */
+
+	/* The files that it begins with: of a directory, a repository or a
+	 * commit (vfs/import.h); or those of another VM, whose objects it
+	 * borrows; or, with neither, none. */
+	const char *workspace;
+	const struct vm *fork_of;
+	const struct vfs_oid *base; /* Of fork_of. */
 };
 
 typedef void (*vm_done_cb)(struct vm *vm, const struct err *e, void *arg);
@@ -64,6 +73,18 @@ void vms_release(struct hibd *d);
 /* Make a VM: folder, disk, row.  @cb when the row is stored. */
 void vm_create(struct hibd *d, const struct vm_config *cfg, vm_done_cb cb,
 	       void *arg);
+/*
+ * The same in steps, for a row that is stored together with others.  vm_prepare()
+ * makes the folder and the files, off the loop, and lists the VM, locked; then
+ * vm_add_row(), and when that is stored vm_keep(), which unlocks it, or else
+ * vm_discard(), which removes it.
+ */
+void vm_prepare(struct hibd *d, const struct vm_config *cfg, vm_done_cb cb,
+		void *arg);
+void vm_add_row(const struct vm *vm, struct change *c);
+void vm_keep(struct vm *vm);
+void vm_discard(struct vm *vm, const struct err *why);
+
 /* By id or name; NULL: none. */
 struct vm *vm_find(struct hibd *d, const char *id_or_name);
 
@@ -85,6 +106,23 @@ enum vm_off { VM_OFF_SLEEP, VM_OFF_STOP, VM_OFF_DESTROY };
  * just changes its state.  VM_OFF_DESTROY removes folder and row as well: the
  * VM is gone when @cb runs, and it is given NULL. */
 void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg);
+
+/* Keep a VM that is off from booting; who needs it waits.  A locked one is not
+ * destroyed. */
+void vm_lock(struct vm *vm);
+bool vm_is_locked(const struct vm *vm);
+void vm_unlock(struct vm *vm);
+
+/* The repository with its committed files, which need not exist yet. */
+struct depot *vm_depot(const struct vm *vm);
+/* Its generation of files, and a new one: in a change, and once that is stored
+ * in memory, while the VM is off. */
+int64_t vm_workspace_n(const struct vm *vm);
+void vm_change_workspace(struct change *c, const char *vm, int64_t n,
+			 const struct vfs_oid *base);
+void vm_set_workspace(struct vm *vm, int64_t n, const struct vfs_oid *base);
+/* How it was made, for another like it.  Strings live as long as @vm. */
+void vm_describe(const struct vm *vm, struct vm_config *out);
 
 /* Something happened in it: the idle time starts again. */
 void vm_touch(struct vm *vm);

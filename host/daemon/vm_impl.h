@@ -13,6 +13,7 @@
 
 #include "host/daemon/catalog.h"
 #include "host/daemon/daemon.h"
+#include "host/daemon/objects.h"
 #include "vfs/oid.h"
 
 struct waiter {
@@ -46,6 +47,8 @@ struct vm {
 
 	struct machine *machine;
 	struct link *channel;
+	struct objects *objects; /* As long as there is a channel. */
+	struct depot *depot;
 	uint64_t boot_began; /* uv_hrtime(). */
 
 	struct waiter_list up;	 /* Want it running. */
@@ -54,6 +57,7 @@ struct vm {
 	bool gone_clean;	 /* The barrier was passed. */
 	bool adopted;		 /* It ran before this hibd: no boot to tell. */
 	bool powering;		 /* The backend's boot has not answered yet. */
+	bool locked;		 /* Off, and stays off; see vm_lock(). */
 	bool released;		 /* hibd stops; freed when powering ends. */
 	struct err fault;	 /* Why the machine was killed, if we did. */
 	unsigned drains;	 /* Sessions whose tail is still on its way. */
@@ -78,8 +82,15 @@ void vm_tell(struct waiter_list *l, struct vm *vm, const struct err *e);
  * takes what is missing as new. */
 void vm_workspace_write(const struct vm *vm, struct jw *w);
 void vm_workspace_read(struct vm *vm, struct jv workspace);
-/* Move its folder aside and remove it off the loop. */
+/* Nobody uses its files any more: bury its folder, sweep the graves. */
 void vm_remove_folder(struct vm *vm);
+/* On a thread of the pool: the first commit of a VM that is made.  Return: 0 or
+ * why. */
+int vm_import(const struct vm *vm, const char *from, struct vfs_oid *out,
+	      struct err *e);
+/* The repository serves the machine, or no longer. */
+int vm_serve_objects(struct vm *vm);
+void vm_close_objects(struct vm *vm);
 /* Free the object, once its handle has closed. */
 void vm_free(struct vm *vm);
 

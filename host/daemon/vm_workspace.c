@@ -2,6 +2,10 @@
 /*
  * vm_workspace.c - The files of a VM, as its host sees them
  */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/log.h"
 #include "host/daemon/vm_impl.h"
 
 void vm_workspace_write(const struct vm *vm, struct jw *w)
@@ -24,4 +28,69 @@ void vm_workspace_read(struct vm *vm, struct jv workspace)
 		    0 ||
 	    vfs_oid_parse(ws->base, &base) < 0)
 		ws->base[0] = '\0';
+}
+
+struct depot *vm_depot(const struct vm *vm)
+{
+	return vm->depot;
+}
+
+int64_t vm_workspace_n(const struct vm *vm)
+{
+	return vm->workspace.n;
+}
+
+void vm_set_workspace(struct vm *vm, int64_t n, const struct vfs_oid *base)
+{
+	vm->workspace.n = n;
+	vfs_oid_format(base, vm->workspace.base);
+}
+
+void vm_change_workspace(struct change *c, const char *vm, int64_t n,
+			 const struct vfs_oid *base)
+{
+	char hex[VFS_OID_HEX], data[128];
+
+	vfs_oid_format(base, hex);
+	change_add(c,
+		   "UPDATE vm SET config=json_set(config,'$.workspace.n',"
+		   "CAST(?2 AS INTEGER),'$.workspace.base',?3) WHERE id=?1",
+		   3, vm, int_text(n), hex);
+	snprintf(data, sizeof(data), "{\"n\":%lld,\"base\":\"%s\"}",
+		 (long long)n, hex);
+	change_add_vm_event(c, vm, "vm.restored", data);
+}
+
+/* --- the host stream ---------------------------------------------------- */
+
+static void vm_on_committed(const struct vfs_oid *head, void *arg)
+{
+	(void)head;
+	vm_touch(arg);
+}
+
+static const struct objects_events vm_objects_events = {
+	.committed = vm_on_committed,
+};
+
+int vm_serve_objects(struct vm *vm)
+{
+	const struct objects_spec spec = {
+		.loop = &vm->d->loop,
+		.ops = vm->ops,
+		.machine = vm->machine,
+		.reader = vm->d->reader,
+		.depot = vm->depot,
+		.vm = vm->id,
+		.dir = vm->dir,
+	};
+
+	vm->objects = objects_open(&spec, &vm_objects_events, vm);
+	return vm->objects != NULL ? 0 : -ENOMEM;
+}
+
+void vm_close_objects(struct vm *vm)
+{
+	objects_close(take_ptr(vm->objects));
+	depot_rest(vm->depot);
 }

@@ -6,57 +6,73 @@
  * runs.  One that does is taken over and, once its link is up, is as if this
  * hibd had booted it.  One that should run and does not is lost.
  */
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "core/log.h"
 #include "core/time.h"
+#include "host/daemon/graves.h"
 #include "host/daemon/vm_impl.h"
-#include "host/tree.h"
 
 #define LOG_COMPONENT "vm"
 
 /* --- folders ------------------------------------------------------------ */
 
-struct removal {
+struct sweep {
 	uv_work_t work;
-	char dir[PATH_MAX];
+	uv_loop_t *loop;
+	char *vms;
 };
 
-/* Files of a guest: symbolic links are removed, never followed. */
-static void removal_work(uv_work_t *w)
+static void sweep_work(uv_work_t *w)
 {
-	struct removal *r = w->data;
-	int error = tree_remove(r->dir);
+	struct sweep *s = w->data;
 
-	if (error < 0)
-		log_warn("%s: %s", r->dir, strerror(-error));
+	graves_sweep(s->vms);
 }
 
-static void removal_on_done(uv_work_t *w, int status)
+static void sweep_on_done(uv_work_t *w, int status)
 {
+	struct sweep *s = w->data;
+
 	(void)status;
-	free(w->data);
+	free(s->vms);
+	free(s);
 }
 
-/* The folder moves aside at once and goes away off the loop. */
+static void sweep_begin(void *arg)
+{
+	struct sweep *s = arg;
+
+	s->work.data = s;
+	/* It fails only without a function to run. */
+	(void)uv_queue_work(s->loop, &s->work, sweep_work, sweep_on_done);
+}
+
+/* NULL: out of memory; the next start of hibd sweeps. */
+static struct sweep *sweep_new(struct hibd *d)
+{
+	struct sweep *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->loop = &d->loop;
+	s->vms = strdup(d->home.vms);
+	if (s->vms == NULL)
+		free(take_ptr(s));
+	return s;
+}
+
 void vm_remove_folder(struct vm *vm)
 {
-	struct removal *r = calloc(1, sizeof(*r));
+	struct sweep *s = sweep_new(vm->d);
+	int r = graves_bury(vm->dir);
 
-	if (r == NULL)
-		return;
-	if (snprintf(r->dir, sizeof(r->dir), "%s.gone", vm->dir) >=
-		    (int)sizeof(r->dir) ||
-	    rename(vm->dir, r->dir) < 0) {
-		free(r);
-		return;
-	}
-	r->work.data = r;
-	if (uv_queue_work(&vm->d->loop, &r->work, removal_work,
-			  removal_on_done) < 0)
-		free(r);
+	if (r < 0)
+		log_warn("%s: %s", vm->dir, strerror(-r));
+	depot_close(take_ptr(vm->depot), s != NULL ? sweep_begin : NULL, s);
 }
 
 /* --- making ------------------------------------------------------------- */
@@ -68,15 +84,18 @@ static void vm_on_timer_closed(uv_handle_t *h)
 
 void vm_free(struct vm *vm)
 {
+	depot_close(vm->depot, NULL, NULL);
 	uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
 }
 
 static struct vm *vm_new(struct hibd *d, const char *id)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
+	char path[PATH_MAX + 16];
 
+	/* Without a few kilobytes nothing else would go on either. */
 	if (vm == NULL)
-		return NULL;
+		abort();
 	vm->d = d;
 	vm->state = VM_STOPPED;
 	vm->created_ms = now_ms();
@@ -88,6 +107,10 @@ static struct vm *vm_new(struct hibd *d, const char *id)
 	else
 		id_new(vm->id, "vm");
 	snprintf(vm->dir, sizeof(vm->dir), "%s/%s", d->home.vms, vm->id);
+	snprintf(path, sizeof(path), "%s/workspace.git", vm->dir);
+	vm->depot = depot_new(&d->loop, path);
+	if (vm->depot == NULL)
+		abort();
 	uv_timer_init(&d->loop, &vm->timer);
 	vm->timer.data = vm;
 	return vm;
@@ -102,23 +125,32 @@ static bool name_is_good(const char *name)
 	       name[0] != '.' && !id_is(name, NULL);
 }
 
+static int vm_check_names(struct hibd *d, const char *id, const char *name,
+			  struct err *e)
+{
+	if (id != NULL && vm_find(d, id) != NULL)
+		return err_set(e, -FAULT_ALREADY_EXISTS, "%.40s exists", id);
+	if (name != NULL && vm_find(d, name) != NULL)
+		return err_set(e, -FAULT_ALREADY_EXISTS,
+			       "a VM named %.80s exists", name);
+	return 0;
+}
+
 static int vm_check(struct hibd *d, const struct vm_config *cfg, struct err *e)
 {
 	struct stat st;
+	int r = vm_check_names(d, cfg->id, cfg->name, e);
 
+	if (r < 0)
+		return r;
 	if (cfg->id != NULL && !id_is(cfg->id, "vm"))
 		return err_set(e, -FAULT_INVALID_ID, "'%.40s' is no VM id",
 			       cfg->id);
-	if (cfg->id != NULL && vm_find(d, cfg->id) != NULL)
-		return err_set(e, -FAULT_ALREADY_EXISTS, "%s exists", cfg->id);
 	if (cfg->name != NULL && !name_is_good(cfg->name))
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
 			       "VM name '%.80s': letters, digits, . _ - only, "
 			       "at most %d",
 			       cfg->name, VM_NAME_MAX);
-	if (cfg->name != NULL && vm_find(d, cfg->name) != NULL)
-		return err_set(e, -FAULT_ALREADY_EXISTS, "a VM named %s exists",
-			       cfg->name);
 	if (backend_find(cfg->backend) == NULL)
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
 			       "backend '%.40s' is unknown", cfg->backend);
@@ -146,36 +178,149 @@ static int vm_make_disk(struct vm *vm, struct err *e)
 
 	if (mkdir(vm->dir, 0700) < 0)
 		return err_set(e, -errno, "%s: %s", vm->dir, strerror(errno));
-	r = vm->ops->create(&spec, e);
+	r = graves_begin(vm->dir);
 	if (r < 0)
-		(void)tree_remove(vm->dir);
-	return r;
+		return err_set(e, r, "%s: %s", vm->dir, strerror(-r));
+	return vm->ops->create(&spec, e);
 }
 
+/* A VM on its way into the list. */
 struct creation {
 	struct vm *vm;
+	uv_work_t work;
+	char *import, *source; /* One of them, or none. */
+	bool has_base;
+	struct vfs_oid base;
+	struct err err;
 	vm_done_cb cb;
 	void *arg;
 };
 
-static void vm_on_row_stored(const struct err *e, void *arg)
+static void creation_free(struct creation *cr)
 {
-	struct creation *cr = arg;
-	struct vm *vm = cr->vm;
-
-	if (e->code < 0) {
-		TAILQ_REMOVE(&vm->d->vms, vm, link);
-		vm_remove_folder(vm);
-		vm_free(vm);
-		vm = NULL;
-	}
-	cr->cb(vm, e, cr->arg);
+	free(cr->import);
+	free(cr->source);
 	free(cr);
 }
 
-static void vm_insert_row(struct vm *vm, struct creation *cr)
+static void creation_fail(struct creation *cr, const struct err *e)
 {
-	struct change *c = change_new();
+	struct err why = *e;
+
+	vm_remove_folder(cr->vm);
+	vm_free(cr->vm);
+	cr->cb(NULL, &why, cr->arg);
+	creation_free(cr);
+}
+
+/* The files are there: the VM, too. */
+static void creation_list(struct creation *cr)
+{
+	static const struct err none;
+	struct vm *vm = cr->vm;
+	struct err e = {0};
+
+	if (vm->d->stopping)
+		err_set(&e, -FAULT_DRAINING, "hibd stops");
+	else
+		(void)vm_check_names(vm->d, vm->id,
+				     vm->name[0] ? vm->name : NULL, &e);
+	if (e.code < 0) {
+		creation_fail(cr, &e);
+		return;
+	}
+	if (cr->has_base)
+		vfs_oid_format(&cr->base, vm->workspace.base);
+	vm->locked = true;
+	TAILQ_INSERT_TAIL(&vm->d->vms, vm, link);
+	cr->cb(vm, &none, cr->arg);
+	creation_free(cr);
+}
+
+static void creation_work(uv_work_t *w)
+{
+	struct creation *cr = w->data;
+	const struct vm *vm = cr->vm;
+
+	(void)graves_fork(cr->source, vm->dir, &cr->base, &cr->err);
+}
+
+static void creation_on_worked(uv_work_t *w, int status)
+{
+	struct creation *cr = w->data;
+
+	(void)status;
+	if (cr->err.code < 0)
+		creation_fail(cr, &cr->err);
+	else
+		creation_list(cr);
+}
+
+static void creation_begin(struct creation *cr)
+{
+	struct err e = {0};
+
+	if (vm_make_disk(cr->vm, &e) < 0) {
+		creation_fail(cr, &e);
+		return;
+	}
+	if (cr->import == NULL && cr->source == NULL) {
+		creation_list(cr);
+		return;
+	}
+	cr->has_base = true;
+	cr->work.data = cr;
+	(void)uv_queue_work(&cr->vm->d->loop, &cr->work, creation_work,
+			    creation_on_worked);
+}
+
+static void vm_configure(struct vm *vm, const struct vm_config *cfg)
+{
+	vm->ops = backend_find(cfg->backend);
+	vm->net = cfg->net;
+	vm->idle_ms = cfg->idle_ms;
+	vm->max_sessions = cfg->max_sessions;
+	snprintf(vm->name, sizeof(vm->name), "%s", cfg->name ? cfg->name : "");
+	snprintf(vm->image, sizeof(vm->image), "%s", cfg->image);
+}
+
+void vm_describe(const struct vm *vm, struct vm_config *out)
+{
+	*out = (struct vm_config){
+		.backend = vm->ops->name,
+		.image = vm->image,
+		.net = vm->net,
+		.idle_ms = vm->idle_ms,
+		.max_sessions = vm->max_sessions,
+	};
+}
+
+void vm_prepare(struct hibd *d, const struct vm_config *cfg, vm_done_cb cb,
+		void *arg)
+{
+	struct creation *cr;
+	struct err e = {0};
+
+	if (vm_check(d, cfg, &e) < 0) {
+		cb(NULL, &e, arg);
+		return;
+	}
+	cr = calloc(1, sizeof(*cr));
+	if (cr == NULL)
+		abort();
+	*cr = (struct creation){.vm = vm_new(d, cfg->id), .cb = cb, .arg = arg};
+	vm_configure(cr->vm, cfg);
+	if (cfg->workspace != NULL)
+		cr->import = strdup(cfg->workspace);
+	if (cfg->fork_of != NULL && cfg->base != NULL) {
+		cr->source = strdup(cfg->fork_of->dir);
+		cr->base = *cfg->base;
+	}
+	creation_begin(cr);
+}
+
+void vm_add_row(const struct vm *vm, struct change *c)
+{
 	autojw struct jw config = {0};
 
 	jw_obj(&config);
@@ -192,39 +337,77 @@ static void vm_insert_row(struct vm *vm, struct creation *cr)
 		   "(?1, ?2, ?3, 'stopped', 0, ?4, ?5, ?5)",
 		   5, vm->id, vm->name[0] ? vm->name : NULL, vm->image,
 		   config.buf, int_text(vm->created_ms));
-	change_submit(vm->d->store, c, vm_on_row_stored, cr);
+}
+
+void vm_keep(struct vm *vm)
+{
+	int r = graves_made(vm->dir);
+
+	if (r < 0)
+		log_warn("%s: %s", vm->dir, strerror(-r));
+	vm_unlock(vm);
+}
+
+void vm_discard(struct vm *vm, const struct err *why)
+{
+	TAILQ_REMOVE(&vm->d->vms, vm, link);
+	vm_tell(&vm->up, vm, why);
+	vm_tell(&vm->down, vm, why);
+	vm_remove_folder(vm);
+	vm_free(vm);
+}
+
+/* Making one by itself. */
+struct making {
+	struct hibd *d;
+	struct vm *vm;
+	vm_done_cb cb;
+	void *arg;
+};
+
+static void making_end(struct making *m, struct vm *vm, const struct err *e)
+{
+	m->cb(vm, e, m->arg);
+	free(m);
+}
+
+static void making_on_stored(const struct err *e, void *arg)
+{
+	struct making *m = arg;
+
+	if (e->code < 0) {
+		vm_discard(m->vm, e);
+		making_end(m, NULL, e);
+		return;
+	}
+	vm_keep(m->vm);
+	making_end(m, m->vm, e);
+}
+
+static void making_on_prepared(struct vm *vm, const struct err *e, void *arg)
+{
+	struct making *m = arg;
+	struct change *c;
+
+	if (e->code < 0) {
+		making_end(m, NULL, e);
+		return;
+	}
+	m->vm = vm;
+	c = change_new();
+	vm_add_row(vm, c);
+	change_submit(m->d->store, c, making_on_stored, m);
 }
 
 void vm_create(struct hibd *d, const struct vm_config *cfg, vm_done_cb cb,
 	       void *arg)
 {
-	struct err e = {0};
-	struct creation *cr;
-	struct vm *vm;
+	struct making *m = calloc(1, sizeof(*m));
 
-	if (vm_check(d, cfg, &e) < 0) {
-		cb(NULL, &e, arg);
-		return;
-	}
-	vm = vm_new(d, cfg->id);
-	cr = calloc(1, sizeof(*cr));
-	if (vm == NULL || cr == NULL)
-		abort(); /* Out of memory for a few hundred bytes. */
-	vm->ops = backend_find(cfg->backend);
-	vm->net = cfg->net;
-	vm->idle_ms = cfg->idle_ms;
-	vm->max_sessions = cfg->max_sessions;
-	snprintf(vm->name, sizeof(vm->name), "%s", cfg->name ? cfg->name : "");
-	snprintf(vm->image, sizeof(vm->image), "%s", cfg->image);
-	if (vm_make_disk(vm, &e) < 0) {
-		vm_free(vm);
-		free(cr);
-		cb(NULL, &e, arg);
-		return;
-	}
-	TAILQ_INSERT_TAIL(&d->vms, vm, link);
-	*cr = (struct creation){.vm = vm, .cb = cb, .arg = arg};
-	vm_insert_row(vm, cr);
+	if (m == NULL)
+		abort();
+	*m = (struct making){.d = d, .cb = cb, .arg = arg};
+	vm_prepare(d, cfg, making_on_prepared, m);
 }
 
 /* --- loading ------------------------------------------------------------ */
@@ -273,8 +456,6 @@ static void vm_load(struct hibd *d, struct jv row)
 	if (jv_strcpy(jv_get(row, "id"), id, sizeof(id)) < 0)
 		return;
 	vm = vm_new(d, id);
-	if (vm == NULL)
-		abort();
 	if (jv_strcpy(jv_get(config, "backend"), text, sizeof(text)) < 0)
 		text[0] = '\0';
 	vm->ops = backend_find(text);
@@ -301,6 +482,52 @@ static void vm_load(struct hibd *d, struct jv row)
 	vm_recover(vm, vm->state);
 }
 
+/* Does the catalog say so of this VM?  @sql: with ?1. */
+static bool is_so(struct hibd *d, const char *sql, const char *vm)
+{
+	const char *args[] = {vm, NULL};
+	autofree char *found = NULL;
+
+	return reader_value(d->reader, sql, args, &found, NULL) == 1;
+}
+
+/* A folder without a row that was destroyed, or not made to its end; any other
+ * one is a riddle, and kept. */
+static void vm_bury(struct hibd *d, const char *id)
+{
+	char dir[PATH_MAX];
+
+	if (is_so(d, "SELECT id FROM vm WHERE id=?1", id) ||
+	    snprintf(dir, sizeof(dir), "%s/%s", d->home.vms, id) >=
+		    (int)sizeof(dir))
+		return;
+	if (is_so(d, "SELECT id FROM tombstone WHERE id=?1", id) ||
+	    graves_is_unmade(dir))
+		(void)graves_bury(dir);
+	else
+		log_warn("%s: no VM is known that this is the folder of", dir);
+}
+
+/* What an earlier hibd did not get to. */
+static int vms_bury(struct hibd *d, struct err *e)
+{
+	struct sweep *s = sweep_new(d);
+	struct dirent *entry;
+	DIR *all;
+
+	if (s == NULL)
+		return err_set(e, -ENOMEM, "VMs: out of memory");
+	all = opendir(d->home.vms);
+	while (all != NULL && (entry = readdir(all)) != NULL) {
+		if (id_is(entry->d_name, "vm"))
+			vm_bury(d, entry->d_name);
+	}
+	if (all != NULL)
+		closedir(all);
+	sweep_begin(s);
+	return 0;
+}
+
 int vms_load(struct hibd *d, struct err *e)
 {
 	autojw struct jw w = {0};
@@ -323,7 +550,7 @@ int vms_load(struct hibd *d, struct err *e)
 	for (struct jv row = jv_first(rows); jv_has(row);
 	     row = jv_next(rows, row))
 		vm_load(d, row);
-	return 0;
+	return vms_bury(d, e);
 }
 
 void vms_release(struct hibd *d)
@@ -336,6 +563,7 @@ void vms_release(struct hibd *d)
 		TAILQ_REMOVE(&d->vms, vm, link);
 		err_set(&e, -FAULT_DRAINING, "hibd stops");
 		link_close(take_ptr(vm->channel));
+		vm_close_objects(vm);
 		if (vm->machine != NULL)
 			vm->ops->release(take_ptr(vm->machine));
 		vm_tell(&vm->up, vm, &e);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * objects.h - hibd's end of the "host" stream: files out of a VM's repository
+ *
+ * The guest listens on run/host.sock, hibd connects and is the HTTP/2 server
+ * (ARCHITECTURE.md, "The host stream").  What the guest asks is checked as
+ * hostile input, and all git work runs in the lanes of the VM's depot: a guest
+ * can keep only its own repository busy, and only as long as it keeps sending.
+ */
+#ifndef HOST_DAEMON_OBJECTS_H
+#define HOST_DAEMON_OBJECTS_H
+
+#include "core/reader.h"
+#include "host/backend.h"
+#include "host/daemon/depot.h"
+
+#define OBJECTS_RANGE_MAX (8u << 20)  /* Bytes of a file in one answer. */
+#define OBJECTS_QUEUE_MAX (16u << 20) /* Answered and not yet taken. */
+
+struct objects; /* Opaque. */
+
+struct objects_spec {
+	uv_loop_t *loop;
+	const struct backend_ops *ops;
+	struct machine *machine;
+	struct reader *reader; /* Says whose a session is. */
+	struct depot *depot;   /* Must outlive it. */
+	const char *vm;	       /* Copied. */
+	const char *dir;       /* VM folder; copied. */
+};
+
+struct objects_events {
+	/* A checkpoint is stored, and @head is the VM's newest commit. */
+	void (*committed)(const struct vfs_oid *head, void *arg);
+};
+
+/* Start connecting.  @ev must outlive it.  NULL: out of memory. */
+struct objects *objects_open(const struct objects_spec *spec,
+			     const struct objects_events *ev, void *arg);
+/* What was asked is not answered any more; a checkpoint whose last byte was not
+ * there is given up.  NULL is allowed. */
+void objects_close(struct objects *o);
+
+#endif
