@@ -23,7 +23,7 @@ V    ?= 0
 
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
-PKGS    := libuv sqlite3 libnghttp2 libxxhash fuse3
+PKGS    := libuv sqlite3 libnghttp2 libxxhash fuse3 nettle
 
 # --- what is built -----------------------------------------------------------
 # A folder in LIBS becomes o/MODE/<folder>.a.  A program is its own folder plus
@@ -103,7 +103,7 @@ SANITIZED := $(findstring -fsanitize,$(CFLAGS))
 # glibc warns at each static link that name lookups need its shared parts; no
 # static program of ours looks names up.
 STATIC_FLAGS := -static -Wl,--no-warnings
-STATIC_LIBS  := -lfuse3 -luv_a -lsqlite3 -lnghttp2 -lxxhash -lpthread -lm
+STATIC_LIBS  := -lfuse3 -luv_a -lsqlite3 -lnghttp2 -lxxhash -lnettle -lpthread -lm
 
 ifneq ($(V),1)
 Q = @printf '  %-5s %s\n' $(1) $(patsubst $(O)/%,%,$@);
