@@ -65,6 +65,7 @@ EXTRA_test_toolcalls := guest/toolcalls.c guest/always.c
 EXTRA_test_uplink := guest/uplink.c guest/sideloop.c
 EXTRA_test_checkout := guest/checkout.c guest/idmap.c guest/uplink.c guest/workspace_disk.c guest/workspace_state.c
 EXTRA_test_link := host/daemon/link.c host/daemon/dialer.c host/daemon/feeder.c host/daemon/mirror.c host/daemon/hub.c
+EXTRA_test_objects := host/daemon/objects.c host/daemon/checkpoint.c host/daemon/depot.c host/daemon/dialer.c
 EXTRA_test_vault := host/daemon/catalog.c host/daemon/vault.c
 EXTRA_fuzz_mirror := host/daemon/mirror.c
 EXTRA_test_hub := host/daemon/hub.c

@@ -178,6 +178,18 @@ HIB_API int hib_vm_sleep(struct hib *h, const char *vm, char **json,
 			 struct hib_error *e);
 HIB_API int hib_vm_stop(struct hib *h, const char *vm, char **json,
 			struct hib_error *e);
+/* Commit what is in its /workspace.  Wakes nothing: one that is off has its
+ * newest commit.  @json: {"head","changed"}. */
+HIB_API int hib_checkpoint(struct hib *h, const char *vm, char **json,
+			   struct hib_error *e);
+/* Give /workspace the files that it had after turn @to, or of a commit.
+ * @paths: only these, NULL-terminated; NULL: all.  The VM sleeps for it, and
+ * wakes again if it ran; -HIB_TURN_ACTIVE while a turn runs, unless @force.
+ * What was there before is committed first, and is @json's "was":
+ * {"vm","n","head","from","was"}. */
+HIB_API int hib_restore_files(struct hib *h, const char *vm, const char *to,
+			      const char *const *paths, bool force, char **json,
+			      struct hib_error *e);
 /* Remove it with its files.  Logs of its sessions stay. */
 HIB_API int hib_vm_destroy(struct hib *h, const char *vm, bool force,
 			   struct hib_error *e);
@@ -293,10 +305,15 @@ struct hib_fork_options {
 	/* "NAME=value", NULL-terminated; or NULL.  The source's is not copied. */
 	const char *const *env;
 	bool start; /* Start its agent, too. */
+	/* "share" (NULL): it works in the same VM, on the same files.  "copy":
+	 * in a VM of its own, which begins with the files as they were at that
+	 * turn, or with those of the newest commit.  "none": in one without
+	 * files. */
+	const char *workspace;
 };
 
-/* Copy a session up to the end of a turn into one of its own, in the same VM,
- * which need not run.  The source stays as it is.  @o: NULL for the defaults.
+/* Copy a session up to the end of a turn into one of its own.  Its VM need not
+ * run.  The source stays as it is.  @o: NULL for the defaults.
  * @id: may be NULL.  @json: the new session's row. */
 HIB_API int hib_fork_session(struct hib *h, const char *session,
 			     const struct hib_fork_options *o,

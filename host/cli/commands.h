@@ -91,6 +91,10 @@ int files_diff_command(struct cli *c, int argc, char **argv);
 int files_show_command(struct cli *c, int argc, char **argv);
 int files_changes_command(struct cli *c, int argc, char **argv);
 
+/* workspace_restore.c */
+int files_checkpoint_command(struct cli *c, int argc, char **argv);
+int files_restore_command(struct cli *c, int argc, char **argv);
+
 /* admin.c */
 int store_check_command(struct cli *c, int argc, char **argv);
 int types_command(struct cli *c, int argc, char **argv);

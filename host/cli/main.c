@@ -32,7 +32,8 @@ const struct command commands[] = {
 	 "Join a session that lives: see it, and prompt", attach_command},
 	{"fork",
 	 "[--at TURN|SEQ] [--title T] [--tag T]... [--agent A] [--model M] "
-	 "[--env K=V]... [--id ID] [--start] [--json] SES",
+	 "[--env K=V]... [--workspace share|copy|none] [--id ID] [--start] "
+	 "[--json] SES",
 	 "Copy a session up to the end of a turn", fork_command},
 	{"log",
 	 "[--since N | --cursor NAME] [--follow] [--json | --raw] [--types P] [--exclude P] "
@@ -98,7 +99,8 @@ const struct command commands[] = {
 	 session_unarchive_command},
 	{"vm create",
 	 "[--backend sandbox] [--image I] [--name N] [--id ID] "
-	 "[--net none|host] [--idle-ms N] [--max-sessions N] [--no-boot] [--json]",
+	 "[--net none|host] [--idle-ms N] [--max-sessions N] [--no-boot] "
+	 "[--json]",
 	 "Make and boot a VM and print its id", vm_create_command},
 	{"vm list", "[--json]", "List VMs", vm_list_command},
 	{"vm get", "[--json] VM", "Print one", vm_get_command},
@@ -116,6 +118,10 @@ const struct command commands[] = {
 	 "List files of a VM", files_ls_command},
 	{"files cat", "[--at TURN|COMMIT] VM PATH", "Print one",
 	 files_cat_command},
+	{"files checkpoint", "[--json] VM", "Commit what is there now",
+	 files_checkpoint_command},
+	{"files restore", "[--force] [--json] VM TURN|COMMIT [PATH...]",
+	 "Bring back files as they were", files_restore_command},
 	{"files stat", "[--at TURN|COMMIT] [--json] VM PATH",
 	 "Print what is known of one", files_stat_command},
 	{"files log", "[--at TURN|COMMIT] [--limit N] [--json] VM [PATH]",

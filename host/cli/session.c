@@ -20,6 +20,7 @@ static const char *const limit_names[LIMITS] = {
 };
 
 struct session_options {
+	const char *workspace;
 	const char *agent, *vm, *cwd, *title, *id, *instructions, *net, *state,
 		*tag_filter, *config, *restore, *policy, *at, *model, *key,
 		*cursor;
@@ -176,6 +177,7 @@ int fork_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_TEXT, session_options, model, "model"),
 		OPT(OPT_LIST, session_options, env, "env"),
 		OPT(OPT_FLAG, session_options, start, "start"),
+		OPT(OPT_TEXT, session_options, workspace, "workspace"),
 		JSON_OPT,
 		OPT_END,
 	};
@@ -196,6 +198,7 @@ int fork_command(struct cli *c, int argc, char **argv)
 	f.model = o.model;
 	f.env = o.env.n > 0 ? o.env.item : NULL;
 	f.start = o.start;
+	f.workspace = o.workspace;
 	if (hib_fork_session(c->hib, c->argv[0], &f, id, &json, &e) < 0)
 		return cli_fail_hib(&e);
 	cli_print(o.json ? json : id);

@@ -239,6 +239,10 @@ static void objects_on_request(struct h2_stream *s, const char *method,
 		fetch_begin(o, s, path);
 		return;
 	}
+	if (strcmp(method, "POST") == 0 && strcmp(path, "/checkpoint") == 0) {
+		checkpoint_begin(o, s);
+		return;
+	}
 	h2_stream_set(s, &nothing_events, NULL);
 	err_set(&e, -FAULT_ROUTE_NOT_FOUND, "no route %.16s '%.64s'", method,
 		path);

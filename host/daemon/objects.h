@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * objects.h - hibd's end of the "host" stream: files out of a VM's repository
+ * objects.h - hibd's end of the "host" stream: files out of a VM's repository,
+ * checkpoints into it
  *
  * The guest listens on run/host.sock, hibd connects and is the HTTP/2 server
  * (ARCHITECTURE.md, "The host stream").  What the guest asks is checked as

@@ -3,6 +3,7 @@
  * objects_impl.h - Private to the host stream
  *
  *	objects.c     the connection, what is asked, reading
+ *	checkpoint.c  a checkpoint on its way into the repository
  */
 #ifndef HOST_DAEMON_OBJECTS_IMPL_H
 #define HOST_DAEMON_OBJECTS_IMPL_H
@@ -10,6 +11,12 @@
 #include "core/h2.h"
 #include "core/id.h"
 #include "host/daemon/objects.h"
+
+#define CHECKPOINTS_MAX	     4		   /* Of one guest, open at a time. */
+#define CHECKPOINT_HEAD_MAX  4096	   /* Its first line. */
+#define CHECKPOINT_PIECE     (256u << 10)  /* Bytes for one job. */
+#define CHECKPOINT_PIECE_MS  30000	   /* For the guest to send them. */
+#define CHECKPOINT_BYTES_MAX (16ull << 30) /* All of it. */
 
 struct fetch;
 
@@ -24,10 +31,14 @@ struct objects {
 	bool closed;
 	TAILQ_HEAD(fetch_list, fetch) waiting;
 	struct fetch *running;
-	size_t queued; /* Bytes answered and not yet taken. */
+	size_t queued;	      /* Bytes answered and not yet taken. */
+	unsigned checkpoints; /* Open ones. */
 };
 
 /* Answer with an error, as on the api stream. */
 void objects_refuse(struct h2_stream *s, const struct err *e);
+
+/* A request POST /checkpoint: from here on the stream is its. */
+void checkpoint_begin(struct objects *o, struct h2_stream *s);
 
 #endif

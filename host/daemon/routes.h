@@ -36,6 +36,10 @@ void vm_destroy_route(struct op *op);
 /* Path parameter to VM; answers when there is none. */
 struct vm *op_vm(struct op *op);
 
+/* api_workspace.c */
+void vm_checkpoint_route(struct op *op);
+void vm_restore_route(struct op *op);
+
 /* api_create.c: birth. */
 #define AGENT_MAX 64
 void session_create_route(struct op *op);

@@ -94,6 +94,35 @@ int hib_vm_stop(struct hib *h, const char *vm, char **json, struct hib_error *e)
 	return request_post(h, &path, NULL, false, json, e);
 }
 
+int hib_checkpoint(struct hib *h, const char *vm, char **json,
+		   struct hib_error *e)
+{
+	struct jw path = path_vm(vm, "/files/checkpoint");
+
+	return request_post(h, &path, NULL, true, json, e);
+}
+
+int hib_restore_files(struct hib *h, const char *vm, const char *to,
+		      const char *const *paths, bool force, char **json,
+		      struct hib_error *e)
+{
+	struct jw path = path_vm(vm, "/files/restore"), body = {0};
+
+	jw_obj(&body);
+	jw_kstr(&body, "to", to);
+	if (paths != NULL) {
+		jw_key(&body, "paths");
+		jw_arr(&body);
+		for (; *paths != NULL; paths++)
+			jw_str(&body, *paths);
+		jw_arr_end(&body);
+	}
+	if (force)
+		jw_kbool(&body, "force", true);
+	jw_obj_end(&body);
+	return request_post(h, &path, &body, false, json, e);
+}
+
 int hib_vm_destroy(struct hib *h, const char *vm, bool force,
 		   struct hib_error *e)
 {

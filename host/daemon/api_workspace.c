@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * api_workspace.c - The files of a VM: checkpoint, restore
+ *
+ * A checkpoint wakes nothing: the files of a VM that is off have all been
+ * committed when it went to sleep, or stay on its disk until it is up again.
+ *
+ * A restore of everything is a new generation of the workspace.  The VM sleeps
+ * (and so commits what it has), is kept from booting, and then, in this order:
+ *
+ *	refs/hib/restored/<n> names the head that was left;
+ *	refs/heads/main names the commit, so history goes on from there;
+ *	the catalog has generation n+1 with that commit as base.
+ *
+ * The last one is the restore: killed before it, the VM has the files it had, and
+ * its next commit merely has another parent.  The guest finds the new generation
+ * when it boots, and begins with an empty upper layer: nothing is copied, however
+ * large the workspace is.
+ *
+ * A restore of some paths is a commit that takes them from another.  It is made
+ * while the VM is off, and then begins a generation like any other.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "core/time.h"
+#include "host/daemon/catalog.h"
+#include "host/daemon/depot.h"
+#include "host/daemon/retake.h"
+#include "host/daemon/revision.h"
+#include "host/daemon/routes.h"
+#include "vfs/refs.h"
+
+#define LOG_COMPONENT	  "files"
+#define RESTORE_PATHS_MAX 1000
+
+/* --- checkpoint --------------------------------------------------------- */
+
+struct look {
+	struct depot_job job;
+	struct op *op;
+	struct vfs_oid head;
+	bool has_head;
+};
+
+static int look_work(struct depot_job *j, struct vfs_repo *repo, struct err *e)
+{
+	struct look *l = container_of(j, struct look, job);
+	int r = vfs_repo_head(repo, &l->head, e);
+
+	l->has_head = r == 0;
+	return r == -ENOENT ? 0 : r;
+}
+
+static void put_head(struct jw *w, const char *key, bool has,
+		     const struct vfs_oid *oid)
+{
+	char hex[VFS_OID_HEX];
+
+	jw_kstr(w, key, has ? vfs_oid_format(oid, hex) : NULL);
+}
+
+static void look_on_done(struct depot_job *j, const struct err *e)
+{
+	struct look *l = container_of(j, struct look, job);
+	struct op *op = l->op;
+
+	if (e->code < 0 && e->code != -FAULT_FILE_NOT_FOUND) {
+		op_fail(op, e);
+	} else {
+		jw_obj(&op->out);
+		put_head(&op->out, "head", l->has_head, &l->head);
+		jw_kbool(&op->out, "changed", false);
+		jw_obj_end(&op->out);
+		op_reply_out(op);
+	}
+	free(l);
+}
+
+static void checkpoint_on_called(const char *body, size_t len,
+				 const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	if (e->code < 0)
+		op_fail(op, e);
+	else
+		op_reply(op, body, len);
+}
+
+void vm_checkpoint_route(struct op *op)
+{
+	struct vm *vm = op_vm(op);
+	struct look *l;
+
+	if (vm == NULL)
+		return;
+	if (!vm_is_off(vm)) {
+		jw_obj(&op->params);
+		jw_obj_end(&op->params);
+		op_call(op, "workspace.checkpoint", checkpoint_on_called);
+		return;
+	}
+	l = calloc(1, sizeof(*l));
+	if (l == NULL) {
+		op_refuse(op, -ENOMEM, "checkpoint: out of memory");
+		return;
+	}
+	*l = (struct look){.job = {.work = look_work, .done = look_on_done},
+			   .op = op};
+	depot_read(vm_depot(vm), &l->job);
+}
+
+/* --- restore ------------------------------------------------------------ */
+
+struct restore {
+	struct depot_job job;
+	struct op *op;
+	struct hibd *d;
+	const char *path; /* Of the repository; the depot's. */
+	char vm[ID_MAX];
+	struct revision rev;
+	struct retake paths; /* None: everything. */
+	bool ran;	     /* Boot it again. */
+	int64_t n;	     /* The generation that is left. */
+	struct vfs_oid commit, base, was;
+	bool has_was;
+};
+
+static void restore_end(struct restore *s, const struct err *e)
+{
+	struct op *op = s->op;
+
+	if (e->code < 0) {
+		op_fail(op, e);
+	} else {
+		jw_obj(&op->out);
+		jw_kstr(&op->out, "vm", s->vm);
+		jw_kint(&op->out, "n", s->n + 1);
+		put_head(&op->out, "head", true, &s->base);
+		put_head(&op->out, "from", true, &s->commit);
+		put_head(&op->out, "was", s->has_was, &s->was);
+		jw_obj_end(&op->out);
+		op_reply_out(op);
+	}
+	retake_done(&s->paths);
+	free(s);
+}
+
+static void restore_on_up(struct vm *vm, const struct err *e, void *arg)
+{
+	(void)vm;
+	restore_end(arg, e);
+}
+
+/* It is done, or it is not: the VM may boot. */
+static void restore_unlock(struct restore *s, const struct err *e)
+{
+	struct vm *vm = s->d->stopping ? NULL : vm_find(s->d, s->vm);
+
+	if (vm == NULL) {
+		restore_end(s, e);
+		return;
+	}
+	vm_unlock(vm);
+	if (s->ran && e->code == 0)
+		vm_need(vm, restore_on_up, s);
+	else
+		restore_end(s, e);
+}
+
+static void restore_on_stored(const struct err *e, void *arg)
+{
+	struct restore *s = arg;
+	struct vm *vm = s->d->stopping ? NULL : vm_find(s->d, s->vm);
+
+	if (vm != NULL && e->code == 0)
+		vm_set_workspace(vm, s->n + 1, &s->base);
+	restore_unlock(s, e);
+}
+
+static int restore_work(struct depot_job *j, struct vfs_repo *repo,
+			struct err *e)
+{
+	struct restore *s = container_of(j, struct restore, job);
+	char ref[64];
+	int r = vfs_repo_head(repo, &s->was, e);
+
+	s->has_was = r == 0;
+	if (r < 0 && r != -ENOENT)
+		return r;
+	snprintf(ref, sizeof(ref), "refs/hib/restored/%lld", (long long)s->n);
+	r = s->has_was ? vfs_refs_set(s->path, ref, &s->was, e) : 0;
+	if (r < 0)
+		return r;
+	if (s->paths.n > 0)
+		return retake_commit(&s->paths, repo, &s->commit, &s->base, e);
+	s->base = s->commit;
+	return vfs_refs_set(s->path, VFS_REF_MAIN, &s->base, e);
+}
+
+static void restore_on_worked(struct depot_job *j, const struct err *e)
+{
+	struct restore *s = container_of(j, struct restore, job);
+	struct err stops = {0};
+	struct change *c;
+
+	if (s->d->stopping && e->code == 0) {
+		err_set(&stops, -FAULT_DRAINING, "hibd stops");
+		e = &stops;
+	}
+	if (e->code < 0) {
+		restore_unlock(s, e);
+		return;
+	}
+	c = change_new();
+	vm_change_workspace(c, s->vm, s->n + 1, &s->base);
+	change_submit(s->d->store, c, restore_on_stored, s);
+}
+
+static void restore_on_off(struct vm *vm, const struct err *e, void *arg)
+{
+	struct restore *s = arg;
+	struct err busy = {0};
+
+	if (e->code == 0 && vm_is_locked(vm))
+		err_set(&busy, -FAULT_NOT_READY, "%s is being made or restored",
+			s->vm);
+	if (e->code < 0 || busy.code < 0) {
+		restore_end(s, e->code < 0 ? e : &busy);
+		return;
+	}
+	vm_lock(vm);
+	s->n = vm_workspace_n(vm);
+	s->path = depot_path(vm_depot(vm));
+	s->job.work = restore_work;
+	s->job.done = restore_on_worked;
+	depot_write(vm_depot(vm), &s->job);
+}
+
+static int find_turn(const struct session_brief *b, void *arg)
+{
+	char *turn = arg;
+
+	if (b->open_turn[0] != '\0')
+		memcpy(turn, b->open_turn, ID_MAX);
+	return turn[0] != '\0';
+}
+
+/* Is there a turn that the restore would cut off? */
+static bool restore_may(struct restore *s, struct vm *vm, struct err *e)
+{
+	char turn[ID_MAX] = "";
+
+	if (vm_is_off(vm) || jv_bool(jv_get(s->op->in, "force"), false))
+		return true;
+	(void)reader_sessions(s->d->reader, s->vm, find_turn, turn, NULL);
+	if (turn[0] == '\0')
+		return true;
+	err_set(e, -FAULT_TURN_ACTIVE, "turn %s runs in %s", turn, s->vm);
+	err_data(e, "\"turn\":\"%s\"", turn);
+	return false;
+}
+
+static int resolve_work(struct depot_job *j, struct vfs_repo *repo,
+			struct err *e)
+{
+	struct restore *s = container_of(j, struct restore, job);
+	int r = revision_resolve(&s->rev, repo, &s->commit, e);
+
+	return r < 0 ? r : retake_check(&s->paths, repo, &s->commit, e);
+}
+
+static void resolve_on_done(struct depot_job *j, const struct err *e)
+{
+	struct restore *s = container_of(j, struct restore, job);
+	struct vm *vm = s->d->stopping ? NULL : vm_find(s->d, s->vm);
+	struct err bad = *e;
+
+	if (bad.code == 0 && vm == NULL)
+		err_set(&bad, -FAULT_VM_NOT_FOUND, "%s is not here", s->vm);
+	if (bad.code < 0 || !restore_may(s, vm, &bad)) {
+		restore_end(s, &bad);
+		return;
+	}
+	s->ran = !vm_is_off(vm);
+	vm_off(vm, VM_OFF_SLEEP, restore_on_off, s);
+}
+
+/* The member "paths". */
+static int read_paths(struct restore *s, struct err *e)
+{
+	struct jv paths = jv_get(s->op->in, "paths");
+
+	if (!jv_has(paths) || jv_is(paths, JV_NULL))
+		return 0;
+	if (!jv_is(paths, JV_ARRAY) || jv_count(paths) == 0 ||
+	    jv_count(paths) > RESTORE_PATHS_MAX)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "paths: a list of 1 to %d strings",
+			       RESTORE_PATHS_MAX);
+	for (struct jv p = jv_first(paths); jv_has(p); p = jv_next(paths, p)) {
+		int r = retake_add(&s->paths, p, e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void restore_begin(struct op *op, struct vm *vm, const char *to)
+{
+	struct restore *s = calloc(1, sizeof(*s));
+	struct err e = {0};
+
+	if (s == NULL) {
+		op_refuse(op, -ENOMEM, "restore: out of memory");
+		return;
+	}
+	s->op = op;
+	s->d = op->d;
+	memcpy(s->vm, vm_id(vm), ID_MAX);
+	if (revision_read(&s->rev, op->d->reader, s->vm, to, &e) < 0 ||
+	    read_paths(s, &e) < 0) {
+		restore_end(s, &e);
+		return;
+	}
+	s->job.work = resolve_work;
+	s->job.done = resolve_on_done;
+	depot_read(vm_depot(vm), &s->job);
+}
+
+void vm_restore_route(struct op *op)
+{
+	struct vm *vm = op_vm(op);
+	autofree char *to = NULL;
+
+	if (vm == NULL || !op_string(op, "to", VFS_REV_MAX, &to))
+		return;
+	if (to == NULL)
+		op_refuse(op, -FAULT_INVALID_ARGUMENT,
+			  "to: a turn or a commit");
+	else
+		restore_begin(op, vm, to);
+}
