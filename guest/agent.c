@@ -525,8 +525,9 @@ void agent_abandon(struct agent *a)
 
 static int spawn(struct agent *a, const struct agent_setup *s, struct err *e)
 {
-	static const char *const hide[] = {"/hib/state", "/hib/run", "/hib/vfs",
-					   "/hib/lower", CGROUPS_AT, NULL};
+	static const char *const hide[] = {
+		"/hib/state",  "/hib/run", "/hib/vfs", "/hib/lower",
+		"/hib/mounts", CGROUPS_AT, NULL};
 	const struct proc_spec spec = {
 		.argv = (const char *const *)s->launch->argv,
 		.env = (const char *const *)s->launch->env,

@@ -141,6 +141,8 @@
 #define UPLINK_TRIES	   3 /* Times that a request without body is made. */
 #define UPLINK_PIECE	   (8u << 20) /* Bytes of a file asked for at once. */
 #define CHECKOUT_FILES	   8	      /* Fetched at a time. */
+#define BINDS_MAX	   32	      /* Folders of the host. */
+#define BIND_PATH_MAX	   127	      /* Bytes of where one is seen. */
 #define CHECKOUT_LOG_FILES 1000	      /* Between two lines of the log. */
 
 #endif

@@ -23,6 +23,7 @@
 #include "core/log.h"
 #include "guest/checkout.h"
 #include "guest/idmap.h"
+#include "guest/limits.h"
 #include "guest/workspace_disk.h"
 #include "guest/workspace_mounts.h"
 
@@ -33,6 +34,8 @@ struct want {
 	int64_t n;
 	bool has_base;
 	struct vfs_oid base;
+	unsigned n_binds;
+	char binds[BINDS_MAX][BIND_PATH_MAX + 1];
 };
 
 struct workspace {
@@ -55,6 +58,7 @@ struct workspace {
 
 	uv_work_t trash; /* On the second loop. */
 	volatile bool closing;
+	uv_work_t bind; /* On the second loop. */
 };
 
 /* --- on the second loop --- */
@@ -125,13 +129,34 @@ static void trash_after(uv_work_t *w, int status)
 	(void)status;
 }
 
-/* @r, or ws->err, says how it went. */
-static void mount_end(struct workspace *ws)
+static void bind_work(uv_work_t *w)
 {
+	struct workspace *ws = container_of(w, struct workspace, bind);
+	const struct want *want = &ws->want;
+
+	for (unsigned i = 0; i < want->n_binds && ws->err.code == 0; i++)
+		(void)workspace_bind(i, want->binds[i], &ws->err);
+}
+
+static void bind_after(uv_work_t *w, int status)
+{
+	struct workspace *ws = container_of(w, struct workspace, bind);
+
+	(void)status;
 	if (ws->err.code == 0)
 		(void)uv_queue_work(sideloop_loop(ws->side), &ws->trash,
 				    trash_work, trash_after);
 	sideloop_end(&ws->job);
+}
+
+/* ws->err says how it went so far. */
+static void mount_end(struct workspace *ws)
+{
+	if (ws->err.code < 0)
+		sideloop_end(&ws->job);
+	else
+		(void)uv_queue_work(sideloop_loop(ws->side), &ws->bind,
+				    bind_work, bind_after);
 }
 
 static void mount_plain(struct workspace *ws)
@@ -218,11 +243,39 @@ static void workspace_mount_done(struct sideloop_job *job)
 	ws->cb(failed ? &ws->err : NULL, ws->arg);
 }
 
+static int read_base(struct jv base, struct want *out, struct err *e)
+{
+	char hex[VFS_OID_HEX];
+
+	out->has_base = jv_has(base) && !jv_is(base, JV_NULL);
+	if (out->has_base && (jv_strcpy(base, hex, sizeof(hex)) < 0 ||
+			      vfs_oid_parse(hex, &out->base) < 0))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "workspace: base is no id of a commit");
+	return 0;
+}
+
+static int read_binds(struct jv mounts, struct want *out, struct err *e)
+{
+	if (jv_count(mounts) > BINDS_MAX)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "workspace: more than %d mounts", BINDS_MAX);
+	for (struct jv v = jv_first(mounts); jv_has(v);
+	     v = jv_next(mounts, v)) {
+		char *at = out->binds[out->n_binds++];
+
+		if (jv_strcpy(jv_get(v, "at"), at, BIND_PATH_MAX + 1) < 2 ||
+		    at[0] != '/')
+			return err_set(e, -FAULT_INVALID_ARGUMENT,
+				       "workspace: a mount without a path");
+	}
+	return 0;
+}
+
 static int read_want(const struct workspace *ws, struct jv v, struct want *out,
 		     struct err *e)
 {
-	struct jv base = jv_get(v, "base");
-	char hex[VFS_OID_HEX];
+	int r;
 
 	*out = (struct want){.n = ws->state.n > 0 ? ws->state.n : 1};
 	if (!jv_has(v) || jv_is(v, JV_NULL))
@@ -231,12 +284,8 @@ static int read_want(const struct workspace *ws, struct jv v, struct want *out,
 	if (out->n <= 0)
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
 			       "workspace: n is no number above 0");
-	out->has_base = jv_has(base) && !jv_is(base, JV_NULL);
-	if (out->has_base && (jv_strcpy(base, hex, sizeof(hex)) < 0 ||
-			      vfs_oid_parse(hex, &out->base) < 0))
-		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "workspace: base is no id of a commit");
-	return 0;
+	r = read_base(jv_get(v, "base"), out, e);
+	return r < 0 ? r : read_binds(jv_get(v, "mounts"), out, e);
 }
 
 int workspace_mount(struct workspace *ws, struct jv want,

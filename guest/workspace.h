@@ -40,7 +40,7 @@ void workspace_close(struct workspace *ws);
 
 /**
  * workspace_mount() - Mount it, as the host wants it
- * @want: {"n":N,"base":"<40 hex>"|null}; absent: as it is
+ * @want: {"n":N,"base":"<40 hex>"|null,"mounts":[{"at"}]?}; absent: as it is
  * @cb:   On the loop, once, unless this failed
  *
  * Return: 0; -FAULT_INVALID_ARGUMENT; -EALREADY when it is being mounted.

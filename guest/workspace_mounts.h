@@ -23,4 +23,13 @@ struct workspace_overlay {
  * files.  Return: 0; -EOPNOTSUPP where there is no such overlay. */
 int workspace_mount_overlay(const struct workspace_overlay *o, struct err *e);
 
+/* Folders of the host that the VM was made with: the launcher put the i-th of
+ * them aside, to be shown at a path in the VM. */
+#define WORKSPACE_BINDS_AT "/hib/mounts"
+
+/* Show the @i-th at @at, an absolute path that is walked without following a
+ * symbolic link, in /workspace least of all.  What is missing of it is made.
+ * Not by the thread that serves committed files. */
+int workspace_bind(unsigned i, const char *at, struct err *e);
+
 #endif

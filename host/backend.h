@@ -28,6 +28,9 @@ struct vm_spec {
 	const char *libexec; /* Folder of hib-guest, mounted at /opt/hib. */
 	const char *agents;  /* Installed agents, mounted at /opt/agents. */
 	enum vm_net net;
+	/* Folders of the host, JSON: [{"at","source","ro"}], or NULL.  A source
+	 * without a slash at its beginning is below dir. */
+	const char *mounts;
 };
 
 struct machine; /* One running machine, as its backend sees it; opaque. */

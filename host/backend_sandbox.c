@@ -467,6 +467,8 @@ static int spawn(struct machine *m, uv_loop_t *loop, const struct vm_spec *spec,
 		spec->agents,
 		"--net",
 		spec->net == VM_NET_HOST ? "host" : "none",
+		spec->mounts != NULL ? "--mounts" : NULL,
+		spec->mounts,
 		NULL,
 	};
 	char *env[] = {NULL};

@@ -162,6 +162,9 @@ struct hib_vm_options {
 	int64_t idle_ms;     /* Sleep after that; 0: the default; < 0: never. */
 	bool no_boot;
 	int64_t max_sessions; /* Live at a time, at most; 0: the default. */
+	/* Folders of this machine, "host:guest" or "host:guest:ro", NULL at
+	 * the end; or NULL. */
+	const char *const *mounts;
 };
 
 /* @id: may be NULL. */

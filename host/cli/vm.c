@@ -9,6 +9,7 @@ struct vm_options {
 	const char *backend, *image, *name, *net, *id;
 	int64_t idle_ms, max_sessions;
 	bool json, force, no_boot;
+	struct opt_list mounts;
 };
 
 static const struct opt json_only[] = {
@@ -37,6 +38,7 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_TEXT, vm_options, id, "id"),
 		OPT(OPT_NUMBER, vm_options, idle_ms, "idle-ms"),
 		OPT(OPT_NUMBER, vm_options, max_sessions, "max-sessions"),
+		OPT(OPT_LIST, vm_options, mounts, "mount"),
 		OPT(OPT_FLAG, vm_options, no_boot, "no-boot"),
 		OPT(OPT_FLAG, vm_options, json, "json"),
 		OPT_END,
@@ -58,6 +60,7 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 	v.name = o.name;
 	v.net = o.net;
 	v.no_boot = o.no_boot;
+	v.mounts = o.mounts.n > 0 ? o.mounts.item : NULL;
 	v.max_sessions = o.max_sessions;
 	/* Here 0 means never; in the SDK it is the default. */
 	v.idle_ms = o.idle_ms > 0 ? o.idle_ms : o.idle_ms == 0 ? -1 : 0;

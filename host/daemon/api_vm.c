@@ -7,6 +7,7 @@
 
 #include "host/daemon/hostlog.h"
 #include "host/daemon/routes.h"
+#include "host/daemon/vm_mounts.h"
 #include "host/views.h"
 
 struct vm *op_vm(struct op *op)
@@ -92,6 +93,8 @@ void vm_create_route(struct op *op)
 		      *net = NULL;
 	struct vm_config cfg = {.idle_ms = VM_IDLE_MS,
 				.max_sessions = VM_SESSIONS};
+	autojw struct jw mounts = {0};
+	struct err e = {0};
 
 	if (!op_string(op, "id", 64, &id) ||
 	    !op_string(op, "name", 256, &name) ||
@@ -108,6 +111,12 @@ void vm_create_route(struct op *op)
 			  net);
 		return;
 	}
+	if (vm_mounts_read(&op->d->home, jv_get(op->in, "mounts"), &mounts,
+			   &e) < 0) {
+		op_fail(op, &e);
+		return;
+	}
+	cfg.mounts = mounts.buf;
 	cfg.id = id;
 	cfg.name = name;
 	cfg.backend = backend ? backend : "sandbox";

@@ -128,6 +128,7 @@ struct vm_spec vm_spec(const struct vm *vm)
 		.libexec = vm->d->home.libexec,
 		.agents = vm->d->home.agents,
 		.net = vm->net,
+		.mounts = vm->mounts,
 	};
 }
 
@@ -241,7 +242,7 @@ void vm_connect(struct vm *vm)
 		.generation = vm->generation,
 	};
 
-	vm_workspace_write(vm, &workspace);
+	vm_workspace_write_start(vm, &workspace);
 	spec.workspace = workspace.buf;
 	if (!workspace.failed && vm_serve_objects(vm) == 0)
 		vm->channel = link_open(&spec, &channel_events, vm);

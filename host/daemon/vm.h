@@ -53,6 +53,7 @@ struct vm_config {
 	enum vm_net net;
 	int64_t idle_ms;      /* 0: never sleeps by itself. */
 	int64_t max_sessions; /* Live at a time. */
+	const char *mounts;   /* As vm_mounts_read() has made it, or NULL. */
 
 	/* The files that it begins with: of a directory, a repository or a
 	 * commit (vfs/import.h); or those of another VM, whose objects it

@@ -42,6 +42,7 @@ struct vm {
 	enum vm_net net;
 	int64_t idle_ms, max_sessions, created_ms, generation;
 	struct workspace workspace;
+	char *mounts; /* JSON, see vm_mounts.h; NULL: none. */
 	enum vm_state state;
 	char last_error[ERR_MSG_MAX];
 
@@ -82,6 +83,8 @@ void vm_tell(struct waiter_list *l, struct vm *vm, const struct err *e);
  * takes what is missing as new. */
 void vm_workspace_write(const struct vm *vm, struct jw *w);
 void vm_workspace_read(struct vm *vm, struct jv workspace);
+/* The same with the VM's mounts, for the guest's start. */
+void vm_workspace_write_start(const struct vm *vm, struct jw *w);
 /* Nobody uses its files any more: bury its folder, sweep the graves. */
 void vm_remove_folder(struct vm *vm);
 /* On a thread of the pool: the first commit of a VM that is made.  Return: 0 or

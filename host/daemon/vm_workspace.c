@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "host/daemon/op.h"
 #include "host/daemon/vm_impl.h"
 
 void vm_workspace_write(const struct vm *vm, struct jw *w)
@@ -15,6 +16,16 @@ void vm_workspace_write(const struct vm *vm, struct jw *w)
 	jw_obj(w);
 	jw_kint(w, "n", ws->n);
 	jw_kstr(w, "base", ws->base[0] != '\0' ? ws->base : NULL);
+	jw_obj_end(w);
+}
+
+void vm_workspace_write_start(const struct vm *vm, struct jw *w)
+{
+	vm_workspace_write(vm, w);
+	if (vm->mounts == NULL)
+		return;
+	op_extend(w);
+	jw_kraw(w, "mounts", vm->mounts);
 	jw_obj_end(w);
 }
 

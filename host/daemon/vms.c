@@ -85,6 +85,7 @@ static void vm_on_timer_closed(uv_handle_t *h)
 void vm_free(struct vm *vm)
 {
 	depot_close(vm->depot, NULL, NULL);
+	free(take_ptr(vm->mounts));
 	uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
 }
 
@@ -280,6 +281,7 @@ static void vm_configure(struct vm *vm, const struct vm_config *cfg)
 	vm->net = cfg->net;
 	vm->idle_ms = cfg->idle_ms;
 	vm->max_sessions = cfg->max_sessions;
+	vm->mounts = cfg->mounts == NULL ? NULL : strdup(cfg->mounts);
 	snprintf(vm->name, sizeof(vm->name), "%s", cfg->name ? cfg->name : "");
 	snprintf(vm->image, sizeof(vm->image), "%s", cfg->image);
 }
@@ -292,6 +294,7 @@ void vm_describe(const struct vm *vm, struct vm_config *out)
 		.net = vm->net,
 		.idle_ms = vm->idle_ms,
 		.max_sessions = vm->max_sessions,
+		.mounts = vm->mounts,
 	};
 }
 
@@ -330,6 +333,8 @@ void vm_add_row(const struct vm *vm, struct change *c)
 	jw_kint(&config, "max_sessions", vm->max_sessions);
 	jw_key(&config, "workspace");
 	vm_workspace_write(vm, &config);
+	if (vm->mounts != NULL)
+		jw_kraw(&config, "mounts", vm->mounts);
 	jw_obj_end(&config);
 	change_add(c,
 		   "INSERT INTO vm(id, name, image, state, generation, config, "
@@ -447,6 +452,15 @@ static void vm_recover(struct vm *vm, enum vm_state was)
 	vm_lost(vm, "hibd was not there when it ended");
 }
 
+/* A list as it stands in a row; NULL: none. */
+static char *raw_text(struct jv v)
+{
+	size_t n;
+	const char *raw = jv_raw(v, &n);
+
+	return jv_is(v, JV_ARRAY) ? strndup(raw, n) : NULL;
+}
+
 static void vm_load(struct hibd *d, struct jv row)
 {
 	struct jv config = jv_get(row, "config");
@@ -473,6 +487,7 @@ static void vm_load(struct hibd *d, struct jv row)
 	vm->idle_ms = jv_int(jv_get(config, "idle_ms"), VM_IDLE_MS);
 	vm->max_sessions = jv_int(jv_get(config, "max_sessions"), VM_SESSIONS);
 	vm_workspace_read(vm, jv_get(config, "workspace"));
+	vm->mounts = raw_text(jv_get(config, "mounts"));
 	vm->generation = jv_int(jv_get(row, "generation"), 0);
 	vm->created_ms = jv_int(jv_get(row, "created_ms"), 0);
 	if (jv_strcpy(jv_get(row, "state"), text, sizeof(text)) < 0)

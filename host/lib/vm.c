@@ -20,6 +20,42 @@ static void put_kstr(struct jw *w, const char *key, const char *s)
 		jw_kstr(w, key, s);
 }
 
+/* "host:guest" or "host:guest:ro"; a path on the host may hold colons. */
+static int put_mount(struct jw *w, const char *text, struct err *e)
+{
+	size_t n = strlen(text);
+	bool ro = n > 3 && strcmp(text + n - 3, ":ro") == 0;
+	const char *colon;
+
+	n -= ro ? 3 : 0;
+	colon = memrchr(text, ':', n);
+	if (colon == NULL || colon == text || colon + 1 == text + n)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "a mount is not host:guest or host:guest:ro");
+	jw_obj(w);
+	jw_key(w, "source");
+	jw_strn(w, text, (size_t)(colon - text));
+	jw_key(w, "target");
+	jw_strn(w, colon + 1, n - (size_t)(colon + 1 - text));
+	jw_kbool(w, "readOnly", ro);
+	jw_obj_end(w);
+	return 0;
+}
+
+static int put_mounts(struct jw *w, const char *const *mounts, struct err *e)
+{
+	int r = 0;
+
+	if (mounts == NULL)
+		return 0;
+	jw_key(w, "mounts");
+	jw_arr(w);
+	for (; *mounts != NULL && r == 0; mounts++)
+		r = put_mount(w, *mounts, e);
+	jw_arr_end(w);
+	return r;
+}
+
 int hib_vm_create(struct hib *h, const struct hib_vm_options *options,
 		  char out_id[HIB_ID_MAX], char **json, struct hib_error *e)
 {
@@ -50,6 +86,11 @@ int hib_vm_create(struct hib *h, const struct hib_vm_options *options,
 		jw_kint(&body, "max_sessions", o.max_sessions);
 	if (o.no_boot)
 		jw_kbool(&body, "boot", false);
+	r = put_mounts(&body, o.mounts, &err);
+	if (r < 0) {
+		jw_done(&body);
+		return lib_result(r, &err, e);
+	}
 	jw_obj_end(&body);
 	path = path_of("/v1/vms");
 	r = request_post(h, &path, &body, false, json, e);

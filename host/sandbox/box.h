@@ -20,6 +20,7 @@ struct box {
 	const char *image; /* "host", or the folder of a root file system. */
 	const char *libexec;
 	const char *agents;
+	const char *mounts; /* JSON, see mounts.h; NULL: none. */
 	bool host_net;
 
 	bool as_root;	/* Else everything happens in a user namespace. */
@@ -32,6 +33,7 @@ struct box {
 
 	struct trees image_trees; /* Locked and read-only in the guest. */
 	struct trees vm_trees;	  /* The VM's own; the guest may unmount. */
+	struct trees mount_trees; /* Mounts as asked for; locked. */
 };
 
 static inline bool box_is_host_image(const struct box *b)

@@ -4,6 +4,7 @@
  *
  *	hib-sandbox --vm ID --dir VMDIR --image host|FOLDER
  *		    --libexec FOLDER --agents FOLDER --net none|host
+ *		    [--mounts JSON]
  *
  * A program of its own since hibd has threads, and namespaces and ids are
  * entered by one thread at a time.  hibd gives it /dev/null as stdin, a pipe as
@@ -31,6 +32,7 @@
 #include "host/sandbox/guest.h"
 #include "host/sandbox/ids.h"
 #include "host/sandbox/image.h"
+#include "host/sandbox/mounts.h"
 #include "host/sandbox/root.h"
 
 #define EXIT_USAGE 2
@@ -55,6 +57,7 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 		{"libexec", required_argument, NULL, 'l'},
 		{"agents", required_argument, NULL, 'a'},
 		{"net", required_argument, NULL, 'n'},
+		{"mounts", required_argument, NULL, 'm'},
 		{NULL, 0, NULL, 0},
 	};
 	const char *value['z'] = {NULL};
@@ -66,7 +69,7 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 		value[c] = optarg;
 	}
 	for (const struct option *o = options; o->name != NULL; o++)
-		if (value[o->val] == NULL && o->val != 'n')
+		if (value[o->val] == NULL && o->val != 'n' && o->val != 'm')
 			return err_set(e, -EINVAL, "--%s is missing", o->name);
 
 	b->id = value['v'];
@@ -74,6 +77,7 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 	b->image = value['i'];
 	b->libexec = value['l'];
 	b->agents = value['a'];
+	b->mounts = value['m'];
 	if (!id_is(b->id, "vm"))
 		return err_set(e, -EINVAL, "--vm %s: not an id", b->id);
 	return set_net(b, value['n'], e);
@@ -85,6 +89,8 @@ static int build(struct box *b, struct err *e)
 
 	if (r == 0)
 		r = image_take(b, e);
+	if (r == 0)
+		r = mounts_take(b, e);
 	if (r == 0)
 		r = root_enter(b, e);
 	return r < 0 ? r : root_fill(b, e);

@@ -25,6 +25,7 @@
 
 #include "host/sandbox/etc.h"
 #include "host/sandbox/group.h"
+#include "host/sandbox/mounts.h"
 
 /* tmpfs may take memory up to these sizes. */
 #define ROOT_LIMITS "size=1m,nr_inodes=1k"
@@ -134,6 +135,8 @@ int root_fill(struct box *b, struct err *e)
 	if (r == 0)
 		r = make_links(e);
 	if (r == 0)
+		r = mounts_make_points(b, e);
+	if (r == 0)
 		r = trees_place(&b->image_trees, b->owner, e);
 	if (r == 0)
 		r = etc_write(b, e);
@@ -141,7 +144,7 @@ int root_fill(struct box *b, struct err *e)
 		return r;
 	if (mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof(attr)))
 		return fail(e, "make read-only", "/");
-	return 0;
+	return trees_place(&b->mount_trees, b->owner, e);
 }
 
 static int mount_scratch(struct err *e)

@@ -40,6 +40,8 @@ static unsigned clone_flags(unsigned flags)
 		f |= AT_RECURSIVE;
 	if (flags & TREE_NOFOLLOW)
 		f |= AT_SYMLINK_NOFOLLOW;
+	if (flags & TREE_SELF)
+		f |= AT_EMPTY_PATH;
 	return f;
 }
 
@@ -49,6 +51,8 @@ static int restrict_tree(int fd, unsigned flags)
 
 	if (!(flags & TREE_DEVICE))
 		attr.attr_set |= MOUNT_ATTR_NODEV;
+	if (flags & TREE_RDONLY)
+		attr.attr_set |= MOUNT_ATTR_RDONLY;
 	return mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
 			     sizeof(attr));
 }
@@ -63,7 +67,8 @@ int trees_take(struct trees *t, const struct tree_source *from,
 
 	if (r < 0)
 		return r;
-	fd = open_tree(from->dir, from->path, clone_flags(from->flags));
+	fd = open_tree(from->dir, from->flags & TREE_SELF ? "" : from->path,
+		       clone_flags(from->flags));
 	if (fd < 0 && errno == ENOENT && (from->flags & TREE_OPTIONAL))
 		return 0;
 	if (fd < 0)

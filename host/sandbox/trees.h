@@ -22,6 +22,8 @@ enum tree_flags {
 	TREE_ALONE = BIT(1),	/* Without the mounts below it. */
 	TREE_OPTIONAL = BIT(2), /* Nothing there is no error. */
 	TREE_NOFOLLOW = BIT(3), /* A symbolic link is an error. */
+	TREE_RDONLY = BIT(4),	/* Nothing can be written there. */
+	TREE_SELF = BIT(5),	/* @dir itself; @path is for errors only. */
 };
 
 struct tree {

@@ -1,0 +1,167 @@
+#!/bin/sh
+# /workspace: what is written stays, mounts of the host, and what is put there
+# before the first turn.
+# shellcheck disable=SC2016,SC2119 # $ is for jq; new_vm takes no options
+. tests/lib.sh
+
+upper=
+new_vm
+new_session
+upper=$HIB_HOME/vms/$VM/disk/vfs/upper
+
+# run COMMAND - by the agent: its output, and "exit: N".
+run() {
+	prompt "$SES" "!run $(printf %s "$1" | tr '\n\t' '  ')"
+}
+succeeds() {
+	run "$1" >"$tmp/run" && cat "$tmp/run" && grep -q 'exit: 0' "$tmp/run"
+}
+fails() {
+	run "$1" >"$tmp/run" && cat "$tmp/run" && grep -q 'exit: [1-9]' "$tmp/run"
+}
+
+# --- files --------------------------------------------------------------------
+
+f180_thousand() {
+	succeeds 'mkdir -p d && for i in $(seq 1000); do
+		head -c $((i * 7919 % 20000)) /dev/urandom >d/$i || exit 1; done' &&
+		(cd "$upper/d" && sha256sum -- * >"$tmp/sums") || return 1
+	for round in 1 2 3 4 5; do
+		hib vm sleep "$VM" || return 1
+		succeeds "echo $round >round && ls d | wc -l | grep -qx 1000" ||
+			return 1
+		run 'cd d && sha256sum -- * | sha256sum' >"$tmp/inside"
+		grep -q "$(sha256sum <"$tmp/sums" | cut -d' ' -f1)" \
+			"$tmp/inside" || return 1
+	done
+	(cd "$upper/d" && sha256sum --quiet -c "$tmp/sums")
+}
+ok "F180 1,000 files are the same after five rounds of sleep" f180_thousand
+
+f172_daemon() {
+	succeeds 'echo daemon >kept' && kill_hibd KILL && hib daemon start &&
+		succeeds 'grep -q daemon kept'
+}
+ok "F172 files outlive the daemon of the host" f172_daemon
+
+f172_killed() {
+	succeeds 'echo killed >kept && sync kept' && kill_vm "$VM" &&
+		wait_for_state "$SES" suspended && succeeds 'grep -q killed kept'
+}
+ok "F172 files outlive a guest that is killed" f172_killed
+
+f174_one_tree() {
+	says "$SES" '!write /workspace/one tree' ok && succeeds 'grep -q tree one'
+}
+ok "F174 a file of the agent is there for its programs" f174_one_tree
+
+owner() {
+	succeeds 'touch mine && [ $(stat -c %u mine) = $(id -u) ] &&
+		[ $(stat -c %u /workspace) = $(id -u) ]'
+}
+ok "the agent owns /workspace and what it makes there" owner
+
+old_vm() {
+	hib vm sleep "$VM" || return 1
+	vfs=$HIB_HOME/vms/$VM/disk/vfs
+	mv "$vfs/upper" "$HIB_HOME/vms/$VM/disk/workspace" && rm -r "$vfs" &&
+		succeeds 'grep -q tree one' && [ -e "$upper/one" ]
+}
+ok "the files of a VM of before are found" old_vm
+
+state_of_workspace() {
+	equal "$(jq -c '[.mode, .lower]' "$HIB_HOME/vms/$VM/disk/vfs/state.json")" \
+		'["plain",null]'
+}
+ok "a workspace that began empty is plain" state_of_workspace
+
+# --- mounts -------------------------------------------------------------------
+
+mkdir -p "$tmp/ro/sub" "$tmp/rw" "$tmp/in" && echo read >"$tmp/ro/file"
+ln -s "$tmp/key" "$tmp/ro/out" && echo secret >"$tmp/key"
+chmod 755 "$tmp" "$tmp/ro" "$tmp/rw"
+mounted() {
+	new_vm --mount "$tmp/ro:/data/ro:ro" --mount "$tmp/rw:/workspace/rw" \
+		--mount "$tmp/in:/home/user/in" && new_session
+}
+ok "a VM is made with folders of the host" mounted
+
+f175_read_only() {
+	succeeds 'grep -q read /data/ro/file' || return 1
+	for c in 'echo x >/data/ro/new' 'echo x >/data/ro/file' \
+		'rm /data/ro/file' 'mv /data/ro/file /data/ro/f' \
+		'chmod 600 /data/ro/file' 'mkdir /data/ro/d'; do
+		fails "LC_ALL=C $c 2>&1" && grep -q 'Read-only file system' \
+			"$tmp/run" || return 1
+	done
+}
+ok "F175 nothing can be written to a read-only mount" f175_read_only
+
+# in_guest COMMAND... - as root of the VM, with all that hib-guest may do.
+in_guest() {
+	nsenter -t "$(guest_pid "$VM")" -m -U --setuid 0 --setgid 0 -- "$@"
+}
+f175_root() {
+	for at in /data/ro /hib/mounts/0; do
+		not in_guest touch "$at/new" && not in_guest rm "$at/file" &&
+			not in_guest mount -o remount,bind,rw "$at" &&
+			not in_guest touch "$at/new" || return 1
+	done 2>&1
+	not [ -e "$tmp/ro/new" ] && equal "$(cat "$tmp/ro/file")" read
+}
+ok "F175 nor by root of the VM, which cannot change that" f175_root
+
+mount_rw() {
+	echo host >"$tmp/rw/h" && succeeds 'grep -q host rw/h &&
+		echo agent >rw/a && mkdir rw/d && rm rw/h' &&
+		equal "$(cat "$tmp/rw/a")" agent && [ -d "$tmp/rw/d" ] &&
+		not [ -e "$tmp/rw/h" ] && equal "$(stat -c %u "$tmp/rw/a")" \
+		"$(stat -c %u "$tmp/rw")" &&
+		succeeds '[ $(stat -c %u rw/a) = $(id -u) ] && echo x >~/in/y' &&
+		[ -e "$tmp/in/y" ]
+}
+ok "F176 a mount is written to as its owner on the host" mount_rw
+
+no_way_out() {
+	fails 'cat /data/ro/out' && fails 'ls /data/ro/../../hib/vfs/upper' &&
+		fails 'ls -A /hib/mounts | grep .' &&
+		fails "ls $tmp"
+}
+ok "a mount shows nothing but its folder" no_way_out
+
+mounts_stay() {
+	hib vm sleep "$VM" && succeeds 'cat /data/ro/file rw/a ~/in/y' &&
+		kill_hibd KILL && hib daemon start && hib vm sleep "$VM" &&
+		succeeds 'cat /data/ro/file rw/a ~/in/y'
+}
+ok "F176 mounts are there after each sleep" mounts_stay
+
+no_link_below() {
+	succeeds 'rm -rf rw.x && mkdir sub' || return 1
+	new_vm --mount "$tmp/rw:/workspace/sub/rw" --no-boot &&
+		mkdir -p "$HIB_HOME/vms/$VM/disk/vfs/upper" &&
+		chown --reference="$HIB_HOME/vms/$VM/disk/home/user" \
+			"$HIB_HOME/vms/$VM/disk/vfs/upper" &&
+		ln -s /tmp "$HIB_HOME/vms/$VM/disk/vfs/upper/sub" || return 1
+	refused path_escape 5 hib vm wake "$VM" && hib vm destroy "$VM"
+}
+ok "no link of the agent leads a mount elsewhere" no_link_below
+
+bad_mounts() {
+	for m in "$tmp/none:/data" "$tmp/key:/data" rel:/data "$tmp/ro" \
+		"$tmp/ro:data" "$tmp/ro:/data/../x" "$tmp/ro:/data/"; do
+		refused invalid_argument 5 hib vm create --no-boot --mount "$m" ||
+			return 1
+	done
+	for m in / /hib /hib/x /proc/x /dev /usr/x /etc /workspace /home/user; do
+		refused path_escape 5 hib vm create --no-boot \
+			--mount "$tmp/ro:$m" || return 1
+	done
+	for m in "$HIB_HOME" "$HIB_HOME/agents" /; do
+		refused forbidden 3 hib vm create --no-boot --mount "$m:/data" ||
+			return 1
+	done
+}
+ok "mounts that cannot be are refused" bad_mounts
+
+done_testing
