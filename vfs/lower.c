@@ -691,6 +691,7 @@ static int make_session(struct vfs_lower *l, int *fuse, struct err *e)
 
 	fuse_set_log_func(log_fuse);
 	l->session = fuse_session_new(&args, &ops, sizeof(ops), l);
+	fuse_opt_free_args(&args);
 	if (l->session == NULL)
 		return err_set(e, -ENOMEM, "FUSE: no session");
 	snprintf(path, sizeof(path), "/dev/fd/%d", *fuse);
