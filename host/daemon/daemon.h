@@ -5,6 +5,8 @@
 #ifndef HOST_DAEMON_DAEMON_H
 #define HOST_DAEMON_DAEMON_H
 
+#include <stdatomic.h>
+
 #include "core/http.h"
 #include "host/daemon/hub.h"
 #include "host/daemon/indexer.h"
@@ -26,7 +28,7 @@ struct hibd {
 	struct sweeper *sweeper;
 	struct http_server *http;
 	TAILQ_HEAD(vm_list, vm) vms;
-	bool stopping;
+	atomic_bool stopping; /* Also looked at by long work off the loop. */
 	uv_signal_t sigterm, sigint;
 };
 

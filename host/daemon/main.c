@@ -153,22 +153,25 @@ static void on_signal(uv_signal_t *s, int number)
 	hibd_stop(s->data);
 }
 
-/* What was said gets into the index.  A session that begins or ends to work
- * starts its VM's idle time anew. */
+/* What was said gets into the index, and the files at the end of a turn a name.
+ * A session that begins or ends to work starts its VM's idle time anew. */
 static void on_stored_event(const struct event *ev, void *arg)
 {
 	struct hibd *d = arg;
+	bool ends_turn = event_ends_turn(ev);
 	struct session_brief b;
 	struct vm *vm;
 
 	indexer_on_event(d->indexer, ev);
 	if (strcmp(ev->type, "session.config") == 0)
 		sweeper_look(d->sweeper);
-	if (strcmp(ev->type, "session.state") != 0 ||
+	if ((!ends_turn && strcmp(ev->type, "session.state") != 0) ||
 	    reader_session(d->reader, ev->session, &b, NULL) < 0)
 		return;
 	vm = vm_find(d, b.vm_id);
-	if (vm != NULL)
+	if (vm != NULL && ends_turn)
+		vm_mark_turn(vm, ev);
+	else if (vm != NULL)
 		vm_touch(vm);
 }
 

@@ -42,6 +42,7 @@ enum vm_state {
 };
 
 struct change;
+struct event;
 struct hibd;
 struct vfs_oid;
 struct vm; /* Opaque. */
@@ -116,6 +117,9 @@ void vm_unlock(struct vm *vm);
 
 /* The repository with its committed files, which need not exist yet. */
 struct depot *vm_depot(const struct vm *vm);
+/* An event that ends a turn is stored: let refs/hib/<session>/<turn> name the
+ * commit that it tells, soon. */
+void vm_mark_turn(struct vm *vm, const struct event *ev);
 /* Its generation of files, and a new one: in a change, and once that is stored
  * in memory, while the VM is off. */
 int64_t vm_workspace_n(const struct vm *vm);

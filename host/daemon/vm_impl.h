@@ -5,6 +5,7 @@
  *	vm.c    one VM: up, down, lost
  *	vms.c   all of them: made, found again at a start, let go
  *	vm_workspace.c	its files
+ *	vm_marks.c	and the references to them
  */
 #ifndef HOST_DAEMON_VM_IMPL_H
 #define HOST_DAEMON_VM_IMPL_H
@@ -50,7 +51,8 @@ struct vm {
 	struct link *channel;
 	struct objects *objects; /* As long as there is a channel. */
 	struct depot *depot;
-	uint64_t boot_began; /* uv_hrtime(). */
+	struct vm_marks *marks; /* References to be made; NULL: none yet. */
+	uint64_t boot_began;	/* uv_hrtime(). */
 
 	struct waiter_list up;	 /* Want it running. */
 	struct waiter_list down; /* Want it off. */
@@ -87,13 +89,11 @@ void vm_workspace_read(struct vm *vm, struct jv workspace);
 void vm_workspace_write_start(const struct vm *vm, struct jw *w);
 /* Nobody uses its files any more: bury its folder, sweep the graves. */
 void vm_remove_folder(struct vm *vm);
-/* On a thread of the pool: the first commit of a VM that is made.  Return: 0 or
- * why. */
-int vm_import(const struct vm *vm, const char *from, struct vfs_oid *out,
-	      struct err *e);
 /* The repository serves the machine, or no longer. */
 int vm_serve_objects(struct vm *vm);
 void vm_close_objects(struct vm *vm);
+/* vm_marks.c: forget what waits. */
+void vm_marks_free(struct vm *vm);
 /* Free the object, once its handle has closed. */
 void vm_free(struct vm *vm);
 

@@ -84,6 +84,7 @@ static void vm_on_timer_closed(uv_handle_t *h)
 
 void vm_free(struct vm *vm)
 {
+	vm_marks_free(vm);
 	depot_close(vm->depot, NULL, NULL);
 	free(take_ptr(vm->mounts));
 	uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
