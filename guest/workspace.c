@@ -5,8 +5,10 @@
  * Mounting is one job of the second loop, which has nothing else to do until
  * then: it may block.
  *
- *	n is another --> begin anew: PLAIN, or CHECKOUT of the commit
+ *	n is another --> begin anew: PLAIN, or OVERLAY of the commit
  *	PLAIN -------------------------------> bind upper/
+ *	OVERLAY --> serve the commit by FUSE --> mount the overlay
+ *	   '-- impossible here --v
  *	CHECKOUT --> fill upper/ --> SWEEP --> PLAIN
  *
  * Each arrow is in state.json before anything depends on it, so a boot after a
@@ -21,9 +23,11 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/time.h"
 #include "guest/checkout.h"
 #include "guest/idmap.h"
 #include "guest/limits.h"
+#include "guest/source.h"
 #include "guest/workspace_disk.h"
 #include "guest/workspace_mounts.h"
 
@@ -56,7 +60,10 @@ struct workspace {
 	void (*cb)(const struct err *e, void *arg);
 	void *arg;
 
-	uv_work_t trash; /* On the second loop. */
+	uv_work_t overlay; /* On the second loop; struct err to err. */
+
+	struct vfs_lower *lower; /* Of the second loop; NULL: none. */
+	uv_work_t trash;	 /* On the second loop. */
 	volatile bool closing;
 	uv_work_t bind; /* On the second loop. */
 };
@@ -96,9 +103,10 @@ static int begin_anew(struct workspace *ws, struct err *e)
 	const struct want *want = &ws->want;
 	const struct workspace_state next = {
 		.n = want->n,
-		.mode = want->has_base ? WORKSPACE_CHECKOUT : WORKSPACE_PLAIN,
+		.mode = want->has_base ? WORKSPACE_OVERLAY : WORKSPACE_PLAIN,
 		.has_lower = want->has_base,
 		.lower = want->base,
+		.since = now_ms() / 1000,
 	};
 	int r = ws->now.n == 0 && !want->has_base
 			? workspace_disk_make(ws->dir, e)
@@ -149,10 +157,13 @@ static void bind_after(uv_work_t *w, int status)
 	sideloop_end(&ws->job);
 }
 
-/* ws->err says how it went so far. */
+/* ws->err says how it went so far.  Threads of the pool stay for good, so there
+ * are none of them for nothing. */
 static void mount_end(struct workspace *ws)
 {
-	if (ws->err.code < 0)
+	bool busy = ws->want.n_binds > 0 || workspace_disk_has_trash(ws->dir);
+
+	if (ws->err.code < 0 || !busy)
 		sideloop_end(&ws->job);
 	else
 		(void)uv_queue_work(sideloop_loop(ws->side), &ws->bind,
@@ -201,12 +212,81 @@ static void check_out(struct workspace *ws)
 		mount_end(ws);
 }
 
+/* Without FUSE, or without overlay: all files are put into upper/. */
+static void do_without_overlay(struct workspace *ws, const struct err *why)
+{
+	log_info("checking all files out, as there is no overlay: %s",
+		 why->msg);
+	if (set_mode(ws, WORKSPACE_CHECKOUT, &ws->err) < 0)
+		mount_end(ws);
+	else
+		check_out(ws);
+}
+
+static void overlay_work(uv_work_t *w)
+{
+	struct workspace *ws = container_of(w, struct workspace, overlay);
+	const struct workspace_overlay o = {
+		.vfs = ws->spec.vfs,
+		.lower = ws->spec.lower,
+		.at = ws->spec.at,
+		.commit = ws->now.lower,
+	};
+
+	(void)workspace_mount_overlay(&o, &ws->err);
+}
+
+static void overlay_after(uv_work_t *w, int status)
+{
+	struct workspace *ws = container_of(w, struct workspace, overlay);
+	struct err why = ws->err;
+
+	(void)status;
+	if (why.code != -EOPNOTSUPP) {
+		mount_end(ws);
+		return;
+	}
+	ws->err = (struct err){0};
+	do_without_overlay(ws, &why);
+}
+
+static int serve_lower(struct workspace *ws, struct err *e)
+{
+	const struct vfs_lower_spec spec = {
+		.ops = &source_ops,
+		.source = ws->uplink,
+		.uid = idmap_agent(),
+		.gid = idmap_agent(),
+		.mtime = ws->now.since,
+		.cache = ws->cache,
+	};
+	int fuse = take_fd(&ws->spec.fuse_fd);
+
+	if (ws->lower != NULL)
+		return 0;
+	if (fuse < 0)
+		return err_set(e, -EOPNOTSUPP, "no /dev/fuse");
+	return vfs_lower_open(sideloop_loop(ws->side), fuse, ws->spec.lower,
+			      &spec, &ws->lower, e);
+}
+
+static void mount_overlay(struct workspace *ws)
+{
+	struct err why = {0};
+
+	if (serve_lower(ws, &why) < 0)
+		do_without_overlay(ws, &why);
+	else
+		(void)uv_queue_work(sideloop_loop(ws->side), &ws->overlay,
+				    overlay_work, overlay_after);
+}
+
 static void workspace_mount_run(struct sideloop_job *job)
 {
 	struct workspace *ws = container_of(job, struct workspace, job);
 	static void (*const go_on[])(struct workspace *) = {
 		[WORKSPACE_PLAIN] = mount_plain,
-		[WORKSPACE_OVERLAY] = check_out,
+		[WORKSPACE_OVERLAY] = mount_overlay,
 		[WORKSPACE_CHECKOUT] = check_out,
 		[WORKSPACE_SWEEP] = sweep,
 	};
@@ -217,11 +297,18 @@ static void workspace_mount_run(struct sideloop_job *job)
 		go_on[ws->now.mode](ws);
 }
 
+static void lower_on_closed(void *arg)
+{
+	(void)arg;
+}
+
 static void workspace_on_stop(void *arg)
 {
 	struct workspace *ws = arg;
 
 	uplink_close(ws->uplink);
+	if (ws->lower != NULL)
+		vfs_lower_close(ws->lower, lower_on_closed, NULL);
 }
 
 /* --- on the main loop --- */

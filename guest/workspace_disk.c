@@ -126,6 +126,17 @@ static void empty(int dir, const char *name, const volatile bool *stop)
 	}
 }
 
+bool workspace_disk_has_trash(int dir)
+{
+	cleanup(close_dirp) DIR *d = open_folder(dir, "trash");
+	const struct dirent *entry;
+
+	while (d != NULL && (entry = readdir(d)) != NULL)
+		if (!is_dots(entry->d_name))
+			return true;
+	return false;
+}
+
 void workspace_disk_empty_trash(int dir, const volatile bool *stop)
 {
 	empty(dir, "trash", stop);

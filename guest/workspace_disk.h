@@ -22,6 +22,7 @@ int workspace_disk_make(int dir, struct err *e);
 int workspace_disk_reset(int dir, struct err *e);
 /* Have old/, if it is there, removed with the rest of the trash. */
 int workspace_disk_drop_old(int dir, struct err *e);
+bool workspace_disk_has_trash(int dir);
 /* Remove what is in trash/, as far as that goes, until *@stop. */
 void workspace_disk_empty_trash(int dir, const volatile bool *stop);
 

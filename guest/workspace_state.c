@@ -47,6 +47,7 @@ static int decode(struct jv root, struct workspace_state *out)
 	char hex[VFS_OID_HEX];
 
 	s.n = jv_int(jv_get(root, "n"), 0);
+	s.since = jv_int(jv_get(root, "since"), 0);
 	s.carry = jv_bool(jv_get(root, "carry"), false);
 	s.has_lower = jv_is(lower, JV_STRING);
 	if (s.n <= 0 || !read_mode(jv_get(root, "mode"), &s.mode))
@@ -104,6 +105,7 @@ int workspace_state_save(int dir, const struct workspace_state *s,
 	jw_kstr(&w, "mode", workspace_mode_names[s->mode]);
 	jw_kstr(&w, "lower",
 		s->has_lower ? vfs_oid_format(&s->lower, hex) : NULL);
+	jw_kint(&w, "since", s->since);
 	jw_kbool(&w, "carry", s->carry);
 	jw_obj_end(&w);
 	if (w.failed)

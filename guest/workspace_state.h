@@ -4,7 +4,8 @@
  *
  * A small file beside the files themselves, replaced whole:
  *
- *	{"n":1,"mode":"overlay","lower":"<40 hex>","carry":false}
+ *	{"n":1,"mode":"overlay","lower":"<40 hex>",
+ *	 "since":1795274498,"carry":false}
  */
 #ifndef GUEST_WORKSPACE_STATE_H
 #define GUEST_WORKSPACE_STATE_H
@@ -27,6 +28,7 @@ struct workspace_state {
 	enum workspace_mode mode;
 	bool has_lower;
 	struct vfs_oid lower; /* The commit that it began as. */
+	int64_t since;	      /* Unix seconds when that was. */
 	bool carry;	      /* Trees of old/ are still to be taken over. */
 };
 

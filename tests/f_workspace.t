@@ -75,6 +75,72 @@ state_of_workspace() {
 }
 ok "a workspace that began empty is plain" state_of_workspace
 
+# --- committed files ----------------------------------------------------------
+
+# begin_as_commit - the files of upper/ become a commit, in COMMIT, and VM
+# begins anew as that.
+begin_as_commit() {
+	_git=$HIB_HOME/vms/$VM/workspace.git
+	hib vm sleep "$VM" || return 1
+	[ -d "$_git" ] || git init -q --bare "$_git" || return 1
+	(cd "$upper" && GIT_INDEX_FILE=$tmp/index git --git-dir="$_git" \
+		--work-tree=. add -A) &&
+		_tree=$(GIT_INDEX_FILE=$tmp/index git --git-dir="$_git" write-tree) &&
+		COMMIT=$(git --git-dir="$_git" -c user.name=x -c user.email=x \
+			commit-tree -m x "$_tree" </dev/null) &&
+		git --git-dir="$_git" update-ref refs/heads/main "$COMMIT" &&
+		git --git-dir="$_git" symbolic-ref HEAD refs/heads/main &&
+		chown -R --reference="$HIB_HOME" "$_git" &&
+		hib files restore --force "$VM" "$COMMIT"
+}
+mode() {
+	jq -r .mode "$HIB_HOME/vms/$VM/disk/vfs/state.json"
+}
+lower_files() {
+	new_vm && new_session && upper=$HIB_HOME/vms/$VM/disk/vfs/upper &&
+		succeeds 'mkdir -p a/b gone && echo deep >a/b/f && echo x >x &&
+		chmod 755 x && ln -s x l && echo g >gone/g &&
+		head -c 20000000 /dev/urandom >big && mkdir many &&
+		for i in $(seq 300); do echo $i >many/$i; done' &&
+		sha256sum <"$upper/big" >"$tmp/big" && begin_as_commit &&
+		succeeds 'grep -q deep a/b/f && [ -x x ] &&
+		[ "$(readlink l)" = x ] && ls many | wc -l | grep -qx 300 &&
+		[ $(stat -c %u a/b/f) = $(id -u) ] && cat many/300' &&
+		run 'sha256sum <big' | grep -qF "$(cat "$tmp/big")" && mode
+}
+ok "a workspace begins as a commit" lower_files
+
+if [ "$(mode)" = overlay ]; then
+	is "$(find "$upper" | wc -l)" 1 "nothing of it is copied before it is written"
+else
+	skip "nothing of it is copied before it is written" "no overlay here"
+fi
+
+over_lower() {
+	succeeds 'echo more >>x && rm l && mv a c && rm -r gone && mkdir gone &&
+		echo new >gone/n && chmod 600 many/1 && git init -q g && cd g &&
+		echo y >y && git add y && git -c user.name=x -c user.email=x
+		commit -qm y && [ -z "$(git status --porcelain)" ]'
+}
+ok "it can be written as any other" over_lower
+is_as_left() {
+	succeeds 'grep -q more x && [ ! -e l ] && [ ! -e a ] && [ -e c/b/f ] &&
+		[ "$(ls gone)" = n ] && [ $(stat -c %a many/1) = 600 ] &&
+		cd g && git fsck && [ -z "$(git status --porcelain)" ]'
+}
+left_so() {
+	hib vm sleep "$VM" && is_as_left && kill_vm "$VM" &&
+		wait_for_state "$SES" suspended && is_as_left
+}
+ok "and is as it was left after a sleep and a kill" left_so
+
+begun_anew() {
+	hib vm sleep "$VM" && hib files restore --force "$VM" "$COMMIT" &&
+		succeeds 'grep -q deep a/b/f && [ ! -e c ] && [ ! -e g ] &&
+		[ "$(ls gone)" = g ] && ! grep more x'
+}
+ok "restored, it is the commit again" begun_anew
+
 # --- mounts -------------------------------------------------------------------
 
 mkdir -p "$tmp/ro/sub" "$tmp/rw" "$tmp/in" && echo read >"$tmp/ro/file"
