@@ -12,7 +12,7 @@
 #include "core/id.h"
 #include "vfs/oid.h"
 
-#define VFS_REASON_MAX 32
+#define VFS_HISTORY_REASON_MAX 32
 
 struct reader;
 struct vfs_repo;
@@ -22,7 +22,7 @@ struct vfs_history_commit {
 	bool has_parent;
 	int64_t time_ms; /* Full seconds: git keeps no more. */
 	char session[ID_MAX], turn[ID_MAX]; /* Empty: made outside a turn. */
-	char reason[VFS_REASON_MAX];
+	char reason[VFS_HISTORY_REASON_MAX];
 	int64_t seq; /* Of the session's event; 0: none. */
 };
 
