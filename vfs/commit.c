@@ -234,6 +234,12 @@ int vfs_commit_feed(struct vfs_commit *c, const char *data, size_t n,
 	return vfs_changes_feed(c->changes, data, n, e);
 }
 
+int vfs_commit_file(struct vfs_commit *c, const char *path, uint32_t mode,
+		    const struct vfs_oid *content, struct err *e)
+{
+	return vfs_edit_file(c->edit, path, mode, content, e);
+}
+
 void vfs_commit_free(struct vfs_commit *c)
 {
 	if (c == NULL)

@@ -60,6 +60,12 @@ int vfs_commit_begin(struct vfs_repo *r, const struct vfs_commit_spec *spec,
 int vfs_commit_feed(struct vfs_commit *c, const char *data, size_t n,
 		    struct err *e);
 
+/* A regular file or link whose content the repository has, as if the change set
+ * said so here: before its end, between two of its commands.  @path: relative.
+ * Return: as vfs_commit_feed(). */
+int vfs_commit_file(struct vfs_commit *c, const char *path, uint32_t mode,
+		    const struct vfs_oid *content, struct err *e);
+
 /**
  * vfs_commit_end() - Commit
  *
