@@ -28,12 +28,16 @@
 
 #define ALTERNATES_MAX (64u << 10) /* Bytes of the file that names them. */
 
-/* Symbolic links named .gitignore are files like any other here.  Forks borrow
- * objects that nothing in this repository may name any more. */
+/* Packing looks for deltas of files up to 16 MiB only.  A symbolic link named
+ * .gitignore is a file like any other here.  Forks borrow objects that nothing
+ * in this repository may name any more. */
 static const char config[] = "[core]\n"
 			     "\trepositoryformatversion = 0\n"
 			     "\tfilemode = true\n"
 			     "\tbare = true\n"
+			     "\tbigFileThreshold = 16m\n"
+			     "[pack]\n"
+			     "\twindowMemory = 64m\n"
 			     "[gc]\n"
 			     "\tauto = 0\n"
 			     "\tpruneExpire = never\n"
