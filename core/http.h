@@ -88,6 +88,10 @@ void http_req_on_body(struct http_req *r,
 void http_body_pause(struct http_req *r);
 void http_body_resume(struct http_req *r);
 
+/* A header field for the answer to come, with a value of one line.  What does
+ * not fit within HTTP_HEAD_MAX is left out. */
+void http_answer_header(struct http_req *r, const char *name,
+			const char *value);
 /* Answer whole.  @body is copied.  @content_type may be NULL. */
 void http_reply(struct http_req *r, int status, const char *content_type,
 		const char *body, size_t len);

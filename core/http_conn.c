@@ -115,6 +115,7 @@ static void req_end(struct http_conn *c)
 		r->on_end(r, r->on_end_arg);
 	http_url_done(&r->url);
 	http_head_done(&r->head);
+	free(r->fields);
 	free(r->body);
 	free(r);
 }

@@ -79,6 +79,7 @@ struct http_req {
 	bool paused;
 	char *body;
 	size_t body_len, body_cap;
+	char *fields; /* Of the answer, each with its line end; or NULL. */
 	void *data;
 	int (*on_body)(struct http_req *r, const char *data, size_t n,
 		       void *arg);

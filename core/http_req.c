@@ -68,10 +68,30 @@ static void write_head(struct http_req *r, int status, const char *type,
 		sock_write(s, type, strlen(type));
 		sock_write(s, "\r\n", 2);
 	}
+	if (r->fields != NULL)
+		sock_write(s, r->fields, strlen(r->fields));
 	sock_write(s, more, strlen(more));
 	if (!r->conn->keep)
 		sock_write(s, "Connection: close\r\n", 19);
 	sock_write(s, "\r\n", 2);
+}
+
+void http_answer_header(struct http_req *r, const char *name, const char *value)
+{
+	char *before = r->fields, *after = NULL;
+
+	assert(r->answer == ANSWER_NONE);
+	assert(strpbrk(name, "\r\n:") == NULL &&
+	       strpbrk(value, "\r\n") == NULL);
+	if ((before != NULL ? strlen(before) : 0) + strlen(name) +
+		    strlen(value) >
+	    HTTP_HEAD_MAX)
+		return;
+	if (asprintf(&after, "%s%s: %s\r\n", before ? before : "", name,
+		     value) < 0)
+		return;
+	r->fields = after;
+	free(before);
 }
 
 void http_reply(struct http_req *r, int status, const char *content_type,

@@ -34,8 +34,8 @@ void fsentry_etag(char out[FSENTRY_ETAG_MAX], const struct stat *st)
 static const char *type_of(mode_t mode)
 {
 	return S_ISREG(mode)   ? "file"
-	       : S_ISDIR(mode) ? "directory"
-	       : S_ISLNK(mode) ? "symlink"
+	       : S_ISDIR(mode) ? "dir"
+	       : S_ISLNK(mode) ? "link"
 			       : "other";
 }
 
@@ -66,8 +66,9 @@ void fsentry_put(struct jw *w, const char *path, const struct stat *st, int fd,
 	jw_obj(w);
 	vfs_path_put(w, "path", path, strlen(path));
 	jw_kstr(w, "type", type_of(st->st_mode));
-	jw_kint(w, "size", S_ISDIR(st->st_mode) ? 0 : st->st_size);
-	snprintf(text, sizeof(text), "%04o", st->st_mode & 07777);
+	if (!S_ISDIR(st->st_mode))
+		jw_kint(w, "size", st->st_size);
+	snprintf(text, sizeof(text), "%06o", st->st_mode);
 	jw_kstr(w, "mode", text);
 	jw_kint(w, "mtime_ms", ms(st->st_mtim));
 	fsentry_etag(text, st);

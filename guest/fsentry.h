@@ -3,8 +3,8 @@
  * fsentry.h - What is told of a file, and the tag by which a version is known
  *
  * {"path","type","size","mode","mtime_ms","etag","target"}: type is file,
- * directory, symlink or other; mode has four octal digits; target is what a
- * symbolic link says.
+ * dir, link or other; mode is six octal digits, as in git; target is what a
+ * symbolic link says.  A dir has no size.
  *
  * The etag is made of inode number, times of change and size, in hexadecimal, so
  * that asking for it reads no content.  Two contents of a file have two etags as

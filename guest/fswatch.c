@@ -383,6 +383,13 @@ static void on_moved_to(struct fswatch *w, const char *path, uint32_t cookie,
 	}
 }
 
+/* What a file without a name is called: so fswrite.c writes. */
+static bool is_nameless(const char *name)
+{
+	return name[0] == '#' && name[1] != '\0' &&
+	       name[1 + strspn(name + 1, "0123456789")] == '\0';
+}
+
 static void on_name(struct fswatch *w, const char *path, const char *name,
 		    const struct inotify_event *ev)
 {
@@ -406,7 +413,8 @@ static void on_name(struct fswatch *w, const char *path, const char *name,
 			(void)paths_add(&w->pending, path);
 	} else if (ev->mask & IN_DELETE) {
 		tell(w, "delete", path, NULL, folder);
-	} else if (ev->mask & (IN_CLOSE_WRITE | IN_ATTRIB)) {
+	} else if ((ev->mask & (IN_CLOSE_WRITE | IN_ATTRIB)) &&
+		   !is_nameless(name)) {
 		tell(w, "modify", path, NULL, folder);
 	}
 }

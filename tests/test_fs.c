@@ -234,7 +234,7 @@ TEST(a_link_to_a_file_stays_one)
 	EQ(write_file("link", "2"), 0);
 	content_is("d/real", "2");
 	EQ(call("stat", "{\"path\":\"link\"}"), 0);
-	got_is("type", "symlink");
+	got_is("type", "link");
 	got_is("target", "d/real");
 	OK(symlink("nothing", host_path("dangling")) == 0);
 	EQ(write_file("dangling", "3"), -FAULT_FILE_NOT_FOUND);

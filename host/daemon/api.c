@@ -45,6 +45,21 @@ static const struct route {
 	{"POST", "/v1/vms/:vm/files/checkpoint", SCOPE_ADMIN,
 	 vm_checkpoint_route},
 	{"POST", "/v1/vms/:vm/files/restore", SCOPE_ADMIN, vm_restore_route},
+	{"GET", "/v1/vms/:vm/files/list", SCOPE_READ, files_list_route},
+	{"GET", "/v1/vms/:vm/files/stat", SCOPE_READ, files_stat_route},
+	{"GET", "/v1/vms/:vm/files/content", SCOPE_READ, files_read_route},
+	{"DELETE", "/v1/vms/:vm/files/content", SCOPE_ADMIN,
+	 files_delete_route},
+	{"GET", "/v1/vms/:vm/files/watch", SCOPE_READ, files_watch_route},
+	{"POST", "/v1/vms/:vm/files/grep", SCOPE_READ, files_ask_route},
+	{"POST", "/v1/vms/:vm/files/read", SCOPE_READ, files_ask_route},
+	{"POST", "/v1/vms/:vm/files/write", SCOPE_ADMIN, files_change_route},
+	{"POST", "/v1/vms/:vm/files/mkdir", SCOPE_ADMIN, files_change_route},
+	{"POST", "/v1/vms/:vm/files/move", SCOPE_ADMIN, files_change_route},
+	{"POST", "/v1/vms/:vm/files/copy", SCOPE_ADMIN, files_change_route},
+	{"POST", "/v1/vms/:vm/files/remove", SCOPE_ADMIN, files_change_route},
+	{"POST", "/v1/vms/:vm/files/chmod", SCOPE_ADMIN, files_change_route},
+	{"POST", "/v1/vms/:vm/files/symlink", SCOPE_ADMIN, files_change_route},
 	{"GET", "/v1/sessions", SCOPE_READ, session_list_route},
 	{"POST", "/v1/sessions", SCOPE_ADMIN, session_create_route},
 	{"GET", "/v1/sessions/:id", SCOPE_READ, session_get_route},
@@ -406,21 +421,42 @@ static bool is_import(const struct http_req *r)
 	       strcmp(http_method(r), "POST") == 0;
 }
 
-/* The right to import is checked before its body is read. */
-static bool api_on_head(struct http_req *r, void *arg)
+/* The content of a file of a VM. */
+static const struct route upload = {"PUT", "/v1/vms/:vm/files/content",
+				    SCOPE_ADMIN, NULL};
+
+static bool is_upload(const struct http_req *r)
+{
+	return strcmp(http_method(r), upload.method) == 0 &&
+	       route_matches(upload.pattern, http_path(r));
+}
+
+static bool begin_import(struct hibd *d, struct http_req *r, struct op *op)
 {
 	static const struct route import_route = {.scope = SCOPE_ADMIN};
-	struct hibd *d = arg;
-	struct op *op;
 
-	if (!is_import(r))
-		return false;
-	op = op_new(d, r);
-	if (op == NULL || !op_authorize(op, &import_route))
+	if (!op_authorize(op, &import_route))
 		return false;
 	op->r = NULL;
 	op_reply_empty(op);
 	return import_begin(d, r);
+}
+
+/* The right to send a body that is streamed is checked before it is read. */
+static bool api_on_head(struct http_req *r, void *arg)
+{
+	struct hibd *d = arg;
+	struct op *op;
+
+	if (!is_import(r) && !is_upload(r))
+		return false;
+	op = op_new(d, r);
+	if (op == NULL)
+		return false;
+	if (is_import(r))
+		return begin_import(d, r, op);
+	return op_take_path(op, upload.pattern, http_path(r)) &&
+	       op_authorize(op, &upload) && files_put_begin(op);
 }
 
 static const struct route *find_route(const char *method, const char *path,
@@ -447,6 +483,10 @@ static void api_on_request(struct http_req *r, void *arg)
 
 	if (is_import(r) && http_data(r) != NULL) {
 		import_end(r);
+		return;
+	}
+	if (is_upload(r) && http_data(r) != NULL) {
+		files_upload_end(r);
 		return;
 	}
 	route = find_route(http_method(r), http_path(r), &known_path);

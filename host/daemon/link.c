@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/h2.h"
 #include "core/log.h"
 #include "core/time.h"
 #include "host/daemon/dialer.h"
@@ -225,8 +224,9 @@ static int link_post(struct link *l, const char *path, const char *body,
 	return 0;
 }
 
-void link_call(struct link *l, const char *method, const char *params,
-	       link_done_cb cb, void *arg)
+/* POST a call on a link that may not be up. */
+static void post_call(struct link *l, const char *folder, const char *name,
+		      const char *params, struct call *to)
 {
 	char path[H2_PATH_MAX];
 	struct err e = {0};
@@ -234,14 +234,40 @@ void link_call(struct link *l, const char *method, const char *params,
 	if (l == NULL || l->state != LINK_UP) {
 		err_set(&e, -FAULT_GUEST_UNREACHABLE,
 			"the channel to the guest is down");
-		cb("", 0, &e, arg);
+		to->cb("", 0, &e, to->arg);
 		return;
 	}
-	snprintf(path, sizeof(path), "/call/%s", method);
-	if (link_post(l, path, params, strlen(params), cb, arg) < 0) {
-		err_set(&e, -ENOMEM, "%s: out of memory", method);
-		cb("", 0, &e, arg);
+	snprintf(path, sizeof(path), "/%s/%s", folder, name);
+	if (link_post(l, path, params, strlen(params), to->cb, to->arg) < 0) {
+		err_set(&e, -ENOMEM, "%s: out of memory", name);
+		to->cb("", 0, &e, to->arg);
 	}
+}
+
+void link_call(struct link *l, const char *method, const char *params,
+	       link_done_cb cb, void *arg)
+{
+	post_call(l, "call", method, params,
+		  &(struct call){.cb = cb, .arg = arg});
+}
+
+void link_files(struct link *l, const char *name, const char *params,
+		link_done_cb cb, void *arg)
+{
+	post_call(l, "fs", name, params, &(struct call){.cb = cb, .arg = arg});
+}
+
+struct h2_stream *link_files_stream(struct link *l, const char *name,
+				    const char *body, size_t len, bool more,
+				    const struct h2_stream_events *ev,
+				    void *arg)
+{
+	char path[H2_PATH_MAX];
+
+	if (l == NULL || l->state != LINK_UP)
+		return NULL;
+	snprintf(path, sizeof(path), "/fs/%s", name);
+	return h2_request(l->h2, "POST", path, body, len, more, ev, arg);
 }
 
 /* --- sync --------------------------------------------------------------- */

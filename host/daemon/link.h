@@ -14,6 +14,7 @@
 #define HOST_DAEMON_LINK_H
 
 #include "core/event.h"
+#include "core/h2.h"
 #include "host/backend.h"
 #include "host/daemon/mirror.h"
 
@@ -72,6 +73,17 @@ void link_call(struct link *l, const char *method, const char *params,
 typedef void (*link_fed_cb)(const struct err *e, void *arg);
 void link_feed_session(struct link *l, const char *session, link_fed_cb cb,
 		       void *arg);
+
+/* An operation on files: POST /fs/@name, as link_call() else. */
+void link_files(struct link *l, const char *name, const char *params,
+		link_done_cb cb, void *arg);
+/* The same as a stream of the caller's, @more: the body goes on.  Return: NULL
+ * when the link is not up or memory is out; else the stream, which ends with the
+ * link at the latest. */
+struct h2_stream *link_files_stream(struct link *l, const char *name,
+				    const char *body, size_t len, bool more,
+				    const struct h2_stream_events *ev,
+				    void *arg);
 
 /* Tell the guest what is stored; joined into one line per loop turn. */
 void link_ack(struct link *l, const char *session, int64_t seq);

@@ -111,6 +111,19 @@ void cursor_delete_route(struct op *op);
 /* api_search.c */
 void search_route(struct op *op);
 
+/* api_files.c */
+void files_list_route(struct op *op);
+void files_stat_route(struct op *op);
+void files_read_route(struct op *op);
+void files_watch_route(struct op *op);
+void files_ask_route(struct op *op);
+void files_change_route(struct op *op);
+void files_delete_route(struct op *op);
+/* The head of a PUT: true to have its body streamed, else the op was answered;
+ * it is no more.  And its end. */
+bool files_put_begin(struct op *op);
+void files_upload_end(struct http_req *r);
+
 /* api_import.c: a streamed body. */
 bool import_begin(struct hibd *d, struct http_req *r);
 void import_end(struct http_req *r);
