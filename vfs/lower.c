@@ -51,6 +51,7 @@ struct vfs_lower {
 	struct dirs dirs;
 	struct blobs blobs;
 	TAILQ_HEAD(op_list, op) interrupted;
+	uint64_t told; /* nodes.changes that the kernel knows of. */
 	unsigned open; /* Parts still to be closed. */
 	void (*closed)(void *arg);
 	void *arg;
@@ -130,9 +131,19 @@ static void wait_on(struct op *op, int r)
 	fuse_req_interrupt_func(op->req, on_interrupt, op);
 }
 
+/* A commit has become known or forgotten. */
+static void tell_changes(struct vfs_lower *l)
+{
+	if (l->told == l->nodes.changes)
+		return;
+	l->told = l->nodes.changes;
+	(void)fuse_lowlevel_notify_inval_inode(l->session, NODES_ROOT, 0, 0);
+}
+
 static void on_dir(struct dir_wait *w, int status, const struct dir *d)
 {
 	struct op *op = container_of(w, struct op, dir);
+	struct vfs_lower *l = op->l;
 
 	/* Only a commit may be missing; a folder of one is damage. */
 	if (status == -ENOENT && op->ino != NODES_ROOT)
@@ -142,6 +153,7 @@ static void on_dir(struct dir_wait *w, int status, const struct dir *d)
 	else
 		op->on_dir(op, d);
 	free(op);
+	tell_changes(l);
 }
 
 /* Have @answer called with the directory, now or later; @op is freed then. */
@@ -193,7 +205,8 @@ static void fill_stat(const struct vfs_lower *l, uint64_t ino, uint32_t mode,
 	};
 }
 
-/* The kernel keeps the root's listing for as long as its mtime is the same. */
+/* The kernel keeps the root's listing for as long as its mtime is the same; what
+ * it keeps of the root is taken back when that changes. */
 static void fill_root_stat(const struct vfs_lower *l, struct stat *st)
 {
 	fill_stat(l, NODES_ROOT, COMMIT_MODE, 0, st);
@@ -221,7 +234,7 @@ static void do_getattr(fuse_req_t req, fuse_ino_t ino,
 	(void)fi;
 	if (ino == NODES_ROOT) {
 		fill_root_stat(l, &st);
-		(void)fuse_reply_attr(req, &st, 0);
+		(void)fuse_reply_attr(req, &st, FOREVER);
 		return;
 	}
 	node = nodes_find(&l->nodes, ino);
@@ -643,6 +656,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 		}
 		fuse_session_process_buf(l->session, &l->buf);
 		end_interrupted(l);
+		tell_changes(l);
 	}
 }
 
