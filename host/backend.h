@@ -31,6 +31,7 @@ struct vm_spec {
 	/* Folders of the host, JSON: [{"at","source","ro"}], or NULL.  A source
 	 * without a slash at its beginning is below dir. */
 	const char *mounts;
+	int64_t quota; /* Bytes of /home and /workspace together; 0: no limit. */
 };
 
 struct machine; /* One running machine, as its backend sees it; opaque. */

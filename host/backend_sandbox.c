@@ -48,6 +48,7 @@
 #define LAST_LINE_MAX	  160	    /* Of the console log, in a report. */
 #define DETAIL_MAX	  256
 #define FD_PATH_MAX	  32
+#define NUMBER_MAX	  24
 
 enum machine_state { MACHINE_BOOTING, MACHINE_RUNNING, MACHINE_GONE };
 
@@ -452,7 +453,7 @@ static void launcher_on_exit(uv_process_t *p, int64_t status, int signal)
 static int spawn(struct machine *m, uv_loop_t *loop, const struct vm_spec *spec,
 		 int console)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], quota[NUMBER_MAX];
 	const char *const argv[] = {
 		"hib-sandbox",
 		"--vm",
@@ -467,6 +468,8 @@ static int spawn(struct machine *m, uv_loop_t *loop, const struct vm_spec *spec,
 		spec->agents,
 		"--net",
 		spec->net == VM_NET_HOST ? "host" : "none",
+		"--quota",
+		quota,
 		spec->mounts != NULL ? "--mounts" : NULL,
 		spec->mounts,
 		NULL,
@@ -492,6 +495,7 @@ static int spawn(struct machine *m, uv_loop_t *loop, const struct vm_spec *spec,
 
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return err_set(&m->err, -ENAMETOOLONG, "%s", spec->libexec);
+	snprintf(quota, sizeof(quota), "%lld", (long long)spec->quota);
 	r = uv_spawn(loop, &m->launcher, &options);
 	own(m, (uv_handle_t *)&m->launcher); /* Initialised even then. */
 	if (r < 0) {

@@ -165,6 +165,7 @@ struct hib_vm_options {
 	/* Folders of this machine, "host:guest" or "host:guest:ro", NULL at
 	 * the end; or NULL. */
 	const char *const *mounts;
+	int64_t quota; /* Bytes of /home and /workspace; 0: no limit. */
 };
 
 /* @id: may be NULL. */

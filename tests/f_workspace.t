@@ -230,4 +230,34 @@ bad_mounts() {
 }
 ok "mounts that cannot be are refused" bad_mounts
 
+# --- a limited disk -----------------------------------------------------------
+
+quota() {
+	new_vm --quota 64M && new_session &&
+		fails 'LC_ALL=C head -c 100M /dev/zero >fill' &&
+		grep -q 'No space left' "$tmp/run" && says "$SES" '!say on' on &&
+		fails 'LC_ALL=C head -c 1M /dev/zero >~/more' &&
+		grep -q 'No space left' "$tmp/run" &&
+		succeeds 'rm fill && head -c 30M /dev/zero >half && sync half' &&
+		hib vm sleep "$VM" && succeeds '[ $(stat -c %s half) = 31457280 ]' &&
+		kill_vm "$VM" && wait_for_state "$SES" suspended &&
+		succeeds '[ $(stat -c %s half) = 31457280 ] && touch x'
+}
+no_quota() {
+	refused capability_unsupported 5 hib vm create --quota 64M
+}
+if hib vm create --no-boot --quota 64M >"$tmp/quota" 2>&1; then
+	ok "F177 a full disk is an error inside, and no more than that" quota
+elif [ "$(id -u)" = 0 ]; then
+	skip "F177 a full disk is an error inside" "no loop devices"
+else
+	ok "F177 without root there is no quota" no_quota
+fi
+bad_quota() {
+	for q in 0 1M -5M x 5X 5MB 99999999999G; do
+		not hib vm create --no-boot --quota "$q" || return 1
+	done
+}
+ok "a quota that is no size is refused" bad_quota
+
 done_testing

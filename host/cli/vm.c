@@ -2,11 +2,15 @@
 /*
  * vm.c - hib vm
  */
+#include <stdlib.h>
+#include <string.h>
+
 #include "host/cli/commands.h"
 #include "host/views.h"
 
 struct vm_options {
 	const char *backend, *image, *name, *net, *id;
+	const char *quota;
 	int64_t idle_ms, max_sessions;
 	bool json, force, no_boot;
 	struct opt_list mounts;
@@ -28,6 +32,22 @@ static int finish(bool json, int r, char *row, const struct hib_error *e)
 	return 0;
 }
 
+/* "1000", "500M", "2G": powers of 1024.  Return: 0 or -EINVAL. */
+static int read_size(const char *text, int64_t *out)
+{
+	static const char units[] = "KMGT";
+	char *end;
+	long long n = strtoll(text, &end, 10);
+	const char *unit = *end == '\0' ? NULL : strchr(units, *end);
+	int shift = unit == NULL ? 0 : 10 * (int)(unit - units + 1);
+
+	if (end == text || n <= 0 || (*end != '\0' && unit == NULL) ||
+	    (unit != NULL && end[1] != '\0') || n > INT64_MAX >> shift)
+		return -EINVAL;
+	*out = (int64_t)n << shift;
+	return 0;
+}
+
 int vm_create_command(struct cli *c, int argc, char **argv)
 {
 	static const struct opt opts[] = {
@@ -39,6 +59,7 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_NUMBER, vm_options, idle_ms, "idle-ms"),
 		OPT(OPT_NUMBER, vm_options, max_sessions, "max-sessions"),
 		OPT(OPT_LIST, vm_options, mounts, "mount"),
+		OPT(OPT_TEXT, vm_options, quota, "quota"),
 		OPT(OPT_FLAG, vm_options, no_boot, "no-boot"),
 		OPT(OPT_FLAG, vm_options, json, "json"),
 		OPT_END,
@@ -60,6 +81,8 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 	v.name = o.name;
 	v.net = o.net;
 	v.no_boot = o.no_boot;
+	if (o.quota != NULL && read_size(o.quota, &v.quota) < 0)
+		return cli_usage(c, "--quota '%.40s': as 500M or 2G", o.quota);
 	v.mounts = o.mounts.n > 0 ? o.mounts.item : NULL;
 	v.max_sessions = o.max_sessions;
 	/* Here 0 means never; in the SDK it is the default. */

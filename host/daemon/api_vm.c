@@ -101,6 +101,7 @@ void vm_create_route(struct op *op)
 	    !op_string(op, "backend", 32, &backend) ||
 	    !op_string(op, "image", 4096, &image) ||
 	    !op_string(op, "net", 8, &net) ||
+	    !op_integer(op, "quota", VM_QUOTA_MIN, INT64_MAX / 2, &cfg.quota) ||
 	    !op_integer(op, "idle_ms", 0, INT64_MAX / 2, &cfg.idle_ms) ||
 	    !op_integer(op, "max_sessions", 1, VM_SESSIONS_MAX,
 			&cfg.max_sessions))

@@ -129,6 +129,7 @@ struct vm_spec vm_spec(const struct vm *vm)
 		.agents = vm->d->home.agents,
 		.net = vm->net,
 		.mounts = vm->mounts,
+		.quota = vm->quota,
 	};
 }
 

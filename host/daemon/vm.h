@@ -29,6 +29,7 @@
 #define VM_CRASHES_MAX	   3		    /* In VM_CRASH_WINDOW_MS. */
 #define VM_CRASH_WINDOW_MS 60000
 #define VM_RUNNING_MAX	   256
+#define VM_QUOTA_MIN	   (16 << 20) /* Bytes. */
 
 enum vm_state {
 	VM_STOPPED,
@@ -54,6 +55,7 @@ struct vm_config {
 	enum vm_net net;
 	int64_t idle_ms;      /* 0: never sleeps by itself. */
 	int64_t max_sessions; /* Live at a time. */
+	int64_t quota;	      /* Bytes of its disk; 0: no limit. */
 	const char *mounts;   /* As vm_mounts_read() has made it, or NULL. */
 
 	/* The files that it begins with: of a directory, a repository or a

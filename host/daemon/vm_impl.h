@@ -43,7 +43,8 @@ struct vm {
 	enum vm_net net;
 	int64_t idle_ms, max_sessions, created_ms, generation;
 	struct workspace workspace;
-	char *mounts; /* JSON, see vm_mounts.h; NULL: none. */
+	int64_t quota; /* Bytes; 0: none. */
+	char *mounts;  /* JSON, see vm_mounts.h; NULL: none. */
 	enum vm_state state;
 	char last_error[ERR_MSG_MAX];
 

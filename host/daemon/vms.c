@@ -138,6 +138,13 @@ static int vm_check_names(struct hibd *d, const char *id, const char *name,
 	return 0;
 }
 
+static bool has_mkfs(void)
+{
+	return (access("/usr/sbin/mkfs.ext4", X_OK) == 0 ||
+		access("/sbin/mkfs.ext4", X_OK) == 0) &&
+	       access("/dev/loop-control", R_OK | W_OK) == 0;
+}
+
 static int vm_check(struct hibd *d, const struct vm_config *cfg, struct err *e)
 {
 	struct stat st;
@@ -166,6 +173,10 @@ static int vm_check(struct hibd *d, const struct vm_config *cfg, struct err *e)
 	if (cfg->idle_ms < 0)
 		return err_set(e, -FAULT_INVALID_ARGUMENT, "idle_ms %lld",
 			       (long long)cfg->idle_ms);
+	if (cfg->quota > 0 && (geteuid() != 0 || !has_mkfs()))
+		return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
+			       "quota: only a daemon that runs as root can set "
+			       "one, with mkfs.ext4 and loop devices");
 	if (cfg->max_sessions < 1 || cfg->max_sessions > VM_SESSIONS_MAX)
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
 			       "max_sessions %lld: 1 to %d",
@@ -282,6 +293,7 @@ static void vm_configure(struct vm *vm, const struct vm_config *cfg)
 	vm->net = cfg->net;
 	vm->idle_ms = cfg->idle_ms;
 	vm->max_sessions = cfg->max_sessions;
+	vm->quota = cfg->quota;
 	vm->mounts = cfg->mounts == NULL ? NULL : strdup(cfg->mounts);
 	snprintf(vm->name, sizeof(vm->name), "%s", cfg->name ? cfg->name : "");
 	snprintf(vm->image, sizeof(vm->image), "%s", cfg->image);
@@ -295,6 +307,7 @@ void vm_describe(const struct vm *vm, struct vm_config *out)
 		.net = vm->net,
 		.idle_ms = vm->idle_ms,
 		.max_sessions = vm->max_sessions,
+		.quota = vm->quota,
 		.mounts = vm->mounts,
 	};
 }
@@ -334,6 +347,8 @@ void vm_add_row(const struct vm *vm, struct change *c)
 	jw_kint(&config, "max_sessions", vm->max_sessions);
 	jw_key(&config, "workspace");
 	vm_workspace_write(vm, &config);
+	if (vm->quota > 0)
+		jw_kint(&config, "quota", vm->quota);
 	if (vm->mounts != NULL)
 		jw_kraw(&config, "mounts", vm->mounts);
 	jw_obj_end(&config);
@@ -488,6 +503,7 @@ static void vm_load(struct hibd *d, struct jv row)
 	vm->idle_ms = jv_int(jv_get(config, "idle_ms"), VM_IDLE_MS);
 	vm->max_sessions = jv_int(jv_get(config, "max_sessions"), VM_SESSIONS);
 	vm_workspace_read(vm, jv_get(config, "workspace"));
+	vm->quota = jv_int(jv_get(config, "quota"), 0);
 	vm->mounts = raw_text(jv_get(config, "mounts"));
 	vm->generation = jv_int(jv_get(row, "generation"), 0);
 	vm->created_ms = jv_int(jv_get(row, "created_ms"), 0);

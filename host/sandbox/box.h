@@ -22,6 +22,7 @@ struct box {
 	const char *agents;
 	const char *mounts; /* JSON, see mounts.h; NULL: none. */
 	bool host_net;
+	uint64_t quota; /* Bytes, see limited.h; 0: none. */
 
 	bool as_root;	/* Else everything happens in a user namespace. */
 	uint32_t owner; /* The guest's uid 0, as the launcher sees it. */

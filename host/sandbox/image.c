@@ -13,6 +13,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "host/sandbox/limited.h"
+
 static const char *const host_dirs[] = {
 	"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32",
 };
@@ -205,12 +207,13 @@ int image_take(struct box *b, struct err *e)
 /* Mounts below the VM's folders are none of ours, so they stay outside. */
 static int take_folders(struct box *b, struct err *e)
 {
-	static const struct {
+	const bool limited = b->quota > 0;
+	const struct {
 		const char *path, *under, *name;
 	} folders[] = {
-		{"disk/home", "", "home"},
+		{limited ? LIMITED_AT "/home" : "disk/home", "", "home"},
 		{"disk/state", "/hib", "state"},
-		{"disk/vfs", "/hib", "vfs"},
+		{limited ? LIMITED_AT "/vfs" : "disk/vfs", "/hib", "vfs"},
 		{"run", "/hib", "run"},
 	};
 	autoclose int dir = open(b->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -4,7 +4,7 @@
  *
  *	hib-sandbox --vm ID --dir VMDIR --image host|FOLDER
  *		    --libexec FOLDER --agents FOLDER --net none|host
- *		    [--mounts JSON]
+ *		    [--mounts JSON] [--quota BYTES]
  *
  * A program of its own since hibd has threads, and namespaces and ids are
  * entered by one thread at a time.  hibd gives it /dev/null as stdin, a pipe as
@@ -32,6 +32,7 @@
 #include "host/sandbox/guest.h"
 #include "host/sandbox/ids.h"
 #include "host/sandbox/image.h"
+#include "host/sandbox/limited.h"
 #include "host/sandbox/mounts.h"
 #include "host/sandbox/root.h"
 
@@ -58,6 +59,7 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 		{"agents", required_argument, NULL, 'a'},
 		{"net", required_argument, NULL, 'n'},
 		{"mounts", required_argument, NULL, 'm'},
+		{"quota", required_argument, NULL, 'q'},
 		{NULL, 0, NULL, 0},
 	};
 	const char *value['z'] = {NULL};
@@ -69,7 +71,7 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 		value[c] = optarg;
 	}
 	for (const struct option *o = options; o->name != NULL; o++)
-		if (value[o->val] == NULL && o->val != 'n' && o->val != 'm')
+		if (value[o->val] == NULL && strchr("nmq", o->val) == NULL)
 			return err_set(e, -EINVAL, "--%s is missing", o->name);
 
 	b->id = value['v'];
@@ -78,6 +80,7 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 	b->libexec = value['l'];
 	b->agents = value['a'];
 	b->mounts = value['m'];
+	b->quota = value['q'] == NULL ? 0 : strtoull(value['q'], NULL, 10);
 	if (!id_is(b->id, "vm"))
 		return err_set(e, -EINVAL, "--vm %s: not an id", b->id);
 	return set_net(b, value['n'], e);
@@ -104,6 +107,8 @@ static int start(struct box *b, struct guest *g, struct err *e)
 		fuse_take(b);
 		group_enter(b);
 	}
+	if (r == 0)
+		r = limited_mount(b, e);
 	if (r == 0)
 		r = image_take_vm(b, e);
 	if (r == 0)
