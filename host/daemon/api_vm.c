@@ -170,6 +170,7 @@ static void sleep_on_settled(const struct err *e, void *arg)
 	struct op *op = arg;
 	struct err bad = {0};
 	struct jw *w = &op->out;
+	const struct vm *vm;
 
 	(void)e;
 	jw_arr_end(&op->params);
@@ -181,6 +182,9 @@ static void sleep_on_settled(const struct err *e, void *arg)
 	w->comma = true;
 	jw_kstr(w, "kind", "cold");
 	jw_kraw(w, "interrupted", op->params.buf);
+	vm = vm_find(op->d, op->vm);
+	if (vm != NULL && vm_slept(vm)[0] != '\0')
+		jw_kraw(w, "workspace", vm_slept(vm));
 	jw_obj_end(w);
 	op_reply_out(op);
 }

@@ -358,7 +358,7 @@ static int read_head(struct jv j, struct head *h, struct err *e)
 		       (h->turn[0] != '\0' && h->session[0] == '\0')))
 		r = err_set(e, -FAULT_INVALID_ARGUMENT,
 			    "checkpoint: whose turn?");
-	h->wants_diff = h->turn[0] != '\0';
+	h->wants_diff = h->turn[0] != '\0' && jv_has(jv_get(j, "diff_from"));
 	return r;
 }
 

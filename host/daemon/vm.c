@@ -435,6 +435,7 @@ static void vm_on_frozen(const char *body, size_t len, const struct err *e,
 		vm_kill(vm);
 		return;
 	}
+	vm_note_files(vm, jv_get(json_root(&j), "workspace"));
 	seqs = jv_get(json_root(&j), "last_seq");
 	vm->drains = 1; /* This function's own, given back at its end. */
 	for (struct jv k = jv_first(seqs); jv_has(k); k = jv_next(seqs, k)) {
@@ -535,16 +536,18 @@ static void vm_settle(struct vm *vm)
 	static const struct err none;
 	enum vm_state to = vm->off == VM_OFF_SLEEP ? VM_SUSPENDED : VM_STOPPED;
 	struct change *c;
-	char data[128];
+	char data[320];
 
 	if (vm->state != to)
 		vm_move(vm, to);
 	c = vm_change(vm);
 	if (vm->gone_clean)
 		change_add_tail(c, vm->id, true);
-	snprintf(data, sizeof(data),
-		 "{\"reason\":\"%s\",\"kind\":\"cold\",\"tail_complete\":%s}",
-		 reasons[vm->off], vm->gone_clean ? "true" : "false");
+	snprintf(
+		data, sizeof(data),
+		"{\"reason\":\"%s\",\"kind\":\"cold\",\"tail_complete\":%s%s%s}",
+		reasons[vm->off], vm->gone_clean ? "true" : "false",
+		vm->slept[0] != '\0' ? ",\"workspace\":" : "", vm->slept);
 	if (vm->off == VM_OFF_SLEEP)
 		change_add_vm_event(c, vm->id, "vm.suspended", data);
 	change_add_vm_event(c, vm->id, "vm.shutdown", data);
@@ -593,6 +596,7 @@ void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg)
 	if (vm_is_off(vm)) {
 		/* Nothing ran since: what was complete still is. */
 		vm->gone_clean = false;
+		vm->slept[0] = '\0';
 		if (how == VM_OFF_DESTROY)
 			vm_destroy(vm);
 		else
@@ -601,6 +605,7 @@ void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg)
 	}
 	vm_move(vm, VM_SUSPENDING);
 	vm->gone_clean = false;
+	vm_note_files(vm, (struct jv){.i = -1});
 	change_submit(vm->d->store, vm_change(vm), NULL, NULL);
 	uv_timer_start(&vm->timer, vm_on_timer, VM_BARRIER_MS, 0);
 	if (!link_is_up(vm->channel)) {

@@ -122,6 +122,10 @@ struct depot *vm_depot(const struct vm *vm);
 /* An event that ends a turn is stored: let refs/hib/<session>/<turn> name the
  * commit that it tells, soon. */
 void vm_mark_turn(struct vm *vm, const struct event *ev);
+/* What became of its files when it went off, {"head","complete"}; "" when it did
+ * not run.  Not complete: the rest stays on its disk, and is committed when it
+ * runs again. */
+const char *vm_slept(const struct vm *vm);
 /* Its generation of files, and a new one: in a change, and once that is stored
  * in memory, while the VM is off. */
 int64_t vm_workspace_n(const struct vm *vm);

@@ -43,8 +43,10 @@ struct vm {
 	enum vm_net net;
 	int64_t idle_ms, max_sessions, created_ms, generation;
 	struct workspace workspace;
-	int64_t quota; /* Bytes; 0: none. */
-	char *mounts;  /* JSON, see vm_mounts.h; NULL: none. */
+	char slept[160]; /* What became of its files in the last barrier, as
+			  * JSON; "": there was none. */
+	int64_t quota;	 /* Bytes; 0: none. */
+	char *mounts;	 /* JSON, see vm_mounts.h; NULL: none. */
 	enum vm_state state;
 	char last_error[ERR_MSG_MAX];
 
@@ -88,6 +90,8 @@ void vm_workspace_write(const struct vm *vm, struct jw *w);
 void vm_workspace_read(struct vm *vm, struct jv workspace);
 /* The same with the VM's mounts, for the guest's start. */
 void vm_workspace_write_start(const struct vm *vm, struct jw *w);
+/* What the guest says of its files when it is frozen. */
+void vm_note_files(struct vm *vm, struct jv workspace);
 /* Nobody uses its files any more: bury its folder, sweep the graves. */
 void vm_remove_folder(struct vm *vm);
 /* The repository serves the machine, or no longer. */

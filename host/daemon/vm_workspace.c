@@ -9,6 +9,8 @@
 #include "host/daemon/op.h"
 #include "host/daemon/vm_impl.h"
 
+#define LOG_COMPONENT "vm"
+
 void vm_workspace_write(const struct vm *vm, struct jw *w)
 {
 	const struct workspace *ws = &vm->workspace;
@@ -70,6 +72,32 @@ void vm_change_workspace(struct change *c, const char *vm, int64_t n,
 	snprintf(data, sizeof(data), "{\"n\":%lld,\"base\":\"%s\"}",
 		 (long long)n, hex);
 	change_add_vm_event(c, vm, "vm.restored", data);
+}
+
+void vm_note_files(struct vm *vm, struct jv workspace)
+{
+	struct jv head = jv_get(workspace, "head");
+	bool complete =
+		jv_has(workspace) && !jv_has(jv_get(workspace, "error"));
+	char hex[VFS_OID_HEX] = "";
+	autojw struct jw w = {0};
+	struct vfs_oid oid;
+
+	if (jv_strcpy(head, hex, sizeof(hex)) < 0 ||
+	    vfs_oid_parse(hex, &oid) < 0)
+		hex[0] = '\0';
+	jw_obj(&w);
+	jw_kstr(&w, "head", hex[0] != '\0' ? hex : NULL);
+	jw_kbool(&w, "complete", complete);
+	jw_obj_end(&w);
+	snprintf(vm->slept, sizeof(vm->slept), "%s", w.buf ? w.buf : "");
+	if (!complete && jv_has(workspace))
+		log_warn("%s: not all of its files are committed", vm->id);
+}
+
+const char *vm_slept(const struct vm *vm)
+{
+	return vm->slept;
 }
 
 /* --- the host stream ---------------------------------------------------- */
