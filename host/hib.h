@@ -166,6 +166,9 @@ struct hib_vm_options {
 	 * the end; or NULL. */
 	const char *const *mounts;
 	int64_t quota; /* Bytes of /home and /workspace; 0: no limit. */
+	/* What /workspace begins with: the absolute path of a folder or, with
+	 * "#REV", of a git repository, or a URL of one.  NULL: nothing. */
+	const char *workspace;
 };
 
 /* @id: may be NULL. */

@@ -100,7 +100,8 @@ const struct command commands[] = {
 	{"vm create",
 	 "[--backend sandbox] [--image I] [--name N] [--id ID] "
 	 "[--net none|host] [--idle-ms N] [--max-sessions N] "
-	 "[--mount HOST:GUEST[:ro]]... [--quota SIZE] [--no-boot] [--json]",
+	 "[--mount HOST:GUEST[:ro]]... [--quota SIZE] "
+	 "[--workspace DIR|URL|PATH#REV] [--no-boot] [--json]",
 	 "Make and boot a VM and print its id", vm_create_command},
 	{"vm list", "[--json]", "List VMs", vm_list_command},
 	{"vm get", "[--json] VM", "Print one", vm_get_command},

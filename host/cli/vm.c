@@ -10,7 +10,7 @@
 
 struct vm_options {
 	const char *backend, *image, *name, *net, *id;
-	const char *quota;
+	const char *quota, *workspace;
 	int64_t idle_ms, max_sessions;
 	bool json, force, no_boot;
 	struct opt_list mounts;
@@ -48,6 +48,20 @@ static int read_size(const char *text, int64_t *out)
 	return 0;
 }
 
+/* What is a path here is one for hibd, too: "DIR" and "DIR#REV" become
+ * absolute, anything else stays.  NULL: out of memory. */
+static char *workspace_source(const char *given)
+{
+	size_t n = strcspn(given, "#");
+	autofree char *path = strndup(given, n);
+	autofree char *real = path != NULL ? realpath(path, NULL) : NULL;
+	char *out = NULL;
+
+	if (real == NULL)
+		return strdup(given);
+	return asprintf(&out, "%s%s", real, given + n) < 0 ? NULL : out;
+}
+
 int vm_create_command(struct cli *c, int argc, char **argv)
 {
 	static const struct opt opts[] = {
@@ -60,12 +74,14 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_NUMBER, vm_options, max_sessions, "max-sessions"),
 		OPT(OPT_LIST, vm_options, mounts, "mount"),
 		OPT(OPT_TEXT, vm_options, quota, "quota"),
+		OPT(OPT_TEXT, vm_options, workspace, "workspace"),
 		OPT(OPT_FLAG, vm_options, no_boot, "no-boot"),
 		OPT(OPT_FLAG, vm_options, json, "json"),
 		OPT_END,
 	};
 	struct vm_options o = {.idle_ms = -1};
 	struct hib_vm_options v = {.size = sizeof(v)};
+	autofree char *workspace = NULL;
 	char id[HIB_ID_MAX];
 	struct hib_error e;
 	char *row = NULL;
@@ -81,6 +97,8 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 	v.name = o.name;
 	v.net = o.net;
 	v.no_boot = o.no_boot;
+	workspace = o.workspace ? workspace_source(o.workspace) : NULL;
+	v.workspace = workspace;
 	if (o.quota != NULL && read_size(o.quota, &v.quota) < 0)
 		return cli_usage(c, "--quota '%.40s': as 500M or 2G", o.quota);
 	v.mounts = o.mounts.n > 0 ? o.mounts.item : NULL;

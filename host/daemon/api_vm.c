@@ -9,6 +9,7 @@
 #include "host/daemon/routes.h"
 #include "host/daemon/vm_mounts.h"
 #include "host/views.h"
+#include "vfs/import.h"
 
 struct vm *op_vm(struct op *op)
 {
@@ -90,7 +91,7 @@ static void create_on_stored(struct vm *vm, const struct err *e, void *arg)
 void vm_create_route(struct op *op)
 {
 	autofree char *id = NULL, *name = NULL, *backend = NULL, *image = NULL,
-		      *net = NULL;
+		      *net = NULL, *workspace = NULL;
 	struct vm_config cfg = {.idle_ms = VM_IDLE_MS,
 				.max_sessions = VM_SESSIONS};
 	autojw struct jw mounts = {0};
@@ -101,6 +102,7 @@ void vm_create_route(struct op *op)
 	    !op_string(op, "backend", 32, &backend) ||
 	    !op_string(op, "image", 4096, &image) ||
 	    !op_string(op, "net", 8, &net) ||
+	    !op_string(op, "workspace", VFS_IMPORT_WHAT_MAX, &workspace) ||
 	    !op_integer(op, "quota", VM_QUOTA_MIN, INT64_MAX / 2, &cfg.quota) ||
 	    !op_integer(op, "idle_ms", 0, INT64_MAX / 2, &cfg.idle_ms) ||
 	    !op_integer(op, "max_sessions", 1, VM_SESSIONS_MAX,
@@ -122,6 +124,7 @@ void vm_create_route(struct op *op)
 	cfg.name = name;
 	cfg.backend = backend ? backend : "sandbox";
 	cfg.image = image ? image : "host";
+	cfg.workspace = workspace;
 	cfg.net = net && strcmp(net, "host") == 0 ? VM_NET_HOST : VM_NET_NONE;
 	vm_create(op->d, &cfg, create_on_stored, op);
 }

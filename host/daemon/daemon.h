@@ -11,6 +11,7 @@
 #include "host/daemon/hub.h"
 #include "host/daemon/indexer.h"
 #include "host/daemon/mirror.h"
+#include "host/daemon/packer.h"
 #include "host/daemon/sweeper.h"
 #include "host/daemon/vault.h"
 #include "host/daemon/vm.h"
@@ -26,6 +27,7 @@ struct hibd {
 	struct hub *hub;
 	struct indexer *indexer;
 	struct sweeper *sweeper;
+	struct packer *packer;
 	struct http_server *http;
 	TAILQ_HEAD(vm_list, vm) vms;
 	atomic_bool stopping; /* Also looked at by long work off the loop. */

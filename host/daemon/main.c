@@ -191,8 +191,9 @@ static int start(struct hibd *d, const struct options *o, struct err *e)
 	d->http = http_server_new(&d->loop, &api_handler, d);
 	d->indexer = indexer_new(&d->loop, d->store, d->home.db);
 	d->sweeper = sweeper_new(d);
+	d->packer = packer_new(d);
 	if (d->mirror == NULL || d->hub == NULL || d->http == NULL ||
-	    d->indexer == NULL || d->sweeper == NULL)
+	    d->indexer == NULL || d->sweeper == NULL || d->packer == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
 	hub_observe(d->hub, on_stored_event, d);
 	r = vms_load(d, e);
@@ -219,6 +220,7 @@ void hibd_stop(struct hibd *d)
 	if (d->http != NULL)
 		http_server_close(d->http, NULL, NULL);
 	indexer_close(d->indexer);
+	packer_close(take_ptr(d->packer));
 	sweeper_close(d->sweeper);
 	d->sweeper = NULL;
 	store_close(d->store);

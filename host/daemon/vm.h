@@ -71,6 +71,8 @@ typedef void (*vm_done_cb)(struct vm *vm, const struct err *e, void *arg);
 /* Read the catalog, take over the machines that still run, boot those that
  * were lost. */
 int vms_load(struct hibd *d, struct err *e);
+/* Remove what destroyed VMs have left and nobody needs. */
+void vms_sweep(struct hibd *d);
 /* hibd stops: let go of all machines without killing them. */
 void vms_release(struct hibd *d);
 

@@ -54,6 +54,7 @@ struct vm {
 	struct link *channel;
 	struct objects *objects; /* As long as there is a channel. */
 	struct depot *depot;
+	unsigned commits;	/* Since hibd was started. */
 	struct vm_marks *marks; /* References to be made; NULL: none yet. */
 	uint64_t boot_began;	/* uv_hrtime(). */
 

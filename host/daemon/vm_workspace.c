@@ -9,7 +9,8 @@
 #include "host/daemon/op.h"
 #include "host/daemon/vm_impl.h"
 
-#define LOG_COMPONENT "vm"
+#define LOG_COMPONENT	"vm"
+#define COMMITS_TO_PACK 25 /* Between two looks whether there is work. */
 
 void vm_workspace_write(const struct vm *vm, struct jw *w)
 {
@@ -104,8 +105,12 @@ const char *vm_slept(const struct vm *vm)
 
 static void vm_on_committed(const struct vfs_oid *head, void *arg)
 {
+	struct vm *vm = arg;
+
 	(void)head;
-	vm_touch(arg);
+	vm_touch(vm);
+	if (++vm->commits % COMMITS_TO_PACK == 0)
+		packer_want(vm->d->packer, vm->id);
 }
 
 static const struct objects_events vm_objects_events = {
@@ -132,4 +137,6 @@ void vm_close_objects(struct vm *vm)
 {
 	objects_close(take_ptr(vm->objects));
 	depot_rest(vm->depot);
+	if (!vm->d->stopping)
+		packer_want(vm->d->packer, vm->id);
 }

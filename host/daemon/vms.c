@@ -15,6 +15,7 @@
 #include "core/time.h"
 #include "host/daemon/graves.h"
 #include "host/daemon/vm_impl.h"
+#include "vfs/import.h"
 
 #define LOG_COMPONENT "vm"
 
@@ -63,6 +64,14 @@ static struct sweep *sweep_new(struct hibd *d)
 	if (s->vms == NULL)
 		free(take_ptr(s));
 	return s;
+}
+
+void vms_sweep(struct hibd *d)
+{
+	struct sweep *s = sweep_new(d);
+
+	if (s != NULL)
+		sweep_begin(s);
 }
 
 void vm_remove_folder(struct vm *vm)
@@ -250,12 +259,26 @@ static void creation_list(struct creation *cr)
 	creation_free(cr);
 }
 
+/* A clone may take long, and hibd stops now. */
+static int creation_go_on(const struct vfs_import_progress *p, void *arg)
+{
+	(void)p;
+	return atomic_load((atomic_bool *)arg);
+}
+
 static void creation_work(uv_work_t *w)
 {
 	struct creation *cr = w->data;
 	const struct vm *vm = cr->vm;
 
-	(void)graves_fork(cr->source, vm->dir, &cr->base, &cr->err);
+	char path[PATH_MAX];
+
+	if (cr->source != NULL)
+		(void)graves_fork(cr->source, vm->dir, &cr->base, &cr->err);
+	else if (snprintf(path, sizeof(path), "%s/workspace.git", vm->dir) <
+		 (int)sizeof(path))
+		(void)vfs_import(cr->import, path, creation_go_on,
+				 &vm->d->stopping, &cr->base, &cr->err);
 }
 
 static void creation_on_worked(uv_work_t *w, int status)
@@ -541,23 +564,18 @@ static void vm_bury(struct hibd *d, const char *id)
 }
 
 /* What an earlier hibd did not get to. */
-static int vms_bury(struct hibd *d, struct err *e)
+static void vms_bury(struct hibd *d)
 {
-	struct sweep *s = sweep_new(d);
 	struct dirent *entry;
-	DIR *all;
+	DIR *all = opendir(d->home.vms);
 
-	if (s == NULL)
-		return err_set(e, -ENOMEM, "VMs: out of memory");
-	all = opendir(d->home.vms);
 	while (all != NULL && (entry = readdir(all)) != NULL) {
 		if (id_is(entry->d_name, "vm"))
 			vm_bury(d, entry->d_name);
 	}
 	if (all != NULL)
 		closedir(all);
-	sweep_begin(s);
-	return 0;
+	vms_sweep(d);
 }
 
 int vms_load(struct hibd *d, struct err *e)
@@ -582,7 +600,8 @@ int vms_load(struct hibd *d, struct err *e)
 	for (struct jv row = jv_first(rows); jv_has(row);
 	     row = jv_next(rows, row))
 		vm_load(d, row);
-	return vms_bury(d, e);
+	vms_bury(d);
+	return 0;
 }
 
 void vms_release(struct hibd *d)

@@ -84,6 +84,7 @@ int hib_vm_create(struct hib *h, const struct hib_vm_options *options,
 		jw_kint(&body, "idle_ms", o.idle_ms < 0 ? 0 : o.idle_ms);
 	if (o.max_sessions != 0)
 		jw_kint(&body, "max_sessions", o.max_sessions);
+	put_kstr(&body, "workspace", o.workspace);
 	if (o.quota != 0)
 		jw_kint(&body, "quota", o.quota);
 	if (o.no_boot)
