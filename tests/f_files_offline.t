@@ -125,6 +125,33 @@ is "$(hib files changes --since "$turn" work)" "$(printf \
 	'R README -> READ.me\nD README\nM src/deep/bin\nM src/main.c')" \
 	"changes are all that later commits changed, also what was undone"
 
+# --- export -------------------------------------------------------------------
+
+tar_has_all() {
+	mkdir "$tmp/out" && hib files export --tar - work | tar -C "$tmp/out" -xpf - &&
+		cmp "$tmp/out/src/deep/bin" "$src/src/deep/bin" &&
+		cmp "$tmp/out/.git/config" "$src/.hib-x.git/config" &&
+		[ "$(readlink "$tmp/out/src/link")" = ../README ]
+}
+ok "a tar file has all files" tar_has_all
+tar_of_turn() {
+	hib files export --at "$turn" --tar "$tmp/t.tar" work &&
+		tar -tvf "$tmp/t.tar" | grep -q -- '^-rw-------.* README$' &&
+		[ ! -e "$tmp/t.tar.new" ]
+}
+ok "of any commit, with its permissions" tar_of_turn
+git_has_all() {
+	hib files export --git "$tmp/clone" work 2>"$tmp/left" &&
+		grep -q 'left out' "$tmp/left" &&
+		[ "$(git -C "$tmp/clone" rev-list --count main)" = 3 ] &&
+		[ -z "$(git -C "$tmp/clone" status --porcelain)" ] &&
+		cmp "$tmp/clone/src/long" "$src/src/long" &&
+		[ ! -e "$tmp/clone/.hib-dir" ]
+}
+ok "a repository has all commits" git_has_all
+ok "an export takes nobody's place" refused already_exists 7 \
+	hib files export --git "$src" work
+
 # --- refusals ---------------------------------------------------------------
 
 ok "no such file" refused file_not_found 6 hib files cat work nope

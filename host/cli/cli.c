@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -321,6 +322,39 @@ const char *cli_actor(const char *given)
 }
 
 /* --- output ------------------------------------------------------------- */
+
+static int fail_file(const char *path)
+{
+	struct err e = {0};
+
+	err_set(&e, -errno, "%s: %s", path, strerror(errno));
+	return cli_fail(&e);
+}
+
+int cli_to_file(const char *path, int (*write)(FILE *f, void *arg), void *arg)
+{
+	char tmp[PATH_MAX];
+	int status;
+	FILE *f;
+
+	if (strcmp(path, "-") == 0)
+		return write(stdout, arg);
+	if (snprintf(tmp, sizeof(tmp), "%s.new", path) >= (int)sizeof(tmp)) {
+		errno = ENAMETOOLONG;
+		return fail_file(path);
+	}
+	f = fopen(tmp, "we");
+	if (f == NULL)
+		return fail_file(path);
+	status = write(f, arg);
+	if (fclose(f) != 0 && status == 0)
+		status = fail_file(path);
+	if (status == 0 && rename(tmp, path) < 0)
+		status = fail_file(path);
+	if (status != 0)
+		(void)unlink(tmp);
+	return status;
+}
 
 void cli_print(const char *text)
 {

@@ -131,6 +131,10 @@ int cli_read_session(struct cli *c, int argc, char **argv,
 
 /* --- output ------------------------------------------------------------- */
 
+/* Let @write fill a file, which appears whole or not at all; "-" is stdout.
+ * @write returns an exit status, and flushes.  Return: that, or another. */
+int cli_to_file(const char *path, int (*write)(FILE *f, void *arg), void *arg);
+
 /* Text and a line end. */
 void cli_print(const char *text);
 /* Print what a JSON writer holds, with a line end.  Return: exit status. */

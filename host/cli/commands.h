@@ -91,6 +91,9 @@ int files_diff_command(struct cli *c, int argc, char **argv);
 int files_show_command(struct cli *c, int argc, char **argv);
 int files_changes_command(struct cli *c, int argc, char **argv);
 
+/* workspace_export.c */
+int files_export_command(struct cli *c, int argc, char **argv);
+
 /* workspace_restore.c */
 int files_checkpoint_command(struct cli *c, int argc, char **argv);
 int files_restore_command(struct cli *c, int argc, char **argv);

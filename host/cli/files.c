@@ -3,7 +3,6 @@
  * files.c - hib export, import
  */
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 
 #include "host/cli/commands.h"
@@ -39,11 +38,20 @@ static int write_otel(struct cli *c, const char *session, FILE *f,
 	return write_file(w.buf, w.len, f);
 }
 
-static int export_to(struct cli *c, const char *session, bool otel, FILE *f)
+struct export
 {
+	struct cli *cli;
+	const char *session;
+	bool otel;
+};
+
+static int export_to(FILE *f, void *arg)
+{
+	struct export *x = arg;
 	struct err e = {0};
-	int r = otel ? write_otel(c, session, f, &e)
-		     : transfer_export(c->reader, session, write_file, f, &e);
+	int r = x->otel ? write_otel(x->cli, x->session, f, &e)
+			: transfer_export(x->cli->reader, x->session,
+					  write_file, f, &e);
 
 	if (r < 0 && e.code < 0)
 		return cli_fail(&e);
@@ -51,39 +59,6 @@ static int export_to(struct cli *c, const char *session, bool otel, FILE *f)
 		return 0;
 	err_set(&e, -errno, "export: %s", strerror(errno));
 	return cli_fail(&e);
-}
-
-static int fail_file(const char *path)
-{
-	struct err e = {0};
-
-	err_set(&e, -errno, "%s: %s", path, strerror(errno));
-	return cli_fail(&e);
-}
-
-/* A file appears whole or not at all. */
-static int export_to_file(struct cli *c, const char *session, bool otel,
-			  const char *path)
-{
-	char tmp[PATH_MAX];
-	int status;
-	FILE *f;
-
-	if (snprintf(tmp, sizeof(tmp), "%s.new", path) >= (int)sizeof(tmp)) {
-		errno = ENAMETOOLONG;
-		return fail_file(path);
-	}
-	f = fopen(tmp, "we");
-	if (f == NULL)
-		return fail_file(path);
-	status = export_to(c, session, otel, f);
-	if (fclose(f) != 0 && status == 0)
-		status = fail_file(path);
-	if (status == 0 && rename(tmp, path) < 0)
-		status = fail_file(path);
-	if (status != 0)
-		(void)unlink(tmp);
-	return status;
 }
 
 int export_command(struct cli *c, int argc, char **argv)
@@ -104,6 +79,7 @@ int export_command(struct cli *c, int argc, char **argv)
 	};
 	struct files_options o = {0};
 	struct session_brief b;
+	struct export x;
 	struct err e = {0};
 	int r = cli_read_session(c, argc, argv, opts, &o, 1, 1);
 
@@ -112,9 +88,8 @@ int export_command(struct cli *c, int argc, char **argv)
 	/* Before a byte is written. */
 	if (reader_session(c->reader, c->argv[0], &b, &e) < 0)
 		return cli_fail(&e);
-	if (o.output == NULL || strcmp(o.output, "-") == 0)
-		return export_to(c, c->argv[0], o.otel, stdout);
-	return export_to_file(c, c->argv[0], o.otel, o.output);
+	x = (struct export){c, c->argv[0], o.otel};
+	return cli_to_file(o.output ? o.output : "-", export_to, &x);
 }
 
 /* --- import ------------------------------------------------------------- */
