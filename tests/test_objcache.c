@@ -168,6 +168,37 @@ TEST(a_large_object_is_whole_or_not_there)
 	objcache_close(c);
 }
 
+TEST(a_directory_has_a_checksum)
+{
+	static const char text[] = "100644 blob ...";
+	struct objcache *c = set_up(0);
+	struct vfs_oid oid = hash("x", 1);
+	char path[128 + 2], *got;
+	size_t n;
+	int fd;
+
+	EQ(objcache_get_dir(c, &oid, &got, &n), -ENOENT);
+	EQ(objcache_put_dir(c, &oid, text, sizeof(text)), 0);
+	EQ(objcache_get_dir(c, &oid, &got, &n), 0);
+	EQ(n, sizeof(text));
+	STR_EQ(got, text);
+	free(got);
+	EQ(get(c, &oid, 1), -ENOENT);
+
+	path_of(&oid, path);
+	strcat(path, ".d");
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	EQ(pwrite(fd, "2", 1, 0), 1);
+	close(fd);
+	EQ(objcache_get_dir(c, &oid, &got, &n), -ENOENT);
+	EQ(access(path, F_OK), -1);
+	EQ(objcache_put_dir(c, &oid, NULL, 0), 0);
+	EQ(objcache_get_dir(c, &oid, &got, &n), 0);
+	EQ(n, 0);
+	free(got);
+	objcache_close(c);
+}
+
 TEST(what_a_kill_left_is_removed)
 {
 	struct objcache *c = set_up(0);
@@ -234,5 +265,6 @@ TEST(large_objects_under_way_are_bounded)
 TESTS(CASE(ids_are_those_of_git), CASE(what_was_put_is_got_also_later),
       CASE(a_damaged_object_is_not_there),
       CASE(a_large_object_is_whole_or_not_there),
-      CASE(what_a_kill_left_is_removed), CASE(the_oldest_go_when_it_is_full),
+      CASE(a_directory_has_a_checksum), CASE(what_a_kill_left_is_removed),
+      CASE(the_oldest_go_when_it_is_full),
       CASE(large_objects_under_way_are_bounded))

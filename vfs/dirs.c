@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * dirs.c - Directories by object id, in memory
+ * dirs.c - Directories by object id: from memory, the cache or the source
  *
- * One is in the table from the first who asks for it; it is LOADING while it has
- * no items, and then nobody but its waits knows of it.  An answer that is no
- * directory fails all of them; nothing of it is kept.
+ * One is in the table from the first who asks for it; until it is loaded, nobody
+ * but its waits knows of it.  An answer that is no directory fails all of them;
+ * nothing of it is kept.  The cache is on the local disk, and read and written at
+ * once (see blobs.c for why not by the thread pool).
  */
 #include "vfs/dirs.h"
 
@@ -76,9 +77,9 @@ static void forget(struct dirs *d, struct dir *dir)
 	free(dir);
 }
 
-void dirs_init(struct dirs *d, struct fetch *f)
+void dirs_init(struct dirs *d, struct fetch *f, struct objcache *cache)
 {
-	*d = (struct dirs){.fetch = f};
+	*d = (struct dirs){.fetch = f, .cache = cache};
 	TAILQ_INIT(&d->used);
 }
 
@@ -169,6 +170,15 @@ static void make_room(struct dirs *d, const struct dir *kept)
 		forget(d, dir);
 }
 
+static void add_loaded(struct dirs *d, struct dir *dir)
+{
+	dir->loaded = true;
+	TAILQ_INSERT_TAIL(&d->used, dir, used);
+	d->bytes += bytes_of(dir);
+	d->n++;
+	make_room(d, dir);
+}
+
 static void on_answer(int status, const char *data, size_t n, void *arg)
 {
 	struct dir *dir = arg;
@@ -177,11 +187,9 @@ static void on_answer(int status, const char *data, size_t n, void *arg)
 	int r = load_answer(dir, status, data, n);
 
 	if (r == 0) {
-		dir->loaded = true;
-		TAILQ_INSERT_TAIL(&d->used, dir, used);
-		d->bytes += bytes_of(dir);
-		d->n++;
-		make_room(d, dir);
+		add_loaded(d, dir);
+		if (d->cache != NULL)
+			(void)objcache_put_dir(d->cache, &dir->oid, data, n);
 	}
 	while ((w = TAILQ_FIRST(&dir->waits)) != NULL) {
 		TAILQ_REMOVE(&dir->waits, w, link);
@@ -191,18 +199,7 @@ static void on_answer(int status, const char *data, size_t n, void *arg)
 		forget(d, dir);
 }
 
-const struct dir *dirs_find(struct dirs *d, const struct vfs_oid *oid)
-{
-	struct dir *dir = find(d, oid);
-
-	if (dir == NULL || !dir->loaded)
-		return NULL;
-	TAILQ_REMOVE(&d->used, dir, used);
-	TAILQ_INSERT_TAIL(&d->used, dir, used);
-	return dir;
-}
-
-static struct dir *begin(struct dirs *d, const struct vfs_oid *oid)
+static struct dir *add(struct dirs *d, const struct vfs_oid *oid)
 {
 	struct dir *dir = calloc(1, sizeof(*dir));
 
@@ -215,10 +212,39 @@ static struct dir *begin(struct dirs *d, const struct vfs_oid *oid)
 		free(dir);
 		return NULL;
 	}
-	if (fetch_tree(d->fetch, oid, on_answer, dir) < 0) {
+	return dir;
+}
+
+static const struct dir *find_cached(struct dirs *d, const struct vfs_oid *oid)
+{
+	autofree char *data = NULL;
+	struct dir *dir;
+	size_t n;
+
+	if (d->cache == NULL || objcache_get_dir(d->cache, oid, &data, &n) < 0)
+		return NULL;
+	dir = add(d, oid);
+	if (dir == NULL)
+		return NULL;
+	if (load(data, n, dir, NULL) < 0) {
 		forget(d, dir);
 		return NULL;
 	}
+	d->hits++;
+	add_loaded(d, dir);
+	return dir;
+}
+
+const struct dir *dirs_find(struct dirs *d, const struct vfs_oid *oid)
+{
+	struct dir *dir = find(d, oid);
+
+	if (dir == NULL)
+		return find_cached(d, oid);
+	if (!dir->loaded)
+		return NULL;
+	TAILQ_REMOVE(&d->used, dir, used);
+	TAILQ_INSERT_TAIL(&d->used, dir, used);
 	return dir;
 }
 
@@ -226,10 +252,15 @@ int dirs_load(struct dirs *d, const struct vfs_oid *oid, struct dir_wait *w)
 {
 	struct dir *dir = find(d, oid);
 
-	if (dir == NULL)
-		dir = begin(d, oid);
-	if (dir == NULL)
-		return -ENOMEM;
+	if (dir == NULL) {
+		dir = add(d, oid);
+		if (dir == NULL)
+			return -ENOMEM;
+		if (fetch_tree(d->fetch, oid, on_answer, dir) < 0) {
+			forget(d, dir);
+			return -ENOMEM;
+		}
+	}
 	assert(!dir->loaded);
 	w->dir = dir;
 	TAILQ_INSERT_TAIL(&dir->waits, w, link);

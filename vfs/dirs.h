@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dirs.h - Directories by object id, in memory
+ * dirs.h - Directories by object id: from memory, the cache or the source
  *
- * Those used last stay, up to LOWER_DIRS_BYTES; any of them can be fetched
+ * Those used last stay in memory, up to LOWER_DIRS_BYTES; any of them can be had
  * again.  Commits share the directories they have in common.
  */
 #ifndef VFS_DIRS_H
@@ -10,6 +10,7 @@
 
 #include "vfs/entry.h"
 #include "vfs/fetch.h"
+#include "vfs/objcache.h"
 #include "vfs/table.h"
 
 struct dir;
@@ -29,22 +30,25 @@ TAILQ_HEAD(dir_list, dir);
 
 struct dirs {
 	size_t bytes, n; /* Of those in memory. */
+	uint64_t hits;	 /* Found in the cache. */
 
 	/* Private. */
 	struct fetch *fetch;
+	struct objcache *cache; /* NULL: none. */
 	struct table table;
 	struct dir_list used; /* Those in memory, longest unused first. */
 };
 
-void dirs_init(struct dirs *d, struct fetch *f);
+/* @cache may be NULL and is not owned. */
+void dirs_init(struct dirs *d, struct fetch *f, struct objcache *cache);
 /* After fetch_close(), which ends all waits. */
 void dirs_done(struct dirs *d);
 
 /* Return: the directory, valid until the next call of any function here that
- * can change it; NULL when it has to be loaded. */
+ * can change it; NULL when it has to be fetched. */
 const struct dir *dirs_find(struct dirs *d, const struct vfs_oid *oid);
 
-/* Load one that was not found.
+/* Fetch one that was not found.
  * Return: 0, and @w->done is called later; -ENOMEM. */
 int dirs_load(struct dirs *d, const struct vfs_oid *oid, struct dir_wait *w);
 /* Wait no longer; @done is not called. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * objcache.c - File contents that were fetched, kept on the VM's disk
+ * objcache.c - What was fetched of commits, kept on the VM's disk
  *
  * How much is there is counted by walking it, once after the first object was
  * added and then whenever the count since has gone beyond the limit; the same
@@ -16,11 +16,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "vfs/listing.h"
+
 #define FOLDERS	    256
 #define PATH_BYTES  64 /* "xx/<38 hex>" and "tmp/<serial>". */
 #define HASH_PIECE  (256u << 10)
 #define TMP	    "tmp"
 #define FOLDER_MODE 0700
+#define DIR_SUFFIX  ".d"
 
 struct objcache {
 	int dir;
@@ -43,12 +46,14 @@ struct founds {
 	size_t n, cap;
 };
 
-static void object_path(const struct vfs_oid *oid, char out[PATH_BYTES])
+/* @suffix is "" or DIR_SUFFIX. */
+static void object_path(const struct vfs_oid *oid, const char *suffix,
+			char out[PATH_BYTES])
 {
 	char hex[VFS_OID_HEX];
 
 	vfs_oid_format(oid, hex);
-	snprintf(out, PATH_BYTES, "%.2s/%s", hex, hex + 2);
+	snprintf(out, PATH_BYTES, "%.2s/%s%s", hex, hex + 2, suffix);
 }
 
 static void tmp_path(unsigned serial, char out[PATH_BYTES])
@@ -135,21 +140,28 @@ static void hash_begin(struct sha1_ctx *h, uint64_t n)
 	sha1_update(h, (size_t)len + 1, (const uint8_t *)head);
 }
 
-static bool hash_is(struct sha1_ctx *h, const struct vfs_oid *oid)
+static struct vfs_oid hash_end(struct sha1_ctx *h)
 {
-	struct vfs_oid is;
+	struct vfs_oid oid;
 
-	sha1_digest(h, sizeof(is.b), is.b);
-	return vfs_oid_eq(&is, oid);
+	sha1_digest(h, sizeof(oid.b), oid.b);
+	return oid;
 }
 
-bool objcache_is_blob(const struct vfs_oid *oid, const char *data, size_t n)
+static struct vfs_oid hash_blob(const char *data, size_t n)
 {
 	struct sha1_ctx h;
 
 	hash_begin(&h, n);
 	sha1_update(&h, n, (const uint8_t *)data);
-	return hash_is(&h, oid);
+	return hash_end(&h);
+}
+
+bool objcache_is_blob(const struct vfs_oid *oid, const char *data, size_t n)
+{
+	const struct vfs_oid is = hash_blob(data, n);
+
+	return vfs_oid_eq(&is, oid);
 }
 
 /* --- what is too much --- */
@@ -254,17 +266,30 @@ static bool read_all(int fd, char *buf, size_t n)
 	return true;
 }
 
+/* Return: a descriptor with the file's size; -ENOENT. */
+static int open_object(struct objcache *c, const char *path, uint64_t *out_size)
+{
+	autoclose int fd =
+		openat(c->dir, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return -ENOENT;
+	*out_size = (uint64_t)st.st_size;
+	return take_fd(&fd);
+}
+
 int objcache_read(struct objcache *c, const struct vfs_oid *oid, uint64_t size)
 {
 	char path[PATH_BYTES];
 	autoclose int fd = -1;
-	struct stat st;
+	uint64_t is;
 
-	object_path(oid, path);
-	fd = openat(c->dir, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	object_path(oid, "", path);
+	fd = open_object(c, path, &is);
+	if (fd < 0)
 		return -ENOENT;
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != size) {
+	if (is != size) {
 		(void)unlinkat(c->dir, path, 0);
 		return -ENOENT;
 	}
@@ -281,9 +306,49 @@ int objcache_get(struct objcache *c, const struct vfs_oid *oid, char *buf,
 		return fd;
 	if (read_all(fd, buf, n) && objcache_is_blob(oid, buf, n))
 		return 0;
-	object_path(oid, path);
+	object_path(oid, "", path);
 	(void)unlinkat(c->dir, path, 0);
 	return -ENOENT;
+}
+
+/* Return: the listing in a file of @size bytes; NULL when it is damaged. */
+static char *read_dir(int fd, uint64_t size, size_t *out_n)
+{
+	struct vfs_oid sum;
+	autofree char *data = NULL;
+	size_t n;
+
+	if (size < sizeof(sum) || size > LISTING_BYTES_MAX + sizeof(sum))
+		return NULL;
+	data = malloc(size);
+	if (data == NULL || !read_all(fd, data, size))
+		return NULL;
+	n = (size_t)size - sizeof(sum);
+	memcpy(&sum, data + n, sizeof(sum));
+	if (!objcache_is_blob(&sum, data, n))
+		return NULL;
+	*out_n = n;
+	return take_ptr(data);
+}
+
+int objcache_get_dir(struct objcache *c, const struct vfs_oid *oid, char **out,
+		     size_t *out_n)
+{
+	char path[PATH_BYTES], *data;
+	autoclose int fd = -1;
+	uint64_t size;
+
+	object_path(oid, DIR_SUFFIX, path);
+	fd = open_object(c, path, &size);
+	if (fd < 0)
+		return -ENOENT;
+	data = read_dir(fd, size, out_n);
+	if (data == NULL) {
+		(void)unlinkat(c->dir, path, 0);
+		return -ENOENT;
+	}
+	*out = data;
+	return 0;
 }
 
 static int write_all(int fd, const char *data, size_t n)
@@ -302,13 +367,11 @@ static int write_all(int fd, const char *data, size_t n)
 }
 
 /* Its folder is made when the first object comes. */
-static int give_name(struct objcache *c, unsigned serial,
-		     const struct vfs_oid *oid)
+static int give_name(struct objcache *c, unsigned serial, const char *to)
 {
-	char from[PATH_BYTES], to[PATH_BYTES], folder[3] = {0};
+	char from[PATH_BYTES], folder[3] = {0};
 
 	tmp_path(serial, from);
-	object_path(oid, to);
 	if (renameat(c->dir, from, c->dir, to) == 0)
 		return 0;
 	if (errno != ENOENT)
@@ -341,8 +404,9 @@ static void remove_tmp(struct objcache *c, unsigned serial)
 	(void)unlinkat(c->dir, path, 0);
 }
 
-int objcache_put(struct objcache *c, const struct vfs_oid *oid,
-		 const char *data, size_t n)
+/* Write a file of two pieces. */
+static int put(struct objcache *c, const char *path, const char *data, size_t n,
+	       const void *tail, size_t tail_len)
 {
 	unsigned serial = 0;
 	autoclose int fd = open_tmp(c, &serial);
@@ -351,12 +415,33 @@ int objcache_put(struct objcache *c, const struct vfs_oid *oid,
 	if (fd < 0)
 		return r;
 	if (r == 0)
-		r = give_name(c, serial, oid);
+		r = write_all(fd, tail, tail_len);
+	if (r == 0)
+		r = give_name(c, serial, path);
 	if (r < 0)
 		remove_tmp(c, serial);
 	else
-		added(c, n);
+		added(c, n + tail_len);
 	return r;
+}
+
+int objcache_put(struct objcache *c, const struct vfs_oid *oid,
+		 const char *data, size_t n)
+{
+	char path[PATH_BYTES];
+
+	object_path(oid, "", path);
+	return put(c, path, data, n, "", 0);
+}
+
+int objcache_put_dir(struct objcache *c, const struct vfs_oid *oid,
+		     const char *data, size_t n)
+{
+	const struct vfs_oid sum = hash_blob(data, n);
+	char path[PATH_BYTES];
+
+	object_path(oid, DIR_SUFFIX, path);
+	return put(c, path, data, n, &sum, sizeof(sum));
 }
 
 int objcache_part_begin(struct objcache *c, const struct vfs_oid *oid,
@@ -387,6 +472,7 @@ int objcache_part_begin(struct objcache *c, const struct vfs_oid *oid,
 static int verify_file(int fd, uint64_t size, const struct vfs_oid *oid)
 {
 	autofree char *piece = malloc(HASH_PIECE);
+	struct vfs_oid is;
 	struct sha1_ctx h;
 	uint64_t at = 0;
 
@@ -403,17 +489,20 @@ static int verify_file(int fd, uint64_t size, const struct vfs_oid *oid)
 		sha1_update(&h, (size_t)n, (const uint8_t *)piece);
 		at += (uint64_t)n;
 	}
-	return hash_is(&h, oid) ? 0 : -EBADMSG;
+	is = hash_end(&h);
+	return vfs_oid_eq(&is, oid) ? 0 : -EBADMSG;
 }
 
 int objcache_part_keep(struct objcache *c, const struct objcache_part *p)
 {
 	int r = verify_file(p->fd, p->size, &p->oid);
+	char path[PATH_BYTES];
 
+	object_path(&p->oid, "", path);
 	if (r == 0 && fdatasync(p->fd) < 0)
 		r = -errno;
 	if (r == 0)
-		r = give_name(c, p->serial, &p->oid);
+		r = give_name(c, p->serial, path);
 	if (r == 0)
 		added(c, p->size);
 	return r;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * objcache.h - File contents that were fetched, kept on the VM's disk
+ * objcache.h - What was fetched of commits, kept on the VM's disk
  *
- *	DIR/xx/<rest of the oid>	a whole object, its bytes as they are
+ *	DIR/xx/<rest of the oid>	contents of a file, as they are
+ *	DIR/xx/<rest of the oid>.d	a directory: its listing, and its checksum
  *	DIR/tmp/...			one that is being written
  *
  * It is only a cache: what is not there, or not as it should be, is fetched.  An
@@ -46,6 +47,13 @@ int objcache_get(struct objcache *c, const struct vfs_oid *oid, char *buf,
  * Return: 0, also when it is there; negative errno, -ENOSPC for one. */
 int objcache_put(struct objcache *c, const struct vfs_oid *oid,
 		 const char *data, size_t n);
+
+/* The same for the listing of the directory @oid, which is no blob of git and so
+ * has a checksum of its own.  @out is the caller's to free. */
+int objcache_get_dir(struct objcache *c, const struct vfs_oid *oid, char **out,
+		     size_t *out_n);
+int objcache_put_dir(struct objcache *c, const struct vfs_oid *oid,
+		     const char *data, size_t n);
 
 /* Open a large object of @size bytes for reading.
  * Return: a descriptor, the caller's to close; -ENOENT. */
