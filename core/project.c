@@ -13,6 +13,7 @@
  */
 #include "core/project.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define TEXT_LEN_MAX	   4096 /* Of a short string: a title, a path. */
@@ -564,7 +565,8 @@ static const char insert_diff[] =
 	"INSERT OR REPLACE INTO diff(session_id, turn_id, path, kind, old_oid,"
 	"  new_oid, patch, seq) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-static int add_diff(struct projection *p, struct jv file)
+/* @turn: whose it is, also when it comes late. */
+static int add_diff(struct projection *p, const char *turn, struct jv file)
 {
 	static const char *const kinds[] = {"add", "modify", "delete", "rename",
 					    NULL};
@@ -573,8 +575,8 @@ static int add_diff(struct projection *p, struct jv file)
 
 	if (path == NULL || !is_one_of(kind, kinds))
 		return 0;
-	return run(p, insert_diff, "sssssssi", p->ev->session, p->ev->turn,
-		   path, kind, text_of(p, jv_get(file, "old"), 0, TEXT_LEN_MAX),
+	return run(p, insert_diff, "sssssssi", p->ev->session, turn, path, kind,
+		   text_of(p, jv_get(file, "old"), 0, TEXT_LEN_MAX),
 		   text_of(p, jv_get(file, "new"), 0, TEXT_LEN_MAX),
 		   text_of(p, jv_get(file, "patch"), 0, PATCH_LEN_MAX),
 		   p->ev->seq);
@@ -583,14 +585,18 @@ static int add_diff(struct projection *p, struct jv file)
 static int on_turn_diff(struct projection *p)
 {
 	struct jv files = jv_get(p->data, "files"), f;
+	const char *late = id(p, jv_get(p->ctx, "late"), "trn");
+	char turn[ID_MAX];
 	int n = 0, r = 0;
 
-	if (!jv_is(files, JV_ARRAY))
+	snprintf(turn, sizeof(turn), "%s", late != NULL ? late : p->ev->turn);
+	release_held(p);
+	if (!jv_is(files, JV_ARRAY) || turn[0] == '\0')
 		return 0;
 	for (f = jv_first(files); jv_has(f); f = jv_next(files, f)) {
 		if (r < 0 || n++ == DIFF_FILES_MAX)
 			break;
-		r = add_diff(p, f);
+		r = add_diff(p, turn, f);
 		release_held(p);
 	}
 	return r;

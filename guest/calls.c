@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/settings.h"
+#include "guest/checkpoint_calls.h"
 #include "guest/limits.h"
 #include "guest/session.h"
 
@@ -505,6 +506,7 @@ static const struct method {
 	{"session.purge", call_purge, BIT(GUEST_SERVING)},
 	{"session.get", call_get, BIT(GUEST_SERVING)},
 	{"fail_turns", call_fail_turns, BIT(GUEST_SERVING)},
+	{"workspace.checkpoint", guest_checkpoint, BIT(GUEST_SERVING)},
 	{"freeze", call_freeze,
 	 BIT(GUEST_SERVING) | BIT(GUEST_FREEZING) | BIT(GUEST_FROZEN)},
 	{"poweroff", call_poweroff, ~0u},

@@ -20,6 +20,8 @@
 
 #include "core/db.h"
 #include "core/log.h"
+#include "guest/checkpoint.h"
+#include "guest/checkpoint_calls.h"
 #include "guest/fsserve.h"
 #include "guest/limits.h"
 #include "guest/server.h"
@@ -337,6 +339,7 @@ static void answer_freeze(struct guest *g)
 			call_fail(c, &e);
 			continue;
 		}
+		guest_write_last(g, &c->result);
 		jw_obj_end(&c->result);
 		call_reply(c);
 	}
@@ -354,7 +357,8 @@ static bool all_settled(const struct guest *g)
 
 static void check_frozen(struct guest *g)
 {
-	if (g->state == GUEST_FREEZING && all_settled(g)) {
+	if (g->state == GUEST_FREEZING && all_settled(g) &&
+	    guest_keep_last(g)) {
 		g->state = GUEST_FROZEN;
 		log_info("frozen");
 	}
@@ -363,6 +367,11 @@ static void check_frozen(struct guest *g)
 	answer_freeze(g);
 	if (g->ending)
 		uv_stop(g->loop);
+}
+
+void guest_on_slept(struct guest *g)
+{
+	check_frozen(g);
 }
 
 static void begin_freeze(struct guest *g, const char *reason)
@@ -547,6 +556,8 @@ static void open_handles(struct guest *g)
 	uv_timer_init(g->loop, &g->alone);
 	uv_timer_start(&g->alone, guest_on_alone, ALONE_MS, 0);
 	uv_unref((uv_handle_t *)&g->alone);
+	uv_timer_init(g->loop, &g->late_timer);
+	uv_unref((uv_handle_t *)&g->late_timer);
 	g->have_handles = true;
 }
 
@@ -565,7 +576,13 @@ static int open_workspace(struct guest *g, struct err *e)
 	if (!g->opt->isolate)
 		return 0;
 	r = workspace_open(&spec, &g->workspace, e);
-	return r == -ENOENT ? 0 : r;
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	g->checkpoints =
+		checkpoints_new(g->workspace, g->opt->vfs, g->opt->workspace);
+	return g->checkpoints != NULL
+		       ? 0
+		       : err_set(e, -ENOMEM, "checkpoints: out of memory");
 }
 
 static int open_all(struct guest *g, struct err *e)
@@ -604,7 +621,11 @@ static void close_all(struct guest *g)
 	server_close(g->server);
 	/* Its threads may wait for the one of the workspace. */
 	fsserve_close(take_ptr(g->files));
+	checkpoints_stop(g->checkpoints);
 	workspace_close(take_ptr(g->workspace));
+	checkpoints_free(take_ptr(g->checkpoints));
+	session_drop_files(g);
+	free(take_ptr(g->last_files));
 	store_close(take_ptr(g->store));
 	err_set(&e, -FAULT_VM_UNAVAILABLE, "the guest is ending");
 	call_list_fail(&g->starting, &e);
@@ -616,6 +637,7 @@ static void close_all(struct guest *g)
 		uv_close((uv_handle_t *)&g->check, NULL);
 		uv_close((uv_handle_t *)&g->sigterm, NULL);
 		uv_close((uv_handle_t *)&g->alone, NULL);
+		uv_close((uv_handle_t *)&g->late_timer, NULL);
 	}
 	if (g->have_reaper)
 		reaper_stop(&g->reaper);

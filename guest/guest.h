@@ -43,11 +43,15 @@ struct guest {
 	struct cgroups cgroups;
 	struct outbox *outbox;
 	struct server *server;
-	struct workspace *workspace;  /* NULL: a guest without one. */
-	struct fsserve *files;	      /* Of the workspace, for the host. */
-	struct session_list sessions; /* Those in memory. */
-	struct feed_list feeds;	      /* Late ones. */
-	char vm[ID_MAX];	      /* "" until the first hello. */
+	struct workspace *workspace;	 /* NULL: a guest without one. */
+	struct checkpoints *checkpoints; /* Of the workspace. */
+	struct turn_files *late_files;	 /* To be tried again; or NULL. */
+	uv_timer_t late_timer;		 /* For them; for the last one. */
+	struct last_files *last_files;	 /* Told before the VM sleeps. */
+	struct fsserve *files;		 /* Of the workspace, for the host. */
+	struct session_list sessions;	 /* Those in memory. */
+	struct feed_list feeds;		 /* Late ones. */
+	char vm[ID_MAX];		 /* "" until the first hello. */
 	char boot_id[ID_MAX];
 	int64_t generation;
 	int64_t max_sessions; /* With an agent at a time. */
@@ -79,6 +83,9 @@ int guest_start(struct guest *g, struct call *c, struct err *e);
 int guest_freeze(struct guest *g, const char *reason, struct call *c,
 		 struct err *e);
 void guest_poweroff(struct guest *g, struct call *c);
+
+/* The last checkpoint has been made, or given up. */
+void guest_on_slept(struct guest *g);
 
 /* How many sessions have or are getting an agent. */
 int64_t guest_live_sessions(const struct guest *g);

@@ -136,13 +136,19 @@
 #define CALL_DEPTH_MAX	 112	     /* Their nesting. */
 
 /* The workspace. */
-#define SIDELOOP_STACK	   (256u << 10)
-#define UPLINK_WAIT_MS	   10000 /* For the host, of a request. */
-#define UPLINK_TRIES	   3 /* Times that a request without body is made. */
-#define UPLINK_PIECE	   (8u << 20) /* Bytes of a file asked for at once. */
-#define CHECKOUT_FILES	   8	      /* Fetched at a time. */
-#define BINDS_MAX	   32	      /* Folders of the host. */
-#define BIND_PATH_MAX	   127	      /* Bytes of where one is seen. */
-#define CHECKOUT_LOG_FILES 1000	      /* Between two lines of the log. */
+#define SIDELOOP_STACK	    (256u << 10)
+#define UPLINK_WAIT_MS	    10000 /* For the host, of a request. */
+#define UPLINK_TRIES	    3 /* Times that a request without body is made. */
+#define UPLINK_PIECE	    (8u << 20) /* Bytes of a file asked for at once. */
+#define CHECKOUT_FILES	    8	       /* Fetched at a time. */
+#define BINDS_MAX	    32	       /* Folders of the host. */
+#define BIND_PATH_MAX	    127	       /* Bytes of where one is seen. */
+#define CHECKOUT_LOG_FILES  1000       /* Between two lines of the log. */
+#define CHECKPOINT_PIPE	    (1u << 20) /* Of a change set, on its way. */
+#define CHECKPOINT_ANSWER   (8u << 20) /* Bytes of the host's answer. */
+#define CHECKPOINT_AGAIN_MS 1000 /* Until one that failed is tried again. */
+#define WORKSPACE_TURN_MS   5000 /* That a turn's end waits for its commit. */
+#define WORKSPACE_HOST_MS   2000 /* And for a host that is away. */
+#define WORKSPACE_FREEZE_MS 4000 /* That a freeze waits for the last one. */
 
 #endif

@@ -241,6 +241,7 @@ static void session_free(struct session *s)
 	prompts_free(&s->steered);
 	session_serve_end(s);
 	turn_done(&s->turn);
+	session_forget_files(s);
 	session_forget_agent(s);
 	launch_free(s->launch);
 	free(s->agent_name);

@@ -107,6 +107,11 @@ int session_reconcile(struct session *s, struct journal_effect *ef,
 /* The store takes events again: make up for what could not be stored. */
 void session_retry(struct session *s);
 
+/* Try again to keep what a turn left while the host was away. */
+void session_retry_files(struct guest *g);
+/* Give that up. */
+void session_drop_files(struct guest *g);
+
 /* Back-pressure: let the agent wait, or go on. */
 void session_hold(struct session *s, bool on);
 /* No agent, nothing on its way to the store. */

@@ -153,7 +153,7 @@ static const char *why_not(const struct session *s, struct jv params)
 {
 	if (is_foreign(s, params))
 		return "foreign_session";
-	if (!turn_is_open(&s->turn))
+	if (!session_is_prompted(s))
 		return "no_turn";
 	if (s->turn.cancelling)
 		return "turn_cancelled";

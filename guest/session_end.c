@@ -390,6 +390,7 @@ void session_on_gone(const struct proc_end *end, void *arg)
 	else
 		agent_record_exit(s->agent, end);
 	s->agent = NULL;
+	session_late_files(s);
 	if (s->state == SESSION_CLOSING)
 		finish_close(s);
 	answer_enders(s);

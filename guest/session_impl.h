@@ -10,6 +10,7 @@
  *	session_auth.c   one that wants to be logged in to
  *	session_config.c what the agent is set to
  *	session_turn.c   prompts, updates, the end of a turn
+ *	session_files.c  what a turn does to the workspace
  *	session_ask.c    what the agent asks, and who answers
  *	session_policy.c  questions that need nobody
  *	session_serve.c  other requests of the agent
@@ -21,6 +22,7 @@
 #include "guest/acp.h"
 #include "guest/agent.h"
 #include "guest/ask.h"
+#include "guest/checkpoint.h"
 #include "guest/files.h"
 #include "guest/guest.h"
 #include "guest/leftovers.h"
@@ -131,6 +133,16 @@ struct session {
 	/* Turns. */
 	struct turn turn;
 	int64_t n_turns;
+	/* How the agent has answered its prompt, while the files that the turn
+	 * leaves are on their way: an event without its end. */
+	struct {
+		const char *type; /* NULL: it has not. */
+		struct jw data;
+	} answered;
+	bool knows_from;
+	struct checkpoint_commit files_from; /* As the turn found them. */
+	struct turn_files *files_due; /* Once the agent is gone; or NULL. */
+	char *held_prompt; /* Params, until others' files are told; or NULL. */
 	struct ask_list asks; /* What waits for an answer. */
 	unsigned n_asks;
 	struct prompt *next;	    /* Begins at the next idle. */
@@ -250,10 +262,39 @@ void session_on_update(const struct rpc_msg *m, void *arg);
 void session_end_turn(struct session *s, const char *type, struct jw *data);
 /* The same for events whose only member is a reason. */
 void session_interrupt_turn(struct session *s, const char *reason);
+/* End it as the agent has answered. */
+void session_end_answered(struct session *s);
+/* Give the agent its prompt. */
+void session_send_prompt(struct session *s, const char *params);
 /* Tell the agent to stop, and resolve what it asked. */
 void session_send_cancel(struct session *s);
 void prompt_free(struct prompt *p);
 void prompts_free(struct prompt_list *l);
+
+/* session_files.c */
+/* The agent has answered: session_end_answered() follows once the files are
+ * kept.  @data is taken over. */
+void session_answered(struct session *s, const char *type, struct jw *data);
+/* Is a turn open whose prompt the agent has not answered?  What it says after
+ * its answer is late. */
+bool session_is_prompted(const struct session *s);
+/* The events that follow are of the answered turn. */
+void session_stamp_answered(struct session *s);
+/* Let it follow in the next turn of the loop. */
+void session_hurry_answered(struct session *s);
+/* The open turn ends without an answer. */
+void session_turn_cut(struct session *s);
+/* Its agent is gone. */
+void session_late_files(struct session *s);
+/* The turn begins.  Return: whether session_send_held() will send its prompt,
+ * because there is something to be kept before. */
+bool session_hold_prompt(struct session *s, const char *params);
+/* Send it now, if it is held. */
+void session_send_held(struct session *s);
+/* session_retry_files(), by the timer. */
+void guest_on_late_files(uv_timer_t *t);
+/* Free what waits for files. */
+void session_forget_files(struct session *s);
 
 /* session_ask.c */
 void session_ask_permission(struct session *s, const struct rpc_msg *m);

@@ -165,6 +165,7 @@ static void drop_memory(struct session *s, const struct err *e)
 	session_drop_asks(s);
 	prompts_free(&s->steered);
 	turn_done(&s->turn);
+	session_forget_files(s);
 	s->spawn_due = false;
 	uv_timer_stop(&s->timer);
 	session_end_agent(s, AGENT_END_KILL);

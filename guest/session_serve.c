@@ -145,7 +145,7 @@ static void serve_create(struct session *s, const struct rpc_msg *m)
 		.join = agent_proc(s->agent),
 		.isolate = s->guest->opt->isolate,
 		.quota = confine_quota(s->confine),
-		.turn = turn_is_open(&s->turn) ? s->turn.n : 0,
+		.turn = session_is_prompted(s) ? s->turn.n : 0,
 	};
 	struct terminal *t;
 	autojw struct jw w = {0};

@@ -5,8 +5,9 @@
  * A prompt is checked, then one batch holds input.message, turn.started, the
  * move to running and the agent's session/prompt; once it is stored the line
  * goes to the agent and the call is answered.  When the agent's answer has been
- * decoded, its event, the turn's terminal event and the move to idle share a
- * batch, too: no reader sees one without the others.
+ * decoded and the turn's files are kept (session_files.c), the turn's terminal
+ * event and the move to idle share a batch, too: no reader sees one without the
+ * other.
  *
  * on_busy: a queued prompt is answered at once and waits for a completed turn.
  * Any other end empties the queue; the terminal event names the inputs that it
@@ -73,12 +74,21 @@ static void drop_queue(struct session *s, struct jw *data)
 
 void session_end_turn(struct session *s, const char *type, struct jw *data)
 {
+	bool completed = strcmp(type, "turn.completed") == 0;
 	autojw struct jw ctx = {0};
 
 	uv_timer_stop(&s->timer);
+	/* Nobody can change how the agent has answered. */
+	if (s->answered.type != NULL) {
+		session_stamp_answered(s);
+		type = s->answered.type;
+		data = &s->answered.data;
+	} else {
+		session_turn_cut(s);
+	}
 	confine_turn(s->confine, false, 0);
 	session_cancel_asks(s);
-	if (strcmp(type, "turn.completed") != 0)
+	if (!completed)
 		drop_queue(s, data);
 	jw_obj_end(data);
 	turn_write_ctx(s->turn.input, s->turn.actor, &ctx);
@@ -89,6 +99,8 @@ void session_end_turn(struct session *s, const char *type, struct jw *data)
 	leftovers_turn_ends(&s->leftovers);
 	prompts_free(&s->steered);
 	turn_done(&s->turn);
+	s->answered.type = NULL;
+	free(take_ptr(s->held_prompt));
 }
 
 void session_interrupt_turn(struct session *s, const char *reason)
@@ -111,9 +123,11 @@ static void end_leftovers(struct session *s)
 	leftovers_end(&s->leftovers, agent_pid(s->agent));
 }
 
-static void end_to_idle(struct session *s, const char *type, struct jw *data)
+void session_end_answered(struct session *s)
 {
-	session_end_turn(s, type, data);
+	const char *type = s->answered.type;
+
+	session_end_turn(s, type, NULL);
 	session_move(s, SESSION_IDLE, type);
 	session_settle(s);
 }
@@ -157,13 +171,13 @@ static void session_on_prompt_done(const struct rpc_answer *a, void *arg)
 	    jv_eq(jv_get(a->result, "stopReason"), "cancelled")) {
 		write_cancelled(s, a, &w);
 		end_leftovers(s);
-		end_to_idle(s, "turn.cancelled", &w);
+		session_answered(s, "turn.cancelled", &w);
 	} else if (jv_has(a->error)) {
 		write_agent_error(a->error, &w);
-		end_to_idle(s, "turn.failed", &w);
+		session_answered(s, "turn.failed", &w);
 	} else {
 		turn_write_result(&s->turn, a->result, clock_ms(), &w);
-		end_to_idle(s, "turn.completed", &w);
+		session_answered(s, "turn.completed", &w);
 	}
 }
 
@@ -172,7 +186,7 @@ void session_on_update(const struct rpc_msg *m, void *arg)
 	struct session *s = arg;
 
 	session_note_config(s, m->params);
-	if (turn_is_open(&s->turn))
+	if (session_is_prompted(s))
 		turn_note(&s->turn, m->params, s->cwd, clock_ms());
 }
 
@@ -268,10 +282,10 @@ static void record_start(struct session *s, const struct prompt *p,
 	journal_add_jw(&s->journal, "turn.started", ctx, &w);
 }
 
-static void send_prompt(struct session *s, struct jw *params)
+void session_send_prompt(struct session *s, const char *params)
 {
 	s->turn.n_prompts++;
-	if (agent_call(s->agent, "session/prompt", params->buf, 0,
+	if (agent_call(s->agent, "session/prompt", params, 0,
 		       session_on_prompt_done, s) < 0)
 		journal_break(&s->journal, -ENOMEM, "out of memory");
 }
@@ -308,7 +322,8 @@ static void begin_turn(struct session *s, struct prompt *p)
 	s->turn.first_seq = record_input(s, p, ctx.buf, false);
 	record_start(s, p, ctx.buf);
 	session_move(s, SESSION_RUNNING, "prompt");
-	send_prompt(s, &params);
+	if (!params.failed && !session_hold_prompt(s, params.buf))
+		session_send_prompt(s, params.buf);
 	if (c != NULL) {
 		write_turn(&s->turn, &c->result);
 		call_reply_after(c, &s->journal);
@@ -532,7 +547,9 @@ static int steer(struct session *s, struct prompt *p, struct call *c,
 	if (ctx.failed || params.failed)
 		journal_break(&s->journal, -ENOMEM, "out of memory");
 	p->seq = record_input(s, p, ctx.buf, true);
-	send_prompt(s, &params);
+	session_send_held(s);
+	if (!params.failed)
+		session_send_prompt(s, params.buf);
 	write_steered(s, p, &c->result);
 	call_reply_after(c, &s->journal);
 	TAILQ_INSERT_TAIL(&s->steered, p, link);
@@ -542,17 +559,19 @@ static int steer(struct session *s, struct prompt *p, struct call *c,
 static int prompt_busy(struct session *s, const struct prompt_spec *spec,
 		       struct prompt *p, struct call *c, struct err *e)
 {
+	bool over; /* Nothing more can be said to the turn. */
+
 	if (spec->on_busy == BUSY_QUEUE)
 		return enqueue(s, p, c, e);
 	if (spec->on_busy == BUSY_INTERRUPT && s->next == NULL) {
 		begin_cancel(s, p->actor[0] ? p->actor : "client", "interrupt");
 		return begin_later(s, p, c);
 	}
-	if (spec->on_busy == BUSY_STEER && s->launch->quirks.steer &&
-	    !s->turn.cancelling)
+	over = s->turn.cancelling || s->answered.type != NULL;
+	if (spec->on_busy == BUSY_STEER && s->launch->quirks.steer && !over)
 		return steer(s, p, c, e);
 	prompt_free(p);
-	if (spec->on_busy == BUSY_STEER && !s->turn.cancelling)
+	if (spec->on_busy == BUSY_STEER && !over)
 		return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
 			       "the agent cannot be steered");
 	return session_allows(s, OP_PROMPT, e);
@@ -645,8 +664,13 @@ static void session_on_grace_over(uv_timer_t *t)
 
 static void begin_cancel(struct session *s, const char *by, const char *reason)
 {
+	if (s->answered.type != NULL) {
+		session_hurry_answered(s);
+		return;
+	}
 	if (s->turn.cancelling)
 		return;
+	session_send_held(s);
 	s->turn.cancelling = true;
 	session_copy(s->turn.cancel_by, sizeof(s->turn.cancel_by), by);
 	session_copy(s->turn.cancel_reason, sizeof(s->turn.cancel_reason),

@@ -306,7 +306,7 @@ static void workspace_on_stop(void *arg)
 {
 	struct workspace *ws = arg;
 
-	uplink_close(ws->uplink);
+	uplink_close(take_ptr(ws->uplink));
 	if (ws->lower != NULL)
 		vfs_lower_close(ws->lower, lower_on_closed, NULL);
 }
@@ -424,6 +424,11 @@ void workspace_write(const struct workspace *ws, struct jw *w)
 void workspace_run(struct workspace *ws, struct sideloop_job *job)
 {
 	sideloop_post(ws->side, job);
+}
+
+uv_loop_t *workspace_loop(struct workspace *ws)
+{
+	return sideloop_loop(ws->side);
 }
 
 struct uplink *workspace_uplink(struct workspace *ws)

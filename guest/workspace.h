@@ -57,7 +57,9 @@ void workspace_write(const struct workspace *ws, struct jw *w);
 
 /* Have @job run on the thread of the workspace. */
 void workspace_run(struct workspace *ws, struct sideloop_job *job);
-/* For jobs, on that thread. */
+/* For jobs, on that thread: its loop, and the uplink, NULL once the guest is
+ * ending. */
+uv_loop_t *workspace_loop(struct workspace *ws);
 struct uplink *workspace_uplink(struct workspace *ws);
 /* The folder of vfs.db, upper/ and so on. */
 int workspace_dir(const struct workspace *ws);

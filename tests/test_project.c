@@ -13,6 +13,7 @@
 #define OTHER "ses_0123456789abcdef0123456789abcdef"
 #define REQ   "req_0123456789abcdef0123456789abcdef"
 #define REQ2  "req_1123456789abcdef0123456789abcdef"
+#define LATE  "trn_9123456789abcdef0123456789abcdef"
 #define SHA   "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 
 /* The value of a column (an SQL expression) of the session's row. */
@@ -457,6 +458,16 @@ TEST(diff_rows_follow_their_event)
 		 "||ifnull(patch,''), ' ') FROM diff",
 		 "aadd cmodify1@@");
 	log_write(&k, &l, "turn.diff", NULL, "{\"files\":{}}");
+	/* Rows of the turn that it is late for; none of no turn. */
+	l.turn[0] = '\0';
+	log_write(&k, &l, "turn.diff", "{\"late\":\"" LATE "\"}",
+		  "{\"files\":[{\"path\":\"a\",\"kind\":\"add\"}]}");
+	log_write(&k, &l, "turn.diff", "{\"late\":\"7\"}",
+		  "{\"files\":[{\"path\":\"z\",\"kind\":\"add\"}]}");
+	rows_are(&k,
+		 "SELECT group_concat(path) FROM diff WHERE turn_id='" LATE "'",
+		 "a");
+	rows_are(&k, "SELECT count(*) FROM diff", "3");
 	kit_close(&k);
 }
 

@@ -103,6 +103,27 @@ TEST(what_was_committed_is_there)
 	finish(s);
 }
 
+TEST(another_tree_has_no_rows)
+{
+	struct vfs_sent *s = reopen();
+	struct vfs_oid head = {{1}};
+	struct err e = {0};
+	int64_t n = -1;
+
+	EQ(vfs_sent_generation(s, &n, &e), 0);
+	EQ(n, 0);
+	put(s, "", "a");
+	EQ(vfs_sent_commit(s, &head, &e), 0);
+	EQ(vfs_sent_reset(s, 7, &e), 0);
+	vfs_sent_close(s);
+	s = reopen();
+	EQ(vfs_sent_generation(s, &n, &e), 0);
+	EQ(n, 7);
+	EQ(vfs_sent_head(s, &head, &e), -ENOENT);
+	expect(s, "", "");
+	finish(s);
+}
+
 TEST(what_was_not_committed_never_happened)
 {
 	struct vfs_sent *s = reopen();
@@ -274,7 +295,7 @@ TEST(a_kill_leaves_a_commit_whole)
 	finish(NULL);
 }
 
-TESTS(CASE(what_was_committed_is_there),
+TESTS(CASE(what_was_committed_is_there), CASE(another_tree_has_no_rows),
       CASE(what_was_not_committed_never_happened),
       CASE(a_folder_goes_with_all_below_it_and_nothing_else),
       CASE(ignored_paths_are_listed_whole), CASE(people_can_read_it),

@@ -652,18 +652,22 @@ static int visit(struct walk *w, const char *path)
 static int walk_all(struct walk *w)
 {
 	char line[VFS_CHANGE_MAX];
+	size_t n_first = 0;
 	int r = push(w, "");
 
-	if (w->spec->from_nothing)
-		jw_lit(&w->out, line, vfs_changes_write_clear(line));
+	if (w->spec->from_nothing) {
+		n_first = vfs_changes_write_clear(line);
+		jw_lit(&w->out, line, n_first);
+	}
 	while (r == 0 && w->depth > 0) {
 		autofree char *path = w->stack[--w->depth];
 
 		r = visit(w, path);
 	}
-	if (r == 0 && (w->stats->changed || w->out.len > 0))
-		jw_lit(&w->out, line, vfs_changes_write_done(line));
-	return r < 0 ? r : flush(w, 0);
+	if (r < 0 || (!w->stats->changed && w->out.len == n_first))
+		return r;
+	jw_lit(&w->out, line, vfs_changes_write_done(line));
+	return flush(w, 0);
 }
 
 int vfs_collect(const struct vfs_collect_spec *spec,

@@ -24,7 +24,8 @@ struct vfs_collect_spec {
 	/* What the host has.  Rows are changed as it is told; the caller
 	 * commits them when the host has taken the change set, or rolls back. */
 	struct vfs_sent *sent;
-	bool from_nothing; /* The change set begins with `deleteall`. */
+	/* The change set begins with `deleteall`, if it has anything else. */
+	bool from_nothing;
 	/* A piece of the change set.  May block, and so holds up the walk.  Not
 	 * called at all when nothing has changed.  A negative result ends the
 	 * walk and is returned. */

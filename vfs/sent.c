@@ -39,6 +39,10 @@ static const char sql_drop_deeper[] =
 	"DELETE FROM entry WHERE dir>?1 AND dir<?2";
 static const char sql_drop_all[] = "DELETE FROM entry";
 static const char sql_head[] = "SELECT v FROM meta WHERE k='head'";
+static const char sql_generation[] = "SELECT v FROM meta WHERE k='generation'";
+static const char sql_set_generation[] =
+	"INSERT OR REPLACE INTO meta (k, v) VALUES ('generation', ?1)";
+static const char sql_no_meta[] = "DELETE FROM meta";
 static const char sql_set_head[] =
 	"INSERT OR REPLACE INTO meta (k, v) VALUES ('head', ?1)";
 
@@ -212,6 +216,19 @@ int vfs_sent_head(struct vfs_sent *s, struct vfs_oid *out, struct err *e)
 	return 0;
 }
 
+int vfs_sent_generation(struct vfs_sent *s, int64_t *out, struct err *e)
+{
+	autoreset sqlite3_stmt *q = NULL;
+	int r = db_cache_prepare(&s->cache, &q, e, sql_generation, "");
+
+	if (r == 0)
+		r = db_step(q, e);
+	if (r < 0)
+		return r;
+	*out = r > 0 ? sqlite3_column_int64(q, 0) : 0;
+	return 0;
+}
+
 /*
  * Changing.
  */
@@ -324,4 +341,20 @@ void vfs_sent_rollback(struct vfs_sent *s)
 	if (s->dirty && sqlite3_get_autocommit(s->db) == 0)
 		(void)db_exec(s->db, "ROLLBACK", NULL);
 	s->dirty = false;
+}
+
+int vfs_sent_reset(struct vfs_sent *s, int64_t generation, struct err *e)
+{
+	char text[24];
+	int r = vfs_sent_drop_below(s, "", e);
+
+	snprintf(text, sizeof(text), "%lld", (long long)generation);
+	if (r == 0)
+		r = db_cache_run(&s->cache, e, sql_no_meta, "");
+	if (r >= 0)
+		r = db_cache_run(&s->cache, e, sql_set_generation, "s", text);
+	if (r >= 0)
+		return vfs_sent_commit(s, NULL, e);
+	vfs_sent_rollback(s);
+	return r;
 }

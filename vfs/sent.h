@@ -77,6 +77,12 @@ int vfs_sent_commit(struct vfs_sent *s, const struct vfs_oid *head,
 /* Take them back. */
 void vfs_sent_rollback(struct vfs_sent *s);
 
+/* Which upper tree the rows are about, by the number that it was given; 0 for a
+ * new file.  Return: 0 or a negative code. */
+int vfs_sent_generation(struct vfs_sent *s, int64_t *out, struct err *e);
+/* Forget all rows and the commit: they are about another tree now. */
+int vfs_sent_reset(struct vfs_sent *s, int64_t generation, struct err *e);
+
 /* The commit that the rows are part of.  Return: 0 or -ENOENT. */
 int vfs_sent_head(struct vfs_sent *s, struct vfs_oid *out, struct err *e);
 
