@@ -61,12 +61,14 @@ enum {
 	HIB_INVALID_ARGUMENT = 40000,
 	HIB_INVALID_ID = 40001,
 	HIB_CWD_NOT_FOUND = 40002,
+	HIB_PATH_ESCAPE = 40004,
 	HIB_UNAUTHORIZED = 40100,
 	HIB_FORBIDDEN = 40300,
 	HIB_SESSION_NOT_FOUND = 40401,
 	HIB_VM_NOT_FOUND = 40402,
 	HIB_AGENT_UNKNOWN = 40407,
 	HIB_TURN_NOT_FOUND = 40403,
+	HIB_FILE_NOT_FOUND = 40405,
 	HIB_TURN_ACTIVE = 40901,
 	HIB_SESSION_CONFLICT = 40902,
 	HIB_NOT_WAITING = 40903,
@@ -74,6 +76,8 @@ enum {
 	HIB_SESSION_CLOSED = 40905,
 	HIB_SESSION_FAILED = 40907,
 	HIB_FORK_MID_TURN = 40909,
+	HIB_CAS_MISMATCH = 40910,
+	HIB_ALREADY_EXISTS = 40911,
 	HIB_IDEMPOTENCY_MISMATCH = 40912,
 	HIB_NO_TURN = 40913,
 	HIB_CURSOR_AHEAD = 40916,
@@ -516,6 +520,138 @@ HIB_API int hib_export_session(struct hib *h, const char *session,
 /* The session keeps its id; -already_exists when there is one. */
 HIB_API int hib_import_session(struct hib *h, hib_read_cb read, void *arg,
 			       char **json, struct hib_error *e);
+
+/* --- files of a VM ------------------------------------------------------ */
+
+/*
+ * Paths begin at /workspace, with or without that in front; ".." is refused with
+ * -HIB_PATH_ESCAPE, and so is a link that leads out.  An entry is {"path","type",
+ * "size","mode","mtime_ms","etag","target"}: type is file, dir, link or other,
+ * and a path that is no UTF-8 has its bytes in "path_b64".
+ *
+ * A VM that is off is woken by what changes files.  Reading, listing and looking
+ * show its last commit then, and with @at any other: a turn or a commit's id.
+ */
+
+struct hib_file_options {
+	size_t size;	/* sizeof(struct hib_file_options) */
+	const char *at; /* NULL: as it is now. */
+	int64_t offset; /* Read from there... */
+	int64_t length; /* ...so much; 0: to the end. */
+};
+
+/* The bytes of a file, piece by piece.  @o: NULL for all of it.  @entry: may be
+ * NULL.  When it fails in the middle, @write has had a part. */
+HIB_API int hib_read_file(struct hib *h, const char *vm, const char *path,
+			  const struct hib_file_options *o, hib_write_cb write,
+			  void *arg, char **entry, struct hib_error *e);
+
+struct hib_write_options {
+	size_t size;	  /* sizeof(struct hib_write_options) */
+	const char *etag; /* That it must have ("*": any), or NULL. */
+	bool must_not_exist;
+	const char *mode; /* "644"; NULL: as it was, or that. */
+	bool append;	  /* In place, and not as a whole or not at all. */
+};
+
+/* Write a file, and the folders above it.  It appears as a whole.  @etag of
+ * another version is -HIB_CAS_MISMATCH, and of two who write the same version
+ * one fails.  @o: NULL for none. */
+HIB_API int hib_write_file(struct hib *h, const char *vm, const char *path,
+			   const struct hib_write_options *o, hib_read_cb read,
+			   void *arg, char **entry, struct hib_error *e);
+/* The same with bytes at hand. */
+HIB_API int hib_write_file_bytes(struct hib *h, const char *vm,
+				 const char *path,
+				 const struct hib_write_options *o,
+				 const void *data, size_t len, char **entry,
+				 struct hib_error *e);
+
+struct hib_files_options {
+	size_t size;	   /* sizeof(struct hib_files_options) */
+	const char *at;	   /* NULL: as they are now. */
+	unsigned depth;	   /* Folders in folders; 0: 1. */
+	unsigned limit;	   /* Entries; 0: 1000, at most 10000. */
+	const char *after; /* "next" of the page before. */
+};
+
+/* {"entries","truncated","next"}, in bytewise order of names, each folder
+ * followed by what is in it. */
+HIB_API int hib_list_files(struct hib *h, const char *vm, const char *path,
+			   const struct hib_files_options *o, char **json,
+			   struct hib_error *e);
+/* One entry.  A link is looked at, not followed.  @at: may be NULL. */
+HIB_API int hib_stat_file(struct hib *h, const char *vm, const char *path,
+			  const char *at, char **json, struct hib_error *e);
+/* Is it there?  Return: 1, 0, or another error. */
+HIB_API int hib_file_exists(struct hib *h, const char *vm, const char *path,
+			    struct hib_error *e);
+/* Several small files: {"paths":[..]} to {"files":[{"path","content" or
+ * "content_b64","etag"} or {"path","error"}]}, and {"files":[{"path","content"
+ * or "content_b64","mode","etag","must_not_exist"}]} to such a list. */
+HIB_API int hib_read_files(struct hib *h, const char *vm, const char *paths,
+			   char **json, struct hib_error *e);
+HIB_API int hib_write_files(struct hib *h, const char *vm, const char *files,
+			    char **json, struct hib_error *e);
+/* @parents: make those above, and be content if it is there. */
+HIB_API int hib_make_dir(struct hib *h, const char *vm, const char *path,
+			 bool parents, char **entry, struct hib_error *e);
+/* @overwrite: else what is there is -HIB_ALREADY_EXISTS. */
+HIB_API int hib_move_file(struct hib *h, const char *vm, const char *from,
+			  const char *to, bool overwrite, char **entry,
+			  struct hib_error *e);
+/* @recursive: also a folder with all that is in it, to where nothing is. */
+HIB_API int hib_copy_file(struct hib *h, const char *vm, const char *from,
+			  const char *to, bool recursive, bool overwrite,
+			  char **entry, struct hib_error *e);
+HIB_API int hib_remove_file(struct hib *h, const char *vm, const char *path,
+			    bool recursive, struct hib_error *e);
+
+struct hib_grep_options {
+	size_t size;	  /* sizeof(struct hib_grep_options) */
+	const char *path; /* A file or folder; NULL: all. */
+	bool regex;	  /* POSIX extended, else a text. */
+	bool ignore_case;
+	const char *include; /* "*.c": only files of such names. */
+	unsigned limit;	     /* Matches; 0: 1000, at most 10000. */
+};
+
+/* {"matches":[{"path","line","column","text"}],"files","truncated"} */
+HIB_API int hib_grep_files(struct hib *h, const char *vm, const char *pattern,
+			   const struct hib_grep_options *o, char **json,
+			   struct hib_error *e);
+
+/* One change; valid during the callback. */
+struct hib_file_change {
+	size_t size;
+	const char *type; /* create, modify, delete, rename; or overflow: some
+			   * were lost, look again. */
+	const char *path; /* "" of an overflow. */
+	const char *from; /* Of a rename, else "". */
+	bool directory;
+	const char *json; /* The same, and bytes of names, as JSON. */
+};
+
+struct hib_watch; /* Opaque; owned by its handle. */
+
+struct hib_watch_options {
+	size_t size;	  /* sizeof(struct hib_watch_options) */
+	const char *path; /* A file or folder; NULL: all. */
+	bool recursive;	  /* And folders in it. */
+	void (*on_change)(const struct hib_file_change *c, void *arg);
+	/* The watch has ended and is gone; @e->code is 0 when what was watched
+	 * is no more or the VM is off.  May be NULL. */
+	void (*on_end)(const struct hib_error *e, void *arg);
+	void *arg;
+};
+
+/* Be told of changes from when this returns.  Callbacks run in hib_dispatch(),
+ * hib_wait() and blocking calls. */
+HIB_API int hib_watch_files(struct hib *h, const char *vm,
+			    const struct hib_watch_options *o,
+			    struct hib_watch **out, struct hib_error *e);
+/* No callback after this.  Allowed in callbacks. */
+HIB_API void hib_unwatch(struct hib_watch *w);
 
 #ifdef __cplusplus
 }

@@ -245,6 +245,7 @@ static int open_handle(const struct hib_options *o, struct hib **out,
 	if (h == NULL)
 		return err_set(e, -ENOMEM, "libhib: out of memory");
 	TAILQ_INIT(&h->subs);
+	TAILQ_INIT(&h->watches);
 	h->ready_fd = -1;
 	h->autostart = !o->no_autostart && o->url == NULL;
 	h->attempts = o->attempts ? o->attempts : LIB_ATTEMPTS;
@@ -282,6 +283,7 @@ void hib_close(struct hib *h)
 	if (h == NULL)
 		return;
 	subs_close(h);
+	watches_close(h);
 	start_close(h);
 	if (h->http != NULL)
 		http_client_close(h->http, NULL, NULL);

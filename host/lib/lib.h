@@ -37,6 +37,7 @@ struct hib {
 	uv_poll_t ready;
 	int ready_fd;
 	TAILQ_HEAD(sub_list, hib_subscription) subs;
+	TAILQ_HEAD(watch_list, hib_watch) watches;
 };
 
 /* --- hib.c -------------------------------------------------------------- */
@@ -75,6 +76,8 @@ struct request {
 	size_t body_len;
 	const char *headers, *content_type;
 	bool once; /* Repeat only what cannot have arrived. */
+	/* The head of a good answer is there; or NULL. */
+	void (*on_head)(struct request *q);
 	/* Bytes of a good answer; NULL: they are gathered in @out.  A non-zero
 	 * result ends the request and is its result. */
 	int (*on_data)(struct request *q, char *data, size_t n);
@@ -124,5 +127,10 @@ bool event_decode(struct hib_event *ev, struct event_text *text,
 		  const char *line, size_t len);
 /* Close all of a handle's subscriptions. */
 void subs_close(struct hib *h);
+
+/* --- watch.c ------------------------------------------------------------ */
+
+/* Close all of a handle's watches. */
+void watches_close(struct hib *h);
 
 #endif

@@ -27,6 +27,8 @@ static void on_head(struct http_call *c, int status, void *arg)
 
 	(void)c;
 	q->status = status;
+	if (q->on_head != NULL && status < 400)
+		q->on_head(q);
 }
 
 static void stop(struct request *q, int r)
