@@ -68,6 +68,8 @@ static inline void git_kit_open(struct git_kit *k)
 	snprintf(k->path, sizeof(k->path), "%s/w.git", k->dir);
 	if (vfs_repo_create(k->path, &k->repo, &e) < 0)
 		FAIL("vfs_repo_create: %s", e.msg);
+	setenv("GIT_COMMITTER_NAME", "test", 1);
+	setenv("GIT_COMMITTER_EMAIL", "test@localhost", 1);
 	/* git finds nothing of ours to be someone else's. */
 	setenv("GIT_CONFIG_NOSYSTEM", "1", 1);
 	setenv("GIT_CONFIG_COUNT", "1", 1);

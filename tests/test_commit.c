@@ -4,6 +4,9 @@
  */
 #include "vfs/commit.h"
 
+#include <sched.h>
+#include <sys/mount.h>
+
 #include "core/id.h"
 #include "tests/changes_kit.h"
 
@@ -346,6 +349,58 @@ TEST(large_files_are_streamed)
 	git_kit_close(&k);
 }
 
+/* A file system of one MiB. */
+static void mount_small(const char *dir)
+{
+	if (unshare(CLONE_NEWNS) < 0)
+		SKIP("only root may mount a file system");
+	(void)mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+	if (mount("tmpfs", dir, "tmpfs", 0, "size=1m") < 0)
+		SKIP("tmpfs cannot be mounted here");
+}
+
+TEST(full_disk_is_told_and_changes_nothing)
+{
+	static char noise[2u << 20];
+	struct vfs_commit_result res, first;
+	struct vfs_commit_spec spec = {.time_ms = 1000};
+	struct git_kit k;
+	struct err e = {0};
+	unsigned seed = 1;
+
+	git_kit_open(&k);
+	vfs_repo_close(k.repo);
+	mount_small(k.dir);
+	EQ(vfs_repo_create(k.path, &k.repo, &e), 0);
+	begin();
+	put("a", "1");
+	first = commit(k.repo);
+	for (size_t i = 0; i < sizeof(noise) - 1; i++)
+		noise[i] = (char)(1 + rand_r(&seed) % 255);
+	begin();
+	put("b", noise);
+	len += vfs_changes_write_done(text + len);
+	EQ(try_commit(k.repo, &spec, &res, &e), -FAULT_DISK_FULL);
+	/* Not even for a reference. */
+	EQ(sh("head -c 2000000 /dev/zero >%s/fill 2>/dev/null", k.dir), 1);
+	begin();
+	put("c", "");
+	len += vfs_changes_write_done(text + len);
+	EQ(try_commit(k.repo, &spec, &res, &e), -FAULT_DISK_FULL);
+	EQ(sh("rm %s/fill", k.dir), 0);
+	begin();
+	res = commit(k.repo);
+	OK(!res.changed && vfs_oid_eq(&res.commit, &first.commit));
+	begin();
+	put("c", "");
+	OK(commit(k.repo).changed);
+	git_kit_fsck(k.path);
+	vfs_repo_close(k.repo);
+	EQ(umount(k.dir), 0);
+	k.repo = NULL;
+	git_kit_close(&k);
+}
+
 /*
  * Any way to a state gives the same tree.
  */
@@ -509,4 +564,5 @@ TESTS(CASE(files_links_and_folders_become_a_tree),
       CASE(commits_say_what_they_are_of),
       CASE(what_is_wrong_is_refused_and_changes_nothing),
       CASE(large_files_are_streamed),
+      CASE(full_disk_is_told_and_changes_nothing),
       CASE(any_way_to_a_state_gives_the_same_tree))

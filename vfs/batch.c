@@ -460,15 +460,15 @@ static int write_index(struct vfs_batch *b, const struct vfs_oid *sum)
 {
 	size_t most = 8 + 1024 + (VFS_OID_BYTES + 8) * b->n + 8 * count_far(b) +
 		      2 * VFS_OID_BYTES;
-	autofree unsigned char *buf = malloc(most);
-	autoclose int fd = -1;
+	autoclose int fd = open_tmp(b, TMP_IDX);
+	autofree unsigned char *buf = NULL;
 	int r;
 
-	if (buf == NULL)
-		return -ENOMEM;
-	fd = open_tmp(b, TMP_IDX);
 	if (fd < 0)
 		return fd;
+	buf = malloc(most);
+	if (buf == NULL)
+		return -ENOMEM;
 	qsort(b->objects, b->n, sizeof(*b->objects), by_oid);
 	r = write_all(fd, buf, make_index(b, sum, buf));
 	if (r == 0 && fsync(fd) < 0)
@@ -517,6 +517,14 @@ int vfs_batch_end(struct vfs_batch *b, struct err *e)
 	return r < 0 ? vfs_repo_giterr(e, r, "workspace") : 0;
 }
 
+static int set_dir(struct vfs_batch *b)
+{
+	int n = snprintf(b->dir, sizeof(b->dir), "%s/objects/pack",
+			 vfs_repo_dir(b->repo));
+
+	return n < (int)sizeof(b->dir) ? 0 : -ENAMETOOLONG;
+}
+
 static inline void free_batch(struct vfs_batch **b)
 {
 	vfs_batch_free(*b);
@@ -531,9 +539,9 @@ int vfs_batch_begin(struct vfs_repo *r, struct vfs_batch **out, struct err *e)
 		return no_memory(e);
 	b->fd = -1;
 	b->repo = r;
-	if (snprintf(b->dir, sizeof(b->dir), "%s/objects/pack",
-		     vfs_repo_dir(r)) >= (int)sizeof(b->dir))
-		return io_error(e, -ENAMETOOLONG);
+	code = set_dir(b);
+	if (code < 0)
+		return io_error(e, code);
 	b->out = malloc(OUT_MAX);
 	b->z_ready = deflateInit(&b->z, Z_BEST_SPEED) == Z_OK;
 	if (b->out == NULL || !b->z_ready || grow(b) < 0)

@@ -22,16 +22,13 @@ int vfs_durable_sync_dir(const char *path)
 
 int vfs_durable_sync_parent(const char *path)
 {
-	autofree char *parent = strdup(path);
-	char *slash;
+	const char *slash = strrchr(path, '/');
+	autofree char *parent = NULL;
 
-	if (parent == NULL)
-		return -ENOMEM;
-	slash = strrchr(parent, '/');
 	if (slash == NULL)
 		return vfs_durable_sync_dir(".");
-	slash[slash == parent] = '\0';
-	return vfs_durable_sync_dir(parent);
+	parent = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+	return parent == NULL ? -ENOMEM : vfs_durable_sync_dir(parent);
 }
 
 int vfs_durable_mkdir(const char *path)

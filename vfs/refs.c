@@ -109,7 +109,7 @@ int vfs_refs_set(const char *gitdir, const char *ref, const struct vfs_oid *oid,
 		 struct err *e)
 {
 	char value[VFS_OID_HEX + 1];
-	struct move m;
+	struct move m = {.tmp = ""};
 	int r = paths(&m, gitdir, ref);
 
 	vfs_oid_format(oid, value);

@@ -98,7 +98,7 @@ git_oid vfs_oid_to_git(const struct vfs_oid *oid)
 {
 	git_oid id;
 
-	memcpy(id.id, oid->b, VFS_OID_BYTES);
+	(void)git_oid_fromraw(&id, oid->b);
 	return id;
 }
 
@@ -407,21 +407,29 @@ int vfs_repo_create_fork(const char *path, const char *source,
  * Use.
  */
 
+static int locate(struct vfs_repo *r, const char *path, struct err *e)
+{
+	if (realpath(path, r->dir) != NULL)
+		return 0;
+	if (errno == ENOENT || errno == ENOTDIR)
+		return err_set(e, -FAULT_FILE_NOT_FOUND, "%s: not there", path);
+	return vfs_repo_errno(e, -errno, "%s", path);
+}
+
 int vfs_repo_open(const char *path, bool readonly, struct vfs_repo **out,
 		  struct err *e)
 {
-	autovfsrepo struct vfs_repo *r = calloc(1, sizeof(*r));
-	struct stat st;
+	autovfsrepo struct vfs_repo *r = NULL;
 	int code = start_once(e);
 
 	if (code < 0)
 		return code;
+	r = calloc(1, sizeof(*r));
 	if (r == NULL)
-		return err_set(e, -ENOMEM, "%s: out of memory", path);
-	if (stat(path, &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
-		return err_set(e, -FAULT_FILE_NOT_FOUND, "%s: not there", path);
-	if (realpath(path, r->dir) == NULL)
-		return vfs_repo_errno(e, -errno, "%s", path);
+		return vfs_repo_errno(e, -ENOMEM, "%s", path);
+	code = locate(r, path, e);
+	if (code < 0)
+		return code;
 	r->readonly = readonly;
 	code = git_repository_open_ext(&r->git, path,
 				       GIT_REPOSITORY_OPEN_NO_SEARCH |
