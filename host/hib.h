@@ -230,6 +230,9 @@ struct hib_session_options {
 	 * session, whatever became of the first call; with others it is
 	 * -HIB_IDEMPOTENCY_MISMATCH.  NULL: none. */
 	const char *idempotency_key;
+	/* Files of /workspace before the first turn, JSON: [{"path","content"
+	 * or "content_b64","mode"}]; or NULL. */
+	const char *initial_files;
 };
 
 /* Start an agent.  The same id with the same options again is the same session.

@@ -230,6 +230,58 @@ bad_mounts() {
 }
 ok "mounts that cannot be are refused" bad_mounts
 
+# --- files before the first turn ----------------------------------------------
+
+# made PATH BODY - by POST; the answer is in $tmp/body.
+made() {
+	http POST "$1" "$2" >/dev/null && cat "$tmp/body" &&
+		grep -q '^20' "$tmp/status"
+}
+f176_session() {
+	new_vm && made /v1/sessions '{"agent":"echo","vm":"'"$VM"'",
+		"initialFiles":[{"path":"in/a.txt","content":"first"},
+		{"path":"/workspace/run.sh","mode":"0755",
+		"content_b64":"IyEvYmluL3NoCmVjaG8gcmFuCg=="}]}' || return 1
+	SES=$(jq -r .session.id "$tmp/body")
+	succeeds 'ls && [ "$(cat in/a.txt)" = first ] && [ "$(./run.sh)" = ran ] &&
+		[ $(stat -c %u in) = $(id -u) ] && echo more >>in/a.txt' &&
+		grep -q in "$tmp/run"
+}
+ok "F176 the first ls of a session shows its initial files" f176_session
+f176_once() {
+	succeeds 'rm run.sh' && hib vm sleep "$VM" &&
+		succeeds '[ ! -e run.sh ] && [ "$(cat in/a.txt)" != first ]'
+}
+ok "F176 they are put there once" f176_once
+f176_vm() {
+	made /v1/vms '{"initialFiles":[{"path":"a","content":"b"}],"mounts":
+		[{"target":"/skills","files":[{"path":"x/SKILL.md","content":"do"},
+		{"path":"go","content":"#!/bin/sh\necho went\n","mode":"755"}]}]}' ||
+		return 1
+	VM=$(jq -r .id "$tmp/body")
+	new_session && succeeds '[ "$(cat a)" = b ] && [ "$(/skills/go)" = went ] &&
+		[ "$(cat /skills/x/SKILL.md)" = do ]' &&
+		fails 'LC_ALL=C touch /skills/go' &&
+		grep -q 'Read-only file system' "$tmp/run" &&
+		not in_guest touch /skills/x/SKILL.md &&
+		not in_guest mount -o remount,bind,rw /skills
+}
+ok "F176 those of a VM, and read-only ones at a place of their own" f176_vm
+bad_files() {
+	vms=$(hib vm list --json | jq length)
+	for f in '"x"' '[{"path":"a"}]' '[{"content":"a"}]' '[{"path":"a","content":1}]'; do
+		answers 400 invalid_argument POST /v1/vms "{\"initialFiles\":$f}" &&
+			answers 400 invalid_argument POST /v1/sessions \
+				"{\"agent\":\"echo\",\"initialFiles\":$f}" || return 1
+	done
+	answers 400 path_escape POST /v1/vms \
+		'{"initialFiles":[{"path":"../a","content":"a"}]}' &&
+		answers 400 path_escape POST /v1/vms '{"mounts":[{"target":"/x",
+			"files":[{"path":"a/../../b","content":"a"}]}]}' &&
+		equal "$(hib vm list --json | jq length)" "$vms"
+}
+ok "files that cannot be are refused, and nothing is made" bad_files
+
 # --- a limited disk -----------------------------------------------------------
 
 quota() {

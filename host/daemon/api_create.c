@@ -21,6 +21,7 @@
 #include "core/time.h"
 #include "host/daemon/hostlog.h"
 #include "host/daemon/idem.h"
+#include "host/daemon/initial_files.h"
 #include "host/daemon/routes.h"
 #include "host/manifest.h"
 #include "host/views.h"
@@ -153,6 +154,8 @@ static void creation_hash(struct op *op, struct creation *c)
 	jw_value(&w, jv_get(op->in, "mcpServers"));
 	if (jv_has(policy_of(op)))
 		jw_value(&w, policy_of(op));
+	if (jv_has(jv_get(op->in, "initialFiles")))
+		jw_value(&w, jv_get(op->in, "initialFiles"));
 	jw_arr_end(&w);
 	sha256_hex(c->hash, w.buf ? w.buf : "", w.len);
 	if (w.buf != NULL)
@@ -167,6 +170,16 @@ static bool check_config(struct op *op)
 
 	if (wish_check(jv_get(op->in, "config"), false, &e) == 0 &&
 	    quota_read(jv_get(op->in, "config"), &q, &e) == 0)
+		return true;
+	op_fail(op, &e);
+	return false;
+}
+
+bool op_check_initial_files(struct op *op)
+{
+	struct err e = {0};
+
+	if (initial_files_check(jv_get(op->in, "initialFiles"), &e) == 0)
 		return true;
 	op_fail(op, &e);
 	return false;
@@ -206,7 +219,7 @@ static bool creation_read(struct op *op, struct creation *c)
 			  "net '%.20s': none or host", c->net);
 		return false;
 	}
-	if (!check_config(op))
+	if (!check_config(op) || !op_check_initial_files(op))
 		return false;
 	c->skip_os = jv_bool(jv_get(op->in, "skipOsInstructions"), false);
 	creation_hash(op, c);
@@ -417,13 +430,23 @@ static void create_call(struct op *op)
 	op_call(op, "session.create", create_on_answer);
 }
 
-static void create_on_awake(struct vm *vm, const struct err *e, void *arg)
+static void create_on_files(const struct err *e, void *arg)
 {
-	(void)vm;
 	if (e->code < 0)
 		create_fail(arg, e);
 	else
 		create_call(arg);
+}
+
+static void create_on_awake(struct vm *vm, const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	if (e->code < 0)
+		create_fail(op, e);
+	else
+		initial_files_put(vm, jv_get(op->in, "initialFiles"),
+				  create_on_files, op);
 }
 
 /* The environment is sealed before the guest hears of it: a session that

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "host/daemon/hostlog.h"
+#include "host/daemon/initial_files.h"
 #include "host/daemon/routes.h"
 #include "host/daemon/vm_mounts.h"
 #include "host/views.h"
@@ -73,6 +74,41 @@ void vm_list_route(struct op *op)
 	op_reply_out(op);
 }
 
+static void create_on_cleared(struct vm *vm, const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	(void)vm;
+	(void)e;
+	op_fail(op, &op->err);
+}
+
+/* A VM without its files is none. */
+static void create_on_files(const struct err *e, void *arg)
+{
+	struct op *op = arg;
+	struct vm *vm = vm_find(op->d, op->vm);
+
+	op->err = *e;
+	if (e->code == 0)
+		vm_reply_stored(op);
+	else if (vm == NULL)
+		op_fail(op, &op->err);
+	else
+		vm_off(vm, VM_OFF_DESTROY, create_on_cleared, op);
+}
+
+static void create_on_up(struct vm *vm, const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	if (e->code < 0)
+		create_on_files(e, op);
+	else
+		initial_files_put(vm, jv_get(op->in, "initialFiles"),
+				  create_on_files, op);
+}
+
 static void create_on_stored(struct vm *vm, const struct err *e, void *arg)
 {
 	struct op *op = arg;
@@ -82,7 +118,9 @@ static void create_on_stored(struct vm *vm, const struct err *e, void *arg)
 		return;
 	}
 	snprintf(op->vm, sizeof(op->vm), "%s", vm_id(vm));
-	if (jv_bool(jv_get(op->in, "boot"), true))
+	if (jv_count(jv_get(op->in, "initialFiles")) > 0)
+		vm_need(vm, create_on_up, op);
+	else if (jv_bool(jv_get(op->in, "boot"), true))
 		vm_need(vm, vm_on_changed, op);
 	else
 		vm_reply_stored(op);
@@ -95,6 +133,7 @@ void vm_create_route(struct op *op)
 	struct vm_config cfg = {.idle_ms = VM_IDLE_MS,
 				.max_sessions = VM_SESSIONS};
 	autojw struct jw mounts = {0};
+	struct jv asked;
 	struct err e = {0};
 
 	if (!op_string(op, "id", 64, &id) ||
@@ -114,12 +153,16 @@ void vm_create_route(struct op *op)
 			  net);
 		return;
 	}
+	if (!op_check_initial_files(op))
+		return;
 	if (vm_mounts_read(&op->d->home, jv_get(op->in, "mounts"), &mounts,
 			   &e) < 0) {
 		op_fail(op, &e);
 		return;
 	}
 	cfg.mounts = mounts.buf;
+	asked = jv_get(op->in, "mounts");
+	cfg.mounts_asked = &asked;
 	cfg.id = id;
 	cfg.name = name;
 	cfg.backend = backend ? backend : "sandbox";

@@ -47,6 +47,7 @@ void session_create_route(struct op *op);
  * what the manifest of @agent requires; that no session of that id was
  * destroyed. */
 bool op_check_env(struct op *op);
+bool op_check_initial_files(struct op *op);
 bool op_check_required(struct op *op, const char *agent);
 bool op_id_is_free(struct op *op, const char *id);
 /* The member "env_names" of the body's "env". */

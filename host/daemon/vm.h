@@ -43,6 +43,7 @@ enum vm_state {
 };
 
 struct change;
+struct jv;
 struct event;
 struct hibd;
 struct vfs_oid;
@@ -56,7 +57,10 @@ struct vm_config {
 	int64_t idle_ms;      /* 0: never sleeps by itself. */
 	int64_t max_sessions; /* Live at a time. */
 	int64_t quota;	      /* Bytes of its disk; 0: no limit. */
-	const char *mounts;   /* As vm_mounts_read() has made it, or NULL. */
+	/* As vm_mounts_read() has made them, or NULL; and from what, when files
+	 * came with it. */
+	const char *mounts;
+	const struct jv *mounts_asked;
 
 	/* The files that it begins with: of a directory, a repository or a
 	 * commit (vfs/import.h); or those of another VM, whose objects it

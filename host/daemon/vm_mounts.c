@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "host/daemon/mount_files.h"
+
 /* What a VM has of its own, or of its image, with all below it... */
 static const char *const closed[] = {
 	"/bin",	    "/boot",  "/dev",	"/etc",	   "/hib",
@@ -104,10 +106,32 @@ static char *read_source(struct jv v, struct err *e)
 	return real;
 }
 
-static int read_mount(const struct home *h, struct jv v, struct jw *out,
-		      struct err *e)
+/* The folder of files that come with the mount, to be freed; or NULL. */
+static char *read_files(struct jv v, unsigned i, struct err *e)
 {
-	bool ro = jv_bool(jv_get(v, "readOnly"), false);
+	char *source = NULL;
+
+	if (jv_has(jv_get(v, "source")))
+		err_set(e, -FAULT_INVALID_ARGUMENT,
+			"mounts: a source, or files, not both");
+	else if (mount_files_check(jv_get(v, "files"), e) == 0 &&
+		 asprintf(&source, MOUNT_FILES_AT "/%u", i) < 0)
+		err_set(e, -ENOMEM, "mounts: out of memory");
+	return source;
+}
+
+static int read_folder(const struct home *h, struct jv v, bool ro, char **out,
+		       struct err *e)
+{
+	*out = read_source(jv_get(v, "source"), e);
+	return *out == NULL ? e->code : check_source(h, *out, ro, e);
+}
+
+static int read_mount(const struct home *h, struct jv v, unsigned i,
+		      struct jw *out, struct err *e)
+{
+	bool files = jv_is(jv_get(v, "files"), JV_ARRAY);
+	bool ro = files || jv_bool(jv_get(v, "readOnly"), false);
 	char at[VM_MOUNT_PATH_MAX + 1];
 	autofree char *source = NULL;
 	int r;
@@ -120,12 +144,12 @@ static int read_mount(const struct home *h, struct jv v, struct jw *out,
 	r = check_target(at, e);
 	if (r < 0)
 		return r;
-	source = read_source(jv_get(v, "source"), e);
-	if (source == NULL)
+	if (files)
+		source = read_files(v, i, e);
+	else
+		(void)read_folder(h, v, ro, &source, e);
+	if (e->code < 0)
 		return e->code;
-	r = check_source(h, source, ro, e);
-	if (r < 0)
-		return r;
 	jw_obj(out);
 	jw_kstr(out, "at", at);
 	jw_kstr(out, "source", source);
@@ -137,6 +161,7 @@ static int read_mount(const struct home *h, struct jv v, struct jw *out,
 int vm_mounts_read(const struct home *h, struct jv mounts, struct jw *out,
 		   struct err *e)
 {
+	unsigned i = 0;
 	int r = 0;
 
 	if (!jv_has(mounts) || jv_is(mounts, JV_NULL))
@@ -147,7 +172,7 @@ int vm_mounts_read(const struct home *h, struct jv mounts, struct jw *out,
 	jw_arr(out);
 	for (struct jv v = jv_first(mounts); jv_has(v) && r == 0;
 	     v = jv_next(mounts, v))
-		r = read_mount(h, v, out, e);
+		r = read_mount(h, v, i++, out, e);
 	jw_arr_end(out);
 	return r;
 }

@@ -14,9 +14,11 @@
 /**
  * vm_mounts_read() - Check what a client asks for
  * @h:	    What is never mounted: the folder of our own state
- * @mounts: [{"source","target","readOnly"}]; absent or null: none
+ * @mounts: [{"target", "source","readOnly"  or  "files"}]; absent or null: none.
+ *	    Files (mount_files.h) are always read-only
  * @out:    The same as it is kept and as vm_spec.mounts has it:
- *	    [{"at","source","ro"}], with symbolic links of the source resolved
+ *	    [{"at","source","ro"}], with symbolic links of the source resolved;
+ *	    the source of files is relative, in the folder of the VM
  *
  * Return: 0; -FAULT_INVALID_ARGUMENT; -FAULT_PATH_ESCAPE for a target that is
  * the VM's own; -FAULT_FORBIDDEN for a source that we may not use.

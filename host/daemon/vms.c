@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "core/time.h"
 #include "host/daemon/graves.h"
+#include "host/daemon/mount_files.h"
 #include "host/daemon/vm_impl.h"
 #include "vfs/import.h"
 
@@ -193,7 +194,8 @@ static int vm_check(struct hibd *d, const struct vm_config *cfg, struct err *e)
 	return 0;
 }
 
-static int vm_make_disk(struct vm *vm, struct err *e)
+static int vm_make_disk(struct vm *vm, const struct vm_config *cfg,
+			struct err *e)
 {
 	struct vm_spec spec = vm_spec(vm);
 	int r;
@@ -203,7 +205,12 @@ static int vm_make_disk(struct vm *vm, struct err *e)
 	r = graves_begin(vm->dir);
 	if (r < 0)
 		return err_set(e, r, "%s: %s", vm->dir, strerror(-r));
-	return vm->ops->create(&spec, e);
+	r = vm->ops->create(&spec, e);
+	if (r == 0 && cfg->mounts_asked != NULL)
+		r = mount_files_write(vm->dir, *cfg->mounts_asked, e);
+	if (r == 0 && cfg->fork_of != NULL)
+		r = mount_files_share(cfg->fork_of->dir, vm->dir, e);
+	return r;
 }
 
 /* A VM on its way into the list. */
@@ -292,11 +299,11 @@ static void creation_on_worked(uv_work_t *w, int status)
 		creation_list(cr);
 }
 
-static void creation_begin(struct creation *cr)
+static void creation_begin(struct creation *cr, const struct vm_config *cfg)
 {
 	struct err e = {0};
 
-	if (vm_make_disk(cr->vm, &e) < 0) {
+	if (vm_make_disk(cr->vm, cfg, &e) < 0) {
 		creation_fail(cr, &e);
 		return;
 	}
@@ -356,7 +363,7 @@ void vm_prepare(struct hibd *d, const struct vm_config *cfg, vm_done_cb cb,
 		cr->source = strdup(cfg->fork_of->dir);
 		cr->base = *cfg->base;
 	}
-	creation_begin(cr);
+	creation_begin(cr, cfg);
 }
 
 void vm_add_row(const struct vm *vm, struct change *c)

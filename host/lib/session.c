@@ -107,6 +107,8 @@ static int create_body(const struct hib_session_options *o, const char *id,
 		r = put_json(w, "config", o->config, e);
 	if (r == 0)
 		r = put_policy(w, o->policy, e);
+	if (r == 0)
+		r = put_json(w, "initialFiles", o->initial_files, e);
 	jw_obj_end(w);
 	if (r == 0 && w->failed)
 		r = err_set(e, -ENOMEM, "out of memory");
