@@ -201,6 +201,21 @@ HIB_API int hib_checkpoint(struct hib *h, const char *vm, char **json,
 HIB_API int hib_restore_files(struct hib *h, const char *vm, const char *to,
 			      const char *const *paths, bool force, char **json,
 			      struct hib_error *e);
+struct hib_vm_fork_options {
+	size_t size;	  /* sizeof(struct hib_vm_fork_options) */
+	const char *id;	  /* NULL: made here. */
+	const char *name; /* Unique, or NULL. */
+	const char *at;	  /* A turn or a commit; NULL: all there is now. */
+	bool no_sessions; /* Only the files. */
+};
+
+/* Make a VM like another, with its files and its sessions as they were; those
+ * that are closed or archived stay behind.  The source stays as it is.  @o: NULL
+ * for the defaults.  @id: may be NULL.  @json: {"vm","from","sessions":
+ * [{"from","id"}]}.  After a failure there is no new VM. */
+HIB_API int hib_vm_fork(struct hib *h, const char *vm,
+			const struct hib_vm_fork_options *o,
+			char id[HIB_ID_MAX], char **json, struct hib_error *e);
 /* Remove it with its files.  Logs of its sessions stay. */
 HIB_API int hib_vm_destroy(struct hib *h, const char *vm, bool force,
 			   struct hib_error *e);
@@ -324,6 +339,7 @@ struct hib_fork_options {
 	 * turn, or with those of the newest commit.  "none": in one without
 	 * files. */
 	const char *workspace;
+	const char *vm; /* Into that VM instead, whatever files it has. */
 };
 
 /* Copy a session up to the end of a turn into one of its own.  Its VM need not

@@ -10,9 +10,9 @@
 
 struct vm_options {
 	const char *backend, *image, *name, *net, *id;
-	const char *quota, *workspace;
+	const char *quota, *workspace, *at;
 	int64_t idle_ms, max_sessions;
-	bool json, force, no_boot;
+	bool json, force, no_boot, no_sessions;
 	struct opt_list mounts;
 };
 
@@ -200,6 +200,37 @@ int vm_events_command(struct cli *c, int argc, char **argv)
 		return cli_fail(&e);
 	jw_arr_end(&rows);
 	return cli_print_rows(&rows, o.json, columns);
+}
+
+int vm_fork_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_TEXT, vm_options, at, "at"),
+		OPT(OPT_TEXT, vm_options, name, "name"),
+		OPT(OPT_TEXT, vm_options, id, "id"),
+		OPT(OPT_FLAG, vm_options, no_sessions, "no-sessions"),
+		OPT(OPT_FLAG, vm_options, json, "json"),
+		OPT_END,
+	};
+	struct vm_options o = {0};
+	struct hib_vm_fork_options f = {.size = sizeof(f)};
+	char id[HIB_ID_MAX];
+	struct hib_error e;
+	char *row = NULL;
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	f.id = o.id;
+	f.name = o.name;
+	f.at = o.at;
+	f.no_sessions = o.no_sessions;
+	r = hib_vm_fork(c->hib, c->argv[0], &f, id, &row, &e);
+	if (r == 0 && !o.json)
+		cli_print(id);
+	return finish(o.json, r, row, &e);
 }
 
 /* wake, sleep and stop differ in one call. */

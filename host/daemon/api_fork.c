@@ -48,6 +48,7 @@ struct forking {
 /* What is asked for, and where the log is cut. */
 struct wish {
 	char *title, *agent, *model, *workspace;
+	char *vm; /* Into that one, which is there; NULL: as workspace says. */
 	char hash[SHA256_HEX_MAX];
 	char id[ID_MAX];
 	int64_t at;
@@ -66,12 +67,14 @@ static void wish_free(struct wish *w)
 	free(w->agent);
 	free(w->model);
 	free(w->workspace);
+	free(w->vm);
 	free(w);
 }
 
 static bool shares_vm(const struct wish *w)
 {
-	return w->workspace == NULL || strcmp(w->workspace, "share") == 0;
+	return w->vm == NULL &&
+	       (w->workspace == NULL || strcmp(w->workspace, "share") == 0);
 }
 
 /* --- where to cut ------------------------------------------------------- */
@@ -191,8 +194,9 @@ static int64_t find_cut(struct op *op, bool runs)
 /* Equal for a request that comes again, so that it makes nothing twice. */
 static void hash_wish(struct op *op, struct wish *w)
 {
-	static const char *const members[] = {
-		"at", "title", "tags", "agent", "model", "env", "workspace"};
+	static const char *const members[] = {"at",	   "title", "tags",
+					      "agent",	   "model", "env",
+					      "workspace", "vm"};
 	autojw struct jw text = {0};
 
 	jw_arr(&text);
@@ -205,8 +209,19 @@ static void hash_wish(struct op *op, struct wish *w)
 		explicit_bzero(text.buf, text.len);
 }
 
-static bool check_workspace(struct op *op, const char *how)
+static bool check_workspace(struct op *op, const struct wish *w)
 {
+	const char *how = w->workspace;
+
+	if (w->vm != NULL && how != NULL) {
+		op_refuse(op, -FAULT_INVALID_ARGUMENT,
+			  "workspace and vm: only one of them");
+		return false;
+	}
+	if (w->vm != NULL && vm_find(op->d, w->vm) == NULL) {
+		op_refuse(op, -FAULT_VM_NOT_FOUND, "VM %s is not here", w->vm);
+		return false;
+	}
 	if (how == NULL || strcmp(how, "share") == 0 ||
 	    strcmp(how, "copy") == 0 || strcmp(how, "none") == 0)
 		return true;
@@ -220,8 +235,9 @@ static bool read_wish(struct op *op, struct wish *w)
 	if (!op_string(op, "title", TITLE_MAX, &w->title) ||
 	    !op_string(op, "agent", AGENT_MAX, &w->agent) ||
 	    !op_string(op, "model", MODEL_MAX, &w->model) ||
-	    !op_string(op, "workspace", 16, &w->workspace) || !op_tags(op) ||
-	    !op_check_env(op) || !check_workspace(op, w->workspace))
+	    !op_string(op, "workspace", 16, &w->workspace) ||
+	    !op_string(op, "vm", VM_NAME_MAX, &w->vm) || !op_tags(op) ||
+	    !op_check_env(op) || !check_workspace(op, w))
 		return false;
 	hash_wish(op, w);
 	return true;
@@ -257,7 +273,8 @@ static bool find_agent(struct op *op, const struct wish *w)
 	jw_reset(&op->params);
 	if (w->agent != NULL ? !op_put_new_agent(op, name) : !op_find_agent(op))
 		return false;
-	return !known || op_check_required(op, name);
+	/* One that comes with its VM is not started yet. */
+	return !known || w->vm != NULL || op_check_required(op, name);
 }
 
 /* --- what it says ------------------------------------------------------- */
@@ -315,7 +332,10 @@ static void write_forked(struct op *op, const struct wish *wish, const char *vm,
 	jw_kstr(w, "from", op->session);
 	jw_kint(w, "at", wish->at);
 	jw_kstr(w, "vm", vm);
-	jw_kstr(w, "workspace", shares_vm(wish) ? "share" : wish->workspace);
+	jw_kstr(w, "workspace",
+		wish->vm != NULL  ? "copy"
+		: shares_vm(wish) ? "share"
+				  : wish->workspace);
 	put_given_or_own(op, w, "title", JV_STRING, row);
 	put_given_or_own(op, w, "tags", JV_ARRAY, row);
 	op_put_env_names(op, w);
@@ -493,7 +513,7 @@ static void fork_begin(struct op *op, const struct wish *wish, struct vm *vm)
 		abort();
 	k->op = op;
 	k->d = op->d;
-	if (!shares_vm(wish))
+	if (!shares_vm(wish) && wish->vm == NULL)
 		memcpy(k->made_vm, vm_id(vm), ID_MAX);
 	k->f.also = fork_more;
 	k->f.tail.done = fork_on_stored;
@@ -626,8 +646,9 @@ static void fork_checked(struct op *op, struct wish *wish)
 	wish->at = find_cut(op, runs);
 	if (wish->at <= 0 || !find_agent(op, wish)) {
 		wish_free(wish);
-	} else if (shares_vm(wish)) {
-		fork_begin(op, wish, vm);
+	} else if (shares_vm(wish) || wish->vm != NULL) {
+		fork_begin(op, wish,
+			   wish->vm != NULL ? vm_find(op->d, wish->vm) : vm);
 		wish_free(wish);
 	} else {
 		own_begin(op, wish);

@@ -36,6 +36,9 @@ void vm_destroy_route(struct op *op);
 /* Path parameter to VM; answers when there is none. */
 struct vm *op_vm(struct op *op);
 
+/* api_vm_fork.c */
+void vm_fork_route(struct op *op);
+
 /* api_workspace.c */
 void vm_checkpoint_route(struct op *op);
 void vm_restore_route(struct op *op);

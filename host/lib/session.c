@@ -206,6 +206,7 @@ static int fork_body(const struct hib_fork_options *o, const char *id,
 	put_kstr(w, "agent", o->agent);
 	put_kstr(w, "model", o->model);
 	put_kstr(w, "workspace", o->workspace);
+	put_kstr(w, "vm", o->vm);
 	if (o->start)
 		jw_kbool(w, "start", true);
 	put_tags(w, o->tags);

@@ -2,6 +2,7 @@
 /*
  * vm.c - VMs, and the daemon that runs them
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "host/lib/lib.h"
@@ -165,6 +166,103 @@ int hib_restore_files(struct hib *h, const char *vm, const char *to,
 		jw_kbool(&body, "force", true);
 	jw_obj_end(&body);
 	return request_post(h, &path, &body, false, json, e);
+}
+
+/* --- fork --------------------------------------------------------------- */
+
+static int fork_body(struct hib_vm_fork_options *o, char id[HIB_ID_MAX],
+		     struct jw *body, struct err *e)
+{
+	if (o->id != NULL && !id_is(o->id, "vm"))
+		return err_set(e, -FAULT_INVALID_ID, "'%.64s' is no VM id",
+			       o->id);
+	if (o->id != NULL)
+		memcpy(id, o->id, HIB_ID_MAX);
+	else
+		id_new(id, "vm");
+	jw_obj(body);
+	jw_kstr(body, "id", id);
+	put_kstr(body, "name", o->name);
+	put_kstr(body, "at", o->at);
+	jw_obj_end(body);
+	return 0;
+}
+
+/* One session into the new VM; a row of the answer. */
+static int fork_one(struct hib *h, struct jv session, const char *vm,
+		    struct jw *rows, struct hib_error *e)
+{
+	struct hib_fork_options f = {.size = sizeof(f), .vm = vm};
+	char from[HIB_ID_MAX], at[24], id[HIB_ID_MAX];
+	int r;
+
+	if (jv_strcpy(jv_get(session, "id"), from, sizeof(from)) < 0)
+		return 0;
+	snprintf(at, sizeof(at), "%lld",
+		 (long long)jv_int(jv_get(session, "at"), 0));
+	f.at = at;
+	r = hib_fork_session(h, from, &f, id, NULL, e);
+	if (r < 0)
+		return r;
+	jw_obj(rows);
+	jw_kstr(rows, "from", from);
+	jw_kstr(rows, "id", id);
+	jw_obj_end(rows);
+	return 0;
+}
+
+/* All of them, or no VM. */
+static int fork_sessions(struct hib *h, const char *vm, const char *made,
+			 bool none, char **json, struct hib_error *e)
+{
+	autojson struct json j = {0};
+	autojw struct jw w = {0};
+	struct jv sessions;
+	int r = 0;
+
+	(void)json_parse(&j, made, strlen(made), NULL);
+	sessions = jv_get(json_root(&j), "sessions");
+	jw_obj(&w);
+	jw_kstr(&w, "vm", vm);
+	jw_kvalue(&w, "from", jv_get(json_root(&j), "from"));
+	jw_key(&w, "sessions");
+	jw_arr(&w);
+	for (struct jv s = jv_first(sessions); r == 0 && !none && jv_has(s);
+	     s = jv_next(sessions, s))
+		r = fork_one(h, s, vm, &w, e);
+	jw_arr_end(&w);
+	jw_obj_end(&w);
+	if (r < 0) {
+		(void)hib_vm_destroy(h, vm, true, NULL);
+		return r;
+	}
+	if (json != NULL)
+		*json = jw_take(&w, NULL);
+	return 0;
+}
+
+int hib_vm_fork(struct hib *h, const char *vm,
+		const struct hib_vm_fork_options *options,
+		char out_id[HIB_ID_MAX], char **json, struct hib_error *e)
+{
+	struct hib_vm_fork_options o;
+	struct jw path, body = {0};
+	struct err err = {0};
+	char id[HIB_ID_MAX];
+	autofree char *made = NULL;
+	int r = lib_options(&o, sizeof(o), options, &err);
+
+	if (r == 0)
+		r = fork_body(&o, id, &body, &err);
+	if (r < 0)
+		return lib_result(r, &err, e);
+	path = path_vm(vm, "/fork");
+	r = request_post(h, &path, &body, false, &made, e);
+	if (r == 0)
+		r = fork_sessions(h, id, made, o.no_sessions, json, e);
+	if (r == 0 && out_id != NULL)
+		memcpy(out_id, id, sizeof(id));
+	return r;
 }
 
 int hib_vm_destroy(struct hib *h, const char *vm, bool force,

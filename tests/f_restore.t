@@ -1,0 +1,172 @@
+#!/bin/sh
+# Restore: /workspace as a turn left it, all of it or some paths.
+# shellcheck disable=SC2016,SC2119 # $ is for jq; new_vm takes no options
+. tests/lib.sh
+
+new_vm
+new_session
+git_dir=$HIB_HOME/vms/$VM/workspace.git
+
+repo() {
+	git --git-dir="$git_dir" "$@"
+}
+
+turn_of() {
+	sql "SELECT id FROM turn WHERE session_id='$SES' AND n=$1"
+}
+
+# files - what the agent sees in /workspace, as sums.
+files() {
+	in_vm "${1:-$SES}" 'find . -type f -o -type l | sort |
+		xargs sha256sum; find . -type d | sort'
+}
+
+workspace_n() {
+	hib vm get "$VM" --json | jq .config.workspace.n
+}
+
+# commit_of N - what the log says of the n-th turn.
+commit_of() {
+	log_json "$SES" | jq -r "select(.turn == \"$(turn_of "$1")\" and
+		.type == \"turn.completed\").data.commit // empty"
+}
+
+in_vm "$SES" 'echo one >a; mkdir -p d/e; echo deep >d/e/f; ln -s a link;
+	printf "#!/bin/sh\necho ran" >s; chmod 755 s; mkdir empty' >"$tmp/x"
+one=$(turn_of 1)
+files >"$tmp/files.one"
+in_vm "$SES" 'echo two >a; rm -r d; echo new >b; chmod 644 s' >"$tmp/x"
+files >"$tmp/files.two"
+two=$(turn_of 3)
+
+log_tells() {
+	[ -n "$(commit_of 1)" ] && [ -n "$(commit_of 3)" ] &&
+		not equal "$(commit_of 1)" "$(commit_of 3)" &&
+		equal "$(commit_of 3)" "$(repo rev-parse main)"
+}
+ok "each turn that changed files tells its commit" log_tells
+
+unchanged_turn() {
+	until_true 10 repo rev-parse --verify -q "refs/hib/$SES/$(turn_of 4)" &&
+		equal "$(repo rev-parse "refs/hib/$SES/$(turn_of 4)")" \
+			"$(commit_of 3)"
+}
+ok "a turn that changed nothing has a reference, too" unchanged_turn
+
+# --- everything -----------------------------------------------------------
+
+whole() {
+	before=$(repo rev-parse main) &&
+		hib files restore "$VM" "$one" >"$tmp/restored" &&
+		equal "$(cat "$tmp/restored")" "$(commit_of 1)" &&
+		files >"$tmp/files.now" &&
+		diff "$tmp/files.one" "$tmp/files.now" &&
+		equal "$(repo rev-parse refs/hib/restored/1)" "$before"
+}
+ok "F172 all files are again as a turn left them" whole
+
+generation() {
+	equal "$(workspace_n)" 2 && equal "$(repo rev-parse main)" "$(commit_of 1)"
+}
+ok "history goes on from there" generation
+
+goes_on() {
+	in_vm "$SES" 'echo three >c' &&
+		equal "$(repo rev-parse main~1)" "$(commit_of 1)" &&
+		equal "$(repo show main:c)" three
+}
+ok "the next turn's commit has the restored one as parent" goes_on
+
+forward() {
+	hib files restore "$VM" "$two" && files >"$tmp/files.now" &&
+		diff "$tmp/files.two" "$tmp/files.now"
+}
+ok "a later state can be had as well" forward
+
+unsaved() {
+	hib vm sleep "$VM" && hib files restore "$VM" "$one" &&
+		equal "$(hib vm get "$VM" --json | jq -r .state)" suspended &&
+		files >"$tmp/files.now" && diff "$tmp/files.one" "$tmp/files.now"
+}
+ok "a VM that is off stays off" unsaved
+
+# --- some paths -----------------------------------------------------------
+
+paths() {
+	hib files restore "$VM" "$two" &&
+		hib files restore "$VM" "$one" d /workspace/s &&
+		in_vm "$SES" 'grep -qx two a && grep -qx new b &&
+			grep -qx deep d/e/f && test -x s'
+}
+ok "paths come back, the others stay" paths
+
+# --- refused --------------------------------------------------------------
+
+refusals() {
+	n=$(workspace_n)
+	head=$(repo rev-parse main)
+	answers 404 turn_not_found POST "/v1/vms/$VM/files/restore" \
+		"{\"to\":\"$(new_id trn)\"}" &&
+		answers 404 snapshot_not_found POST \
+			"/v1/vms/$VM/files/restore" \
+			'{"to":"0123456789012345678901234567890123456789"}' &&
+		answers 404 file_not_found POST "/v1/vms/$VM/files/restore" \
+			"{\"to\":\"$one\",\"paths\":[\"nothing/here\"]}" &&
+		answers 400 path_escape POST "/v1/vms/$VM/files/restore" \
+			"{\"to\":\"$one\",\"paths\":[\"../x\"]}" &&
+		answers 400 invalid_argument POST "/v1/vms/$VM/files/restore" \
+			"{\"to\":\"$one\",\"paths\":[]}" &&
+		answers 400 invalid_argument POST "/v1/vms/$VM/files/restore" \
+			'{}' &&
+		equal "$(workspace_n)" "$n" &&
+		equal "$(repo rev-parse main)" "$head"
+}
+ok "what cannot be restored changes nothing" refusals
+
+busy() {
+	prompt_bg "$SES" '!sleep 60000' &&
+		wait_for_state "$SES" running 10 "$MARK" >"$tmp/x" &&
+		refused turn_active 7 hib files restore "$VM" "$one" &&
+		state_is "$SES" running &&
+		hib files restore --force "$VM" "$one" &&
+		wait_turn "$SES" "$TURN" | grep -q turn.interrupted &&
+		files >"$tmp/files.now" && diff "$tmp/files.one" "$tmp/files.now"
+}
+ok "not while a turn runs, unless forced" busy
+
+on_demand() {
+	in_vm "$SES" 'true' && head=$(hib files checkpoint "$VM") &&
+		equal "$head" "$(repo rev-parse main)" &&
+		hib vm sleep "$VM" >"$tmp/x" &&
+		equal "$(hib files checkpoint "$VM")" "$head" &&
+		equal "$(hib vm get "$VM" --json | jq -r .state)" suspended
+}
+ok "a checkpoint on demand tells the newest commit, and wakes nothing" on_demand
+
+slept() {
+	in_vm "$SES" 'echo late >late' >"$tmp/x" &&
+		hib vm sleep --json "$VM" >"$tmp/slept" &&
+		equal "$(jq -c .workspace "$tmp/slept")" \
+			"{\"head\":\"$(repo rev-parse main)\",\"complete\":true}"
+}
+ok "sleep tells that all files are committed" slept
+
+# --- killed ---------------------------------------------------------------
+
+killed() {
+	for ms in 0 5 10 20 40 80 120 200; do
+		hib files restore "$VM" "$two" >"$tmp/x" 2>&1
+		hib files restore "$VM" "$one" >"$tmp/x" 2>&1 &
+		sleep "$(printf '0.%03d' "$ms")"
+		kill_hibd KILL
+		wait $!
+		hib daemon start || return 1
+		files >"$tmp/files.now" || return 1
+		cmp -s "$tmp/files.now" "$tmp/files.one" ||
+			cmp "$tmp/files.now" "$tmp/files.two" || return 1
+	done
+	equal "$(repo fsck --strict 2>&1 | grep -v dangling)" ""
+}
+ok "a daemon that is killed in the middle leaves one of the two" killed
+
+done_testing
