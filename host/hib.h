@@ -536,6 +536,11 @@ typedef long (*hib_read_cb)(char *buf, size_t cap, void *arg);
 HIB_API int hib_export_session(struct hib *h, const char *session,
 			       hib_write_cb write, void *arg,
 			       struct hib_error *e);
+/* The bytes of a file that a session has made for its user; hib_get_view() lists
+ * them ("artifacts").  @artifact: its id. */
+HIB_API int hib_get_artifact(struct hib *h, const char *session,
+			     const char *artifact, hib_write_cb write,
+			     void *arg, struct hib_error *e);
 /* The session keeps its id; -already_exists when there is one. */
 HIB_API int hib_import_session(struct hib *h, hib_read_cb read, void *arg,
 			       char **json, struct hib_error *e);

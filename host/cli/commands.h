@@ -50,6 +50,7 @@ int fork_command(struct cli *c, int argc, char **argv);
 int session_list_command(struct cli *c, int argc, char **argv);
 int session_get_command(struct cli *c, int argc, char **argv);
 int session_turns_command(struct cli *c, int argc, char **argv);
+int session_artifacts_command(struct cli *c, int argc, char **argv);
 int session_requests_command(struct cli *c, int argc, char **argv);
 int session_stats_command(struct cli *c, int argc, char **argv);
 int session_usage_command(struct cli *c, int argc, char **argv);
@@ -80,6 +81,9 @@ int vm_destroy_command(struct cli *c, int argc, char **argv);
 /* files.c */
 int export_command(struct cli *c, int argc, char **argv);
 int import_command(struct cli *c, int argc, char **argv);
+
+/* artifact.c */
+int artifact_get_command(struct cli *c, int argc, char **argv);
 
 /* workspace.c */
 int files_ls_command(struct cli *c, int argc, char **argv);

@@ -321,6 +321,13 @@ static const struct column turn_columns[] = {
 	{"started_ms", "STARTED", 0},
 	{NULL, NULL, 0},
 };
+static const struct column artifact_columns[] = {
+	{"id", "ID", 36},
+	{"size", "SIZE", 12},
+	{"created_ms", "CREATED", 19},
+	{"path", "PATH", 0},
+	{NULL, NULL, 0},
+};
 static const struct column stat_columns[] = {{NULL, NULL, 0}};
 
 static int view(struct cli *c, int argc, char **argv, const char *what,
@@ -344,6 +351,11 @@ static int view(struct cli *c, int argc, char **argv, const char *what,
 int session_turns_command(struct cli *c, int argc, char **argv)
 {
 	return view(c, argc, argv, "turns", turn_columns);
+}
+
+int session_artifacts_command(struct cli *c, int argc, char **argv)
+{
+	return view(c, argc, argv, "artifacts", artifact_columns);
 }
 
 int session_requests_command(struct cli *c, int argc, char **argv)

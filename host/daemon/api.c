@@ -91,6 +91,8 @@ static const struct route {
 	{"PUT", "/v1/sessions/:id/cursors/:name", SCOPE_READ, cursor_set_route},
 	{"DELETE", "/v1/sessions/:id/cursors/:name", SCOPE_READ,
 	 cursor_delete_route},
+	{"GET", "/v1/sessions/:id/artifacts/:name", SCOPE_READ,
+	 artifact_get_route},
 	{"GET", "/v1/sessions/:id/*", SCOPE_READ, session_rows_route},
 	{"GET", "/v1/search", SCOPE_READ, search_route},
 	{"GET", "/v1/agents", SCOPE_READ, agents_route},

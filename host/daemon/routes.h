@@ -21,6 +21,9 @@ extern const struct http_handler api_handler;
 void op_issue_token(struct change *c, const char *session, enum scope scope,
 		    int64_t ttl_ms, struct jw *w);
 
+/* api_artifact.c */
+void artifact_get_route(struct op *op);
+
 /* api_attach.c */
 void session_attach_route(struct op *op);
 

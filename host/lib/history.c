@@ -228,22 +228,46 @@ static int export_data(struct request *q, char *data, size_t n)
 	return x->write(data, n, x->arg) == 0 ? 0 : -ECANCELED;
 }
 
-int hib_export_session(struct hib *h, const char *session, hib_write_cb write,
-		       void *arg, struct hib_error *e)
+/* Hand the bytes of an answer on.  @path: taken. */
+static int get_bytes(struct hib *h, struct jw *path, hib_write_cb write,
+		     void *arg, struct hib_error *e)
 {
-	struct jw path = path_session(session, "/export");
 	struct export_out x = {write, arg};
 	struct request q = {
 		.method = "GET",
-		.path = path.buf,
+		.path = path->buf,
 		.once = true,
 		.on_data = export_data,
 		.arg = &x,
 	};
 	int r = request_json(h, &q, NULL, e);
 
-	jw_done(&path);
+	jw_done(path);
 	return r;
+}
+
+int hib_export_session(struct hib *h, const char *session, hib_write_cb write,
+		       void *arg, struct hib_error *e)
+{
+	struct jw path = path_session(session, "/export");
+
+	return get_bytes(h, &path, write, arg, e);
+}
+
+int hib_get_artifact(struct hib *h, const char *session, const char *artifact,
+		     hib_write_cb write, void *arg, struct hib_error *e)
+{
+	struct jw path = path_session(session, "/artifacts/");
+	struct err err = {0};
+
+	if (!id_is(artifact, "art")) {
+		jw_done(&path);
+		err_set(&err, -FAULT_INVALID_ID, "that is no artifact's id");
+		return lib_result(err.code, &err, e);
+	}
+	if (path.len > 0)
+		jw_lit(&path, artifact, strlen(artifact));
+	return get_bytes(h, &path, write, arg, e);
 }
 
 int hib_import_session(struct hib *h, hib_read_cb read, void *arg, char **json,
