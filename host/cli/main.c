@@ -54,7 +54,8 @@ const struct command commands[] = {
 	 "--agent A [--vm V] [--env K=V]... [--cwd D] [--title T] [--tag T]... "
 	 "[--id ID] [--net none|host] [--model M] [--mode M] [--thought L] "
 	 "[--option ID=VALUE]... [--max-processes N] [--max-memory BYTES] "
-	 "[--max-cpu PERCENT] [--max-files N] [--config JSON] "
+	 "[--max-cpu PERCENT] [--max-files N] [--artifacts PATTERN]... "
+	 "[--config JSON] "
 	 "[--instructions TEXT] "
 	 "[--policy P] [--skip-os-instructions] [--start-timeout-ms N] "
 	 "[--permission-timeout-ms N] [--ttl-ms N] [--key K] [--json]",

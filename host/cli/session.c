@@ -24,7 +24,7 @@ struct session_options {
 	const char *agent, *vm, *cwd, *title, *id, *instructions, *net, *state,
 		*tag_filter, *config, *restore, *policy, *at, *model, *key,
 		*cursor;
-	struct opt_list env, tags;
+	struct opt_list env, tags, artifacts;
 	struct wish_options wishes;
 	int64_t start_ms, permission_ms, ttl_ms, limit;
 	int64_t limits[LIMITS]; /* -1: not given. */
@@ -70,13 +70,25 @@ static void write_limits(const struct session_options *o, struct jw *w)
 	jw_obj_end(w);
 }
 
+static void write_artifacts(const struct session_options *o, struct jw *w)
+{
+	if (o->artifacts.n == 0)
+		return;
+	jw_key(w, "artifacts");
+	jw_arr(w);
+	for (size_t i = 0; i < o->artifacts.n; i++)
+		jw_str(w, o->artifacts.item[i]);
+	jw_arr_end(w);
+}
+
 /* The object of --config, or of the options that stand for parts of it. */
 static int write_config(struct cli *c, const struct session_options *o,
 			struct jw *w)
 {
 	int r;
 
-	if (!wish_options_given(&o->wishes) && !limits_given(o)) {
+	if (!wish_options_given(&o->wishes) && !limits_given(o) &&
+	    o->artifacts.n == 0) {
 		if (o->config != NULL)
 			jw_lit(w, o->config, strlen(o->config));
 		return -1;
@@ -86,6 +98,7 @@ static int write_config(struct cli *c, const struct session_options *o,
 	jw_obj(w);
 	r = wish_options_write(c, &o->wishes, w);
 	write_limits(o, w);
+	write_artifacts(o, w);
 	jw_obj_end(w);
 	return r;
 }
@@ -109,6 +122,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_NUMBER, session_options, limits[MAX_CPU], "max-cpu"),
 		OPT(OPT_NUMBER, session_options, limits[MAX_FILES],
 		    "max-files"),
+		OPT(OPT_LIST, session_options, artifacts, "artifacts"),
 		OPT(OPT_TEXT, session_options, config, "config"),
 		OPT(OPT_TEXT, session_options, instructions, "instructions"),
 		OPT(OPT_TEXT, session_options, policy, "policy"),

@@ -25,6 +25,7 @@
 #include "host/daemon/routes.h"
 #include "host/manifest.h"
 #include "host/views.h"
+#include "vfs/artifacts.h"
 
 #define CWD_MAX		 4096
 #define ENV_MAX		 256
@@ -162,6 +163,16 @@ static void creation_hash(struct op *op, struct creation *c)
 		explicit_bzero(w.buf, w.len);
 }
 
+static int check_artifacts(struct jv config, struct err *e)
+{
+	struct jv patterns = jv_get(config, "artifacts");
+	struct vfs_artifacts *a = NULL;
+	int r = jv_has(patterns) ? vfs_artifacts_new(patterns, &a, e) : 0;
+
+	vfs_artifacts_free(a);
+	return r;
+}
+
 /* Whether the agent offers it is found out when it runs. */
 static bool check_config(struct op *op)
 {
@@ -169,7 +180,8 @@ static bool check_config(struct op *op)
 	struct quota q;
 
 	if (wish_check(jv_get(op->in, "config"), false, &e) == 0 &&
-	    quota_read(jv_get(op->in, "config"), &q, &e) == 0)
+	    quota_read(jv_get(op->in, "config"), &q, &e) == 0 &&
+	    check_artifacts(jv_get(op->in, "config"), &e) == 0)
 		return true;
 	op_fail(op, &e);
 	return false;
