@@ -221,7 +221,7 @@ interop: tests
 DIRS := core vfs guest host host/cli host/daemon host/lib host/sandbox host/examples tests tests/fake tests/bench
 SRCS := $(wildcard $(DIRS:%=%/*.c))
 HDRS := $(wildcard $(DIRS:%=%/*.h))
-SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run) scripts/deps scripts/test scripts/demo .ci/run
+SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files) scripts/deps scripts/test scripts/demo .ci/run
 MAN  := $(wildcard host/*.[1358] guest/*.8)
 format:
 	clang-format -i $(SRCS) $(HDRS)

@@ -8,7 +8,7 @@
 . tests/lib.sh
 
 PATIENCE=120
-vm_program fsops
+vm_program fake/fsops
 fsops=/opt/agents/fsops
 
 # --- what is worked on -------------------------------------------------------------

@@ -15,7 +15,7 @@ if [ -n "$FILES_LONG" ]; then
 	PATIENCE=300
 fi
 
-vm_program fsops
+vm_program fake/fsops
 fsops=/opt/agents/fsops
 reference=/home/user/reference
 

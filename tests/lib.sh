@@ -328,9 +328,9 @@ says() {
 	equal "$(prompt "$1" "$2")" "$3"
 }
 
-# vm_program NAME - a program of tests/fake, in VMs as /opt/agents/NAME.
+# vm_program PROGRAM - one of below tests/, in VMs as /opt/agents/NAME.
 vm_program() {
-	install -m 755 "$O/tests/fake/$1" "$HIB_HOME/agents/$1"
+	install -m 755 "$O/tests/$1" "$HIB_HOME/agents/"
 }
 
 # in_vm SES COMMAND - the agent's shell runs the command, its lines taken as
