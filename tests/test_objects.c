@@ -174,7 +174,8 @@ static void add_session(const char *session, const char *vm)
 	spec.data_len = (size_t)snprintf(
 		data, sizeof(data),
 		"{\"vm\":\"%s\",\"agent\":\"echo\",\"cwd\":\"/\","
-		"\"create_hash\":\"00\",\"root\":\"%s\"}",
+		"\"create_hash\":\"00\",\"root\":\"%s\","
+		"\"config\":{\"artifacts\":[\"*.txt\"]}}",
 		vm, session);
 	ev = event_new(&spec);
 	OK(ev != NULL);
@@ -356,6 +357,29 @@ TEST(a_turn_is_told_what_it_changed)
 	OK(jv_eq(jv_get(file, "kind"), "add"));
 	EQ(jv_int(jv_get(json_root(&j), "n_files"), 0), 1);
 	OK(!jv_bool(jv_get(json_root(&j), "truncated"), true));
+	jw_done(&a.body);
+	teardown();
+}
+
+TEST(a_turn_is_told_what_its_session_waits_for)
+{
+	autojson struct json j = {0};
+	struct asked a;
+	struct jv list, file;
+
+	setup();
+	checkpoint(&a, HEAD_OF("null", "\"" SES "\"",
+			       "\"" TRN
+			       "\"") "M 100644 inline d/a.txt\ndata 3\nabc\n"
+				     "M 100644 inline a.c\ndata 0\n\ndone\n");
+	EQ(a.status, 200);
+	EQ(json_parse(&j, a.body.buf, a.body.len, NULL), 0);
+	list = jv_get(json_root(&j), "artifacts");
+	EQ(jv_count(list), 1);
+	file = jv_first(list);
+	OK(jv_eq(jv_get(file, "path"), "d/a.txt"));
+	OK(jv_eq(jv_get(file, "name"), "a.txt"));
+	EQ(jv_int(jv_get(file, "size"), 0), 3);
 	jw_done(&a.body);
 	teardown();
 }
@@ -627,7 +651,9 @@ TEST(closing_ends_what_is_at_work)
 }
 
 TESTS(CASE(what_is_checkpointed_can_be_read),
-      CASE(a_turn_is_told_what_it_changed), CASE(a_large_one_comes_in_pieces),
+      CASE(a_turn_is_told_what_it_changed),
+      CASE(a_turn_is_told_what_its_session_waits_for),
+      CASE(a_large_one_comes_in_pieces),
       CASE(a_guest_commits_for_its_own_sessions),
       CASE(a_head_that_is_none_is_refused),
       CASE(an_unknown_base_asks_for_everything),

@@ -24,6 +24,7 @@
 #include "core/log.h"
 #include "core/time.h"
 #include "host/daemon/objects_impl.h"
+#include "vfs/artifacts.h"
 #include "vfs/commit.h"
 #include "vfs/diff.h"
 
@@ -47,6 +48,7 @@ struct checkpoint {
 	enum phase phase;
 	uv_timer_t late;
 	struct head head;
+	struct vfs_artifacts *artifacts; /* Or NULL: none are wanted. */
 	bool got_head, fin, holds;
 	uint64_t bytes;
 	struct jw in; /* Not yet given to a job. */
@@ -106,6 +108,29 @@ static void put_diff(struct checkpoint *c, struct vfs_repo *repo)
 	jw_kbool(&c->out, "truncated", r < 0 || stats.truncated);
 }
 
+/* Those of its files that the session has patterns for; the same holds. */
+static void put_artifacts(struct checkpoint *c, struct vfs_repo *repo)
+{
+	const struct head *h = &c->head;
+	autojw struct jw list = {0};
+	struct err e = {0};
+	uint64_t more = 0;
+	int r;
+
+	if (c->artifacts == NULL || !h->wants_diff || !c->result.has_commit)
+		return;
+	r = vfs_artifacts_find(c->artifacts, repo,
+			       h->has_diff_from ? &h->diff_from : NULL,
+			       &c->result.commit, &list, &more, &e);
+	if (r < 0)
+		log_warn("%s: artifacts: %s", h->session, e.msg);
+	else
+		jw_kraw(&c->out, "artifacts", list.buf);
+	if (more > 0)
+		log_warn("%s: %llu artifacts too many are left out", h->session,
+			 (unsigned long long)more);
+}
+
 static int commit_end(struct checkpoint *c, struct vfs_repo *repo,
 		      struct err *e)
 {
@@ -120,6 +145,7 @@ static int commit_end(struct checkpoint *c, struct vfs_repo *repo,
 		c->result.has_parent ? &c->result.parent : NULL);
 	jw_kbool(&c->out, "changed", c->result.changed);
 	put_diff(c, repo);
+	put_artifacts(c, repo);
 	jw_obj_end(&c->out);
 	return c->out.failed ? err_set(e, -ENOMEM, "checkpoint: out of memory")
 			     : 0;
@@ -162,6 +188,7 @@ static void checkpoint_on_closed(uv_handle_t *h)
 	jw_done(&c->in);
 	jw_done(&c->piece);
 	jw_done(&c->out);
+	vfs_artifacts_free(c->artifacts);
 	free(c);
 }
 
@@ -378,6 +405,26 @@ static int check_session(const struct checkpoint *c, struct err *e)
 	return r;
 }
 
+/* The patterns of the session; those that do not read are none. */
+static void load_artifacts(struct checkpoint *c)
+{
+	const char *args[] = {c->head.session, NULL};
+	autofree char *patterns = NULL;
+	autojson struct json j = {0};
+	struct err e = {0};
+
+	if (!c->head.wants_diff ||
+	    reader_value(c->owner->spec.reader,
+			 "SELECT json_extract(config,'$.artifacts') "
+			 "FROM session WHERE id=?1",
+			 args, &patterns, &e) <= 0 ||
+	    patterns == NULL || patterns[0] == '\0')
+		return;
+	if (json_parse(&j, patterns, strlen(patterns), &e) < 0 ||
+	    vfs_artifacts_new(json_root(&j), &c->artifacts, &e) < 0)
+		log_warn("%s: %s", c->head.session, e.msg);
+}
+
 /* Cut the first line off what has come. */
 static int take_head(struct checkpoint *c, struct err *e)
 {
@@ -403,6 +450,7 @@ static int take_head(struct checkpoint *c, struct err *e)
 		r = check_session(c, e);
 	if (r < 0)
 		return r;
+	load_artifacts(c);
 	memmove(c->in.buf, c->in.buf + n, c->in.len - n);
 	c->in.len -= n;
 	h2_consume(c->stream, n);
