@@ -4,6 +4,7 @@
 #   make test     install what is missing, then lint-free build and all tests
 #   make check    the tests alone        make bench    timings, with ratios
 #   make faults   50 rounds of kill -9 in the middle of a turn
+#   make files    the long runs on /workspace; see tests/README.md
 #   make interop  every agent that we know, from npm, with a scripted model
 #   make lint     format, cppcheck, shellcheck, mandoc     make format
 #   make install  PREFIX=/usr/local DESTDIR=
@@ -209,8 +210,13 @@ bench: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) MODE=rel all $(BENCHES:%=o/rel/tests/bench/%)
 	@O=$(CURDIR)/o/rel tests/bench/run $(BENCH)
 
+FILE_TESTS := fsops f_reference f_realwork f_hostile_files faults_files
 faults: tests
 	O=$(CURDIR)/$(O) MODE=$(MODE) FAULT_ROUNDS=50 prove -v --timer --exec '' tests/faults.t
+
+files: tests
+	O=$(CURDIR)/$(O) MODE=$(MODE) FILES_LONG=1 FILE_FAULT_ROUNDS=50 \
+		prove -v --timer --exec '' $(FILE_TESTS:%=tests/%.t)
 
 # Every agent of images/agents against a scripted model; the table of what they
 # can do is in o/MODE/interop.md.
@@ -249,7 +255,7 @@ install: all
 clean:
 	rm -rf o
 
-.PHONY: all deps tests check check-unit test run bench faults interop fuzz format lint install clean
+.PHONY: all deps tests check check-unit test run bench faults files interop fuzz format lint install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(SRCS:%.c=$(O)/%.d)
