@@ -21,9 +21,10 @@
 
 #include "core/base.h"
 
-#define TREE_NO_LINKS BIT(0) /* Links of one file may have become copies. */
-#define TREE_NO_TIMES BIT(1) /* Times that were set may be lost. */
-#define TREE_NO_MODES BIT(2)
+#define TREE_NO_LINKS  BIT(0) /* Links of one file may have become copies. */
+#define TREE_NO_TIMES  BIT(1) /* Times that were set may be lost. */
+#define TREE_NO_MODES  BIT(2)
+#define TREE_NO_INODES BIT(3) /* Names of one file may have several numbers. */
 
 /* A time before this one was set by a program; later ones come from a clock
  * and differ from tree to tree. */
@@ -36,9 +37,10 @@ struct tree_names {
 	size_t n, room;
 };
 
-/* A file with several links, by what it is called in each tree. */
+/* A name of a file with several. */
 struct tree_link {
 	struct stat a, b;
+	char *path;
 };
 
 struct tree {
@@ -205,6 +207,16 @@ static inline bool tree_same_file(const struct stat *x, const struct stat *y)
 	return x->st_dev == y->st_dev && x->st_ino == y->st_ino;
 }
 
+static inline void tree_differ_of(struct tree *t, const struct tree_link *l,
+				  const struct stat *a, const struct stat *b)
+{
+	tree_differ(t,
+		    "with %s one file in one tree alone: %lx:%lu %lx:%lu, "
+		    "%lx:%lu %lx:%lu",
+		    l->path, l->a.st_dev, l->a.st_ino, a->st_dev, a->st_ino,
+		    l->b.st_dev, l->b.st_ino, b->st_dev, b->st_ino);
+}
+
 /* Names of one file here have to be names of one file there. */
 static inline void tree_compare_links(struct tree *t, const struct stat *a,
 				      const struct stat *b)
@@ -212,15 +224,16 @@ static inline void tree_compare_links(struct tree *t, const struct stat *a,
 	if (a->st_nlink != b->st_nlink)
 		tree_differ(t, "%lu and %lu links", (unsigned long)a->st_nlink,
 			    (unsigned long)b->st_nlink);
-	if (a->st_nlink < 2)
+	if (a->st_nlink < 2 || (t->flags & TREE_NO_INODES))
 		return;
 	for (size_t i = 0; i < t->n_links; i++)
 		if (tree_same_file(&t->links[i].a, a) !=
 		    tree_same_file(&t->links[i].b, b))
-			tree_differ(t, "is linked to another file");
+			tree_differ_of(t, &t->links[i], a, b);
 	t->links = tree_must(
 		reallocarray(t->links, t->n_links + 1, sizeof(*t->links)));
-	t->links[t->n_links++] = (struct tree_link){*a, *b};
+	t->links[t->n_links++] =
+		(struct tree_link){*a, *b, tree_must(strdup(t->path))};
 }
 
 static inline void tree_compare_stat(struct tree *t, const struct stat *a,
@@ -353,6 +366,8 @@ static inline unsigned tree_compare(const char *a, const char *b,
 
 	tree_enter(&t, "");
 	tree_compare_dir(&t, at_a, at_b, ".");
+	for (size_t i = 0; i < t.n_links; i++)
+		free(t.links[i].path);
 	free(t.path);
 	free(t.links);
 	return t.n_differences;

@@ -586,10 +586,11 @@ static const struct op_type types[] = {
 
 /*
  * What an overlay without redirect_dir does otherwise.  Where it refuses so,
- * the reference is not asked.  Two more things are known and not tried here: a
+ * the reference is not asked.  Three more things are known and not looked at: a
  * file of the lower tree that is open for reading alone goes on showing its old
- * contents when another descriptor writes to it, and the link count of a folder
- * does not count the folders in it.
+ * contents when another descriptor writes to it; such a file keeps its inode
+ * number when it is written, but a link of it has another one; and the link
+ * count of a folder does not count the folders in it.
  */
 static const struct {
 	const char *op;
@@ -727,11 +728,13 @@ static void choose_target(char to[PATH_ROOM])
 
 static unsigned choose_mode(void)
 {
-	static const unsigned modes[] = {0644, 0644, 0644,  0755,  0755, 0600,
-					 0700, 0666, 0777,  0640,  0444, 0555,
-					 0111, 0000, 01777, 02755, 04755};
+	static const unsigned usual[] = {0644, 0644, 0755, 0755, 0600,
+					 0700, 0666, 0777, 0640};
+	static const unsigned rare[] = {0444,  0555,  0111, 0000,
+					01777, 02755, 04755};
 
-	return modes[below(ARRAY_LEN(modes))];
+	return chance(92) ? usual[below(ARRAY_LEN(usual))]
+			  : rare[below(ARRAY_LEN(rare))];
 }
 
 static int choose_flags(void)
@@ -771,6 +774,10 @@ static void choose(struct op *o)
 		o->len %= 4096;
 	if (!o->type->slot)
 		choose_path(o->path, o->type->makes, o->type->dir);
+	/* What is below a folder that is closed cannot be tried. */
+	if (chance(95) &&
+	    (o->type->run == do_mkdir || is_dir(&run.reference, o->path)))
+		o->mode |= 0700;
 	if (o->type->two)
 		choose_path(o->to, chance(70), false);
 	else if (o->type->run == do_symlink)
@@ -891,7 +898,9 @@ static bool do_both(const struct op *o)
 
 static bool same_trees(void)
 {
-	if (tree_compare(run.subject.path, run.reference.path, 0) == 0)
+	unsigned flags = run.overlay ? TREE_NO_INODES : 0;
+
+	if (tree_compare(run.subject.path, run.reference.path, flags) == 0)
 		return true;
 	print_history();
 	return false;
@@ -923,7 +932,8 @@ static _Noreturn void usage(void)
 {
 	fputs("usage: fsops run [--seed S] [--ops N] [--check N] [--overlay]\n"
 	      "                 [--verbose] [--bug NAME] SUBJECT REFERENCE\n"
-	      "       fsops compare [--no-links] [--no-times] [--no-modes] A B\n"
+	      "       fsops compare [--no-links] [--no-times] [--no-modes]\n"
+	      "                     [--no-inodes] A B\n"
 	      "       fsops digest DIR\n",
 	      stderr);
 	exit(EX_USAGE);
@@ -995,6 +1005,7 @@ static int compare_command(int argc, char **argv)
 		{"no-links", no_argument, NULL, TREE_NO_LINKS},
 		{"no-times", no_argument, NULL, TREE_NO_TIMES},
 		{"no-modes", no_argument, NULL, TREE_NO_MODES},
+		{"no-inodes", no_argument, NULL, TREE_NO_INODES},
 		{0},
 	};
 	unsigned flags = 0;
