@@ -679,6 +679,7 @@ static int on_artifact(struct projection *p)
 		"  path, media_type, size, sha256, created_ms)"
 		" VALUES(?1, ?2, nullif(?3, ''), ?4, ?5, ?6, ?7, ?8, ?9)";
 	const char *art = id(p, jv_get(p->data, "id"), "art");
+	const char *late = id(p, jv_get(p->ctx, "late"), "trn");
 	const char *name = text(p, "name");
 	int64_t size = jv_int(jv_get(p->data, "size"), -1);
 	uint8_t sum[HASH_MAX];
@@ -686,9 +687,9 @@ static int on_artifact(struct projection *p)
 	if (art == NULL || name == NULL || size < 0 ||
 	    hash(p, "sha256", sum) != HASH_MAX)
 		return 0;
-	return run(p, sql, "ssssssibi", art, p->ev->session, p->ev->turn, name,
-		   text(p, "path"), text(p, "media_type"), size, sum,
-		   sizeof(sum), p->ev->ts_ms);
+	return run(p, sql, "ssssssibi", art, p->ev->session,
+		   late ? late : p->ev->turn, name, text(p, "path"),
+		   text(p, "media_type"), size, sum, sizeof(sum), p->ev->ts_ms);
 }
 
 /* A value that is not a string is kept as JSON. */

@@ -37,7 +37,8 @@
  *                     (by timeout) or answered; the first one counts
  *   input.message, turn.completed   the text, cut: mirror.preview
  *   turn.diff         files[{path,kind,old,new,patch}]
- *   artifact.created  id name path media_type size sha256 (hex)
+ *   artifact.created  id name path media_type size sha256 (hex); ctx.late: of
+ *                     that turn
  *   memory.set, summary.created   as their tables
  *
  * Members that are missing or of a wrong type leave their column as it is: an

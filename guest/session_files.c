@@ -9,10 +9,10 @@
  *
  * When the agent has answered its prompt the turn stays open until the host has
  * a commit of what it left, for WORKSPACE_TURN_MS at most.  What the agent says
- * in that time is late, as it is afterwards.  Then turn.diff, if
- * anything changed, the terminal event with the commit, and the move to idle
- * share a batch.  Whoever ends a turn in that time ends it as the agent has
- * answered.
+ * in that time is late, as it is afterwards.  Then turn.diff, if anything
+ * changed, artifact.created for each file that the session has asked for, the
+ * terminal event with the commit, and the move to idle share a batch.  Whoever
+ * ends a turn in that time ends it as the agent has answered.
  *
  * A turn that ends otherwise (its agent died, was killed, or sleeps) waits for
  * nothing: once the agent is gone, a checkpoint is made, and its diff is late.
@@ -80,6 +80,31 @@ static bool has_diff(struct jv answer)
 	return jv_int(jv_get(answer, "n_files"), 0) > 0;
 }
 
+/* One of the files that the session has asked for, as the host tells it. */
+static void record_artifact(struct session *s, struct jv file, const char *ctx)
+{
+	static const char *const keys[] = {"name",     "name_b64", "path",
+					   "path_b64", "oid",	   "size",
+					   "sha256"};
+	autojw struct jw w = {0};
+	char id[ID_MAX];
+
+	id_new(id, "art");
+	jw_obj(&w);
+	jw_kstr(&w, "id", id);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (jv_has(jv_get(file, keys[i])))
+			jw_kvalue(&w, keys[i], jv_get(file, keys[i]));
+	jw_obj_end(&w);
+	journal_add_jw(&s->journal, "artifact.created", ctx, &w);
+}
+
+static void record_artifacts(struct session *s, struct jv list, const char *ctx)
+{
+	for (struct jv v = jv_first(list); jv_has(v); v = jv_next(list, v))
+		record_artifact(s, v, ctx);
+}
+
 /* @ctx: of the event.  Nothing, when no file differs. */
 static void record_diff(struct session *s, const struct checkpoint *c,
 			const char *ctx)
@@ -105,6 +130,7 @@ static void record_diff(struct session *s, const struct checkpoint *c,
 		jw_kbool(&w, "truncated", true);
 	jw_obj_end(&w);
 	journal_add_jw(&s->journal, "turn.diff", ctx, &w);
+	record_artifacts(s, jv_get(answer, "artifacts"), ctx);
 }
 
 static void record_late(struct guest *g, const struct checkpoint *c)
