@@ -17,7 +17,7 @@ turn_of() {
 
 # files - what the agent sees in /workspace, as sums.
 files() {
-	in_vm "${1:-$SES}" 'find . -type f -o -type l | sort |
+	in_vm "$SES" 'find . -type f -o -type l | sort |
 		xargs sha256sum; find . -type d | sort'
 }
 
