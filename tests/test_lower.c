@@ -733,6 +733,52 @@ TEST(a_killed_reader_ends_at_once)
 	stop();
 }
 
+static void on_signal(int sig)
+{
+	(void)sig;
+}
+
+/* Nor does one that only gets a signal see anything of it, and it can still be
+ * killed later. */
+TEST(a_signal_disturbs_no_reader)
+{
+	struct sigaction sa = {.sa_handler = on_signal};
+	int64_t began;
+	int status;
+	pid_t pid;
+
+	set_up("mkdir dir other; : >other/file", true);
+	EQ(sh("ls $L >/dev/null"), 0);
+	atomic_store(&t.shared->dead, true);
+	EQ(sigaction(SIGUSR1, &sa, NULL), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (opendir(in_lower("dir")) == NULL ||
+		    access(in_lower("dir/x"), F_OK) == 0 || errno != ENOENT)
+			_exit(1);
+		while (!atomic_load(&t.shared->dead))
+			(void)poll(NULL, 0, 1);
+		(void)access(in_lower("other/x"), F_OK);
+		_exit(0);
+	}
+	while (atomic_load(&t.shared->silent) == 0)
+		(void)poll(NULL, 0, 1);
+	EQ(kill(pid, SIGUSR1), 0);
+	atomic_store(&t.shared->dead, false);
+	EQ(sh("ls $D/lower/%040d 2>/dev/null", 1) != 0, 1);
+	atomic_store(&t.shared->dead, true);
+	while (atomic_load(&t.shared->silent) == 1)
+		(void)poll(NULL, 0, 1);
+	EQ(kill(pid, SIGUSR1), 0);
+	(void)poll(NULL, 0, 10);
+	began = now_ms();
+	(void)kill(pid, SIGTERM);
+	EQ(waitpid(pid, &status, 0), pid);
+	OK(WIFSIGNALED(status));
+	OK(now_ms() - began < DEADLINE_MS * 3 / 4);
+	stop();
+}
+
 TEST(a_server_ends_with_readers_waiting)
 {
 	char buf[16];
@@ -856,7 +902,7 @@ TESTS(CASE(a_commit_is_seen_as_it_is), CASE(nothing_can_be_changed),
       CASE(the_cache_is_used_and_not_trusted),
       CASE(a_killed_server_leaves_no_half_objects), CASE(numbers_stay_the_same),
       CASE(a_dead_source_is_an_error_in_time),
-      CASE(a_killed_reader_ends_at_once),
+      CASE(a_killed_reader_ends_at_once), CASE(a_signal_disturbs_no_reader),
       CASE(a_server_ends_with_readers_waiting),
       CASE(a_source_that_lies_is_an_error), CASE(a_folder_may_be_wide),
       CASE(folders_may_be_deep), CASE(a_file_can_be_mapped),

@@ -42,7 +42,8 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 			return;
 		}
 		fuse_session_process_buf(l->session, &l->buf);
-		lower_end_interrupted(l);
+		if (!TAILQ_EMPTY(&l->interrupted))
+			lower_end_killed(l);
 		lower_tell_changes(l);
 	}
 }
@@ -159,12 +160,18 @@ static void on_poll_closed(uv_handle_t *poll)
 	part_closed(container_of((uv_poll_t *)poll, struct vfs_lower, poll));
 }
 
+static void on_look_closed(uv_handle_t *look)
+{
+	part_closed(container_of((uv_timer_t *)look, struct vfs_lower, look));
+}
+
 static void close_parts(struct vfs_lower *l)
 {
 	if (uv_is_active((const uv_handle_t *)&l->poll))
 		(void)uv_poll_stop(&l->poll);
 	if (l->poll.loop != NULL)
 		uv_close((uv_handle_t *)&l->poll, on_poll_closed);
+	uv_close((uv_handle_t *)&l->look, on_look_closed);
 	fetch_close(&l->fetch, part_closed, l);
 	blobs_close(&l->blobs, part_closed, l);
 }
@@ -205,7 +212,8 @@ int vfs_lower_open(uv_loop_t *loop, int fuse, const char *at,
 	(void)fetch_init(&l->fetch, loop, spec);
 	dirs_init(&l->dirs, &l->fetch, l->cache);
 	blobs_init(&l->blobs, loop, &l->fetch, l->cache);
-	l->open = 2;
+	(void)uv_timer_init(loop, &l->look);
+	l->open = 3;
 	r = start(l, e);
 	if (r < 0) {
 		close_parts(l);

@@ -10,7 +10,7 @@
  * all who wait for it, and kept in the object cache.
  *
  * A source that does not answer costs its readers EIO after the deadline, and
- * nobody else anything; the next reader asks again.
+ * nobody else anything; the next reader asks again.  Who waits can be killed.
  *
  * All calls and callbacks are made on the thread of the loop.  That thread must
  * never touch the mount itself, and whoever mounts an overlay over it does so
@@ -25,7 +25,8 @@
 #include "vfs/oid.h"
 
 #define LOWER_DEADLINE_MS 15000
-#define LOWER_ASKS_MAX	  64	      /* Of the source at a time. */
+#define LOWER_LOOK_MS	  100 /* Between looks whether who waits is killed. */
+#define LOWER_ASKS_MAX	  64  /* Of the source at a time. */
 #define LOWER_DIRS_BYTES  (16u << 20) /* Directories in memory. */
 #define LOWER_HOT_BYTES	  (4u << 20)  /* Small contents in memory. */
 #define LOWER_OPEN_MAX	  16	      /* Large contents in use. */

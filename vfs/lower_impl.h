@@ -28,8 +28,9 @@ struct vfs_lower {
 	struct dirs dirs;
 	struct blobs blobs;
 	TAILQ_HEAD(op_list, op) interrupted;
-	uint64_t told; /* nodes.changes that the kernel knows of. */
-	unsigned open; /* Parts still to be closed. */
+	uv_timer_t look; /* Whether their processes are being killed. */
+	uint64_t told;	 /* nodes.changes that the kernel knows of. */
+	unsigned open;	 /* Parts still to be closed. */
 	void (*closed)(void *arg);
 	void *arg;
 };
@@ -37,8 +38,8 @@ struct vfs_lower {
 /* The kernel's requests. */
 extern const struct fuse_lowlevel_ops lower_ops;
 
-/* After each request: answer those that it interrupted; */
-void lower_end_interrupted(struct vfs_lower *l);
+/* After each request: answer those whose process is being killed; */
+void lower_end_killed(struct vfs_lower *l);
 /* tell the kernel when a commit has become known or forgotten. */
 void lower_tell_changes(struct vfs_lower *l);
 

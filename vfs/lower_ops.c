@@ -3,9 +3,12 @@
  * lower_ops.c - What the kernel asks of the committed files
  *
  * A request that can be answered from memory is; another becomes an op that waits
- * for a directory or for bytes, of which there may be any number.  When the
- * kernel interrupts a request (its process is being killed), its op ends at once
- * with EINTR: nobody hangs on a source that is away.
+ * for a directory or for bytes, of which there may be any number.
+ *
+ * The kernel interrupts a request when its thread gets any signal, but once only,
+ * and few programs expect EINTR of a stat(2).  So an interrupted op waits on,
+ * and is looked after: it ends with EINTR as soon as its thread is being killed,
+ * and nobody has to wait for a source that is away in order to die.
  *
  * open(2) and opendir(2) are answered with ENOSYS, once: from then on the kernel
  * opens files by itself and keeps what it knows of all of them
@@ -18,6 +21,8 @@
  */
 #include "vfs/lower_impl.h"
 
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #define FOREVER	       ((double)UINT32_MAX) /* Seconds. */
@@ -33,6 +38,7 @@ struct op {
 	struct dir_wait dir;
 	struct blob_wait blob;
 	TAILQ_ENTRY(op) link; /* While interrupted. */
+	bool interrupted;
 
 	bool is_link;		     /* Bytes are what a link says. */
 	bool plus;		     /* readdir */
@@ -48,29 +54,78 @@ static struct vfs_lower *lower_of(fuse_req_t req)
 
 /* --- waiting --- */
 
+static void free_op(struct op *op)
+{
+	if (op->interrupted)
+		TAILQ_REMOVE(&op->l->interrupted, op, link);
+	free(op);
+}
+
+/* libfuse holds the request's lock here, so that it cannot be answered yet. */
 static void on_interrupt(fuse_req_t req, void *arg)
 {
 	struct op *op = arg;
 
 	(void)req;
+	if (op->interrupted)
+		return;
+	op->interrupted = true;
 	TAILQ_INSERT_TAIL(&op->l->interrupted, op, link);
 }
 
-/* libfuse holds the request's lock while it tells of an interrupt; so it is
- * answered here, soon after. */
-void lower_end_interrupted(struct vfs_lower *l)
+static bool has_sigkill(const char *line, const char *name)
 {
-	struct op *op;
+	size_t n = strlen(name);
 
-	while ((op = TAILQ_FIRST(&l->interrupted)) != NULL) {
-		TAILQ_REMOVE(&l->interrupted, op, link);
-		if (op->on_dir != NULL)
-			dirs_cancel(&op->dir);
-		else
-			blobs_cancel(&op->blob);
-		(void)fuse_reply_err(op->req, EINTR);
-		free(op);
+	return strncmp(line, name, n) == 0 &&
+	       (strtoull(line + n, NULL, 16) >> (SIGKILL - 1) & 1);
+}
+
+/* Every fatal signal is a SIGKILL to each thread (complete_signal() in
+ * kernel/signal.c).  A thread that we cannot see is taken to live. */
+static bool is_dying(pid_t tid)
+{
+	char path[32], line[128];
+	bool dying = false;
+	FILE *status;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	status = fopen(path, "re");
+	if (status == NULL)
+		return false;
+	while (!dying && fgets(line, sizeof(line), status) != NULL)
+		dying = has_sigkill(line, "SigPnd:") ||
+			has_sigkill(line, "ShdPnd:");
+	fclose(status);
+	return dying;
+}
+
+static void end_killed(struct op *op)
+{
+	if (op->on_dir != NULL)
+		dirs_cancel(&op->dir);
+	else
+		blobs_cancel(&op->blob);
+	(void)fuse_reply_err(op->req, EINTR);
+	free_op(op);
+}
+
+static void on_look(uv_timer_t *look)
+{
+	lower_end_killed(container_of(look, struct vfs_lower, look));
+}
+
+void lower_end_killed(struct vfs_lower *l)
+{
+	struct op *next, *op = TAILQ_FIRST(&l->interrupted);
+
+	for (; op != NULL; op = next) {
+		next = TAILQ_NEXT(op, link);
+		if (is_dying(fuse_req_ctx(op->req)->pid))
+			end_killed(op);
 	}
+	if (!TAILQ_EMPTY(&l->interrupted))
+		(void)uv_timer_start(&l->look, on_look, LOWER_LOOK_MS, 0);
 }
 
 static struct op *new_op(fuse_req_t req, uint64_t ino)
@@ -92,7 +147,7 @@ static void wait_on(struct op *op, int r)
 {
 	if (r < 0) {
 		(void)fuse_reply_err(op->req, -r);
-		free(op);
+		free_op(op);
 		return;
 	}
 	fuse_req_interrupt_func(op->req, on_interrupt, op);
@@ -118,7 +173,7 @@ static void on_dir(struct dir_wait *w, int status, const struct dir *d)
 		(void)fuse_reply_err(op->req, -status);
 	else
 		op->on_dir(op, d);
-	free(op);
+	free_op(op);
 	lower_tell_changes(l);
 }
 
@@ -130,7 +185,7 @@ static void with_dir(struct op *op, const struct vfs_oid *oid,
 
 	if (d != NULL) {
 		answer(op, d);
-		free(op);
+		free_op(op);
 		return;
 	}
 	op->on_dir = answer;
@@ -459,7 +514,7 @@ static void start_readdir(fuse_req_t req, fuse_ino_t ino, size_t size,
 		return;
 	}
 	answer_readdir(op, NULL);
-	free(op);
+	free_op(op);
 }
 
 static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -504,7 +559,7 @@ static void on_bytes(struct blob_wait *w, int status, const char *data,
 		(void)fuse_reply_err(op->req, -status);
 	else
 		reply_bytes(op, data, n);
-	free(op);
+	free_op(op);
 }
 
 static void start_read(struct op *op, const struct node *node, uint64_t off,
@@ -521,7 +576,7 @@ static void start_read(struct op *op, const struct node *node, uint64_t off,
 		return;
 	}
 	reply_bytes(op, data, len);
-	free(op);
+	free_op(op);
 }
 
 static void do_readlink(fuse_req_t req, fuse_ino_t ino)
