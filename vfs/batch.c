@@ -499,18 +499,22 @@ static int publish(const struct vfs_batch *b, const struct vfs_oid *sum)
 	return r < 0 ? r : vfs_durable_sync_dir(b->dir);
 }
 
-int vfs_batch_end(struct vfs_batch *b, struct err *e)
+static int write_pack(struct vfs_batch *b)
 {
 	struct vfs_oid sum;
-	int r;
+	int r = finish_pack(b, &sum);
 
-	if (b->n == 0)
-		return 0;
-	r = finish_pack(b, &sum);
 	if (r == 0)
 		r = write_index(b, &sum);
-	if (r == 0)
-		r = publish(b, &sum);
+	return r < 0 ? r : publish(b, &sum);
+}
+
+int vfs_batch_end(struct vfs_batch *b, struct err *e)
+{
+	int r;
+
+	/* A killed predecessor may have given names that are not synced. */
+	r = b->n > 0 ? write_pack(b) : vfs_durable_sync_dir(b->dir);
 	if (r < 0)
 		return io_error(e, r);
 	r = git_odb_refresh(vfs_repo_odb(b->repo));

@@ -189,7 +189,8 @@ static void choose(struct packing *p)
 	uint64_t sum = 0;
 	size_t n = 0;
 
-	qsort(p->packs, p->n, sizeof(*p->packs), by_size);
+	if (p->n > 0)
+		qsort(p->packs, p->n, sizeof(*p->packs), by_size);
 	for (size_t i = 0; i < p->n; i++) {
 		if (i > 0 && p->packs[i].bytes < FACTOR * sum)
 			n = i + 1;
