@@ -47,7 +47,7 @@ struct fswatches {
 	uv_loop_t *loop;
 	struct fspool *pool;
 	const char *root;
-	TAILQ_HEAD(, fswatch) list;
+	TAILQ_HEAD(fswatch_list, fswatch) list;
 	unsigned n;
 	bool closing;
 };

@@ -353,6 +353,75 @@ f188_gone() {
 }
 ok "F188 and ends when it is gone" f188_gone
 
+# --- the command line -----------------------------------------------------------
+
+f178_cli_there_and_back() {
+	_b=$(printf 'b\377')
+	mkdir -p "$tmp/local/sub/empty" && head -c 70000 "$tmp/big" >"$tmp/local/a" &&
+		printf 'x\000y' >"$tmp/local/sub/$_b" &&
+		chmod 755 "$tmp/local/sub/$_b" &&
+		hib files put -r box "$tmp/local" cli/ &&
+		agent_runs 'ln -s ../../x /workspace/cli/local/sub/link' >"$tmp/x" &&
+		(cd "$tmp" && hib files get -r box cli/local fetched) &&
+		equal "$(readlink "$tmp/fetched/sub/link")" ../../x &&
+		rm "$tmp/fetched/sub/link" && diff -r "$tmp/local" "$tmp/fetched" &&
+		[ -x "$tmp/fetched/sub/$_b" ] &&
+		not hib files get -r box cli/local "$tmp/fetched"
+}
+ok "F178 a folder goes in and comes back the same" f178_cli_there_and_back
+
+f178_cli_one() {
+	echo hello | hib files put --mode 600 box - cli/one &&
+		equal "$(hib files cat box cli/one)" hello &&
+		equal "$(hib files get box cli/one -)" hello &&
+		hib files get box cli/one "$tmp/one" && equal "$(cat "$tmp/one")" hello &&
+		hib files stat --json box cli/one | jq -e '.mode == "100600" and .etag' &&
+		_tag=$(hib files stat --json box cli/one | jq -r .etag) &&
+		echo bye | hib files put --if-match "$_tag" box - cli/one &&
+		refused "another version" 7 hib files put --if-match "$_tag" box \
+			"$tmp/one" cli/one &&
+		refused "it exists" 7 hib files put --must-not-exist box "$tmp/one" cli/one &&
+		refused "no such file" 6 hib files get box cli/none "$tmp/none" &&
+		[ ! -e "$tmp/none" ] &&
+		refused "'..'" 5 hib files put box "$tmp/one" ../one
+}
+ok "F178 put, get, cat and stat of one file" f178_cli_one
+
+f178_cli_names() {
+	hib files mkdir -p box cli/m/n && hib files cp box cli/one cli/m/ &&
+		hib files mv box cli/m/one cli/m/two &&
+		equal "$(hib files ls box cli/m)" "n
+two" && refused "it exists" 7 hib files mv box cli/m/two cli/one &&
+		hib files mv -f box cli/m/two cli/one &&
+		refused "not empty" 7 hib files rm box cli/m &&
+		hib files rm -r box cli/m && not hib files rm box cli/m &&
+		hib files rm -f box cli/m &&
+		equal "$(hib files ls -r box cli | grep -c .)" 7
+}
+ok "F178 mkdir, cp, mv, ls and rm" f178_cli_names
+
+f186_cli_grep() {
+	echo 'find me' | hib files put box - cli/g.txt &&
+		equal "$(hib files grep box 'find me' cli)" "cli/g.txt:1:find me" &&
+		equal "$(hib files grep --json -E -i box '^FIND' cli |
+			jq -r '.matches[0].path')" cli/g.txt &&
+		exits 1 hib files grep box nosuchtext cli
+}
+ok "F186 grep" f186_cli_grep
+
+f188_cli_watch() {
+	timeout 60 "$O/bin/hib" files watch -r --json box cli >"$tmp/watched" &
+	_watcher=$!
+	until_true 10 watch_has_begun &&
+		hib files rm -r box cli && wait "$_watcher" &&
+		tail -n 1 "$tmp/watched" |
+		jq -e '.type == "delete" and .path == "cli"'
+}
+watch_has_begun() {
+	hib files mkdir -p box cli/w && hib files rm box cli/w && [ -s "$tmp/watched" ]
+}
+ok "F188 watch prints changes until there is nothing to watch" f188_cli_watch
+
 # --- off ----------------------------------------------------------------------
 
 state_of() {

@@ -90,6 +90,16 @@ int files_ls_command(struct cli *c, int argc, char **argv);
 int files_cat_command(struct cli *c, int argc, char **argv);
 int files_stat_command(struct cli *c, int argc, char **argv);
 
+/* workspace_put.c, workspace_get.c, workspace_change.c */
+int files_put_command(struct cli *c, int argc, char **argv);
+int files_get_command(struct cli *c, int argc, char **argv);
+int files_rm_command(struct cli *c, int argc, char **argv);
+int files_mv_command(struct cli *c, int argc, char **argv);
+int files_cp_command(struct cli *c, int argc, char **argv);
+int files_mkdir_command(struct cli *c, int argc, char **argv);
+int files_grep_command(struct cli *c, int argc, char **argv);
+int files_watch_command(struct cli *c, int argc, char **argv);
+
 /* workspace_history.c */
 int files_log_command(struct cli *c, int argc, char **argv);
 int files_diff_command(struct cli *c, int argc, char **argv);

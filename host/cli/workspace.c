@@ -11,6 +11,7 @@
 
 #include "core/utf8.h"
 #include "host/cli/commands.h"
+#include "host/cli/workspace_live.h"
 #include "host/views.h"
 #include "vfs/repo.h"
 
@@ -377,7 +378,27 @@ static int open_source(struct workspace *ws, struct cli *c, const char *at,
 {
 	int r = workspace_path(c->argc > 1 ? c->argv[1] : "/", path);
 
-	return r < 0 ? workspace_open(ws, c, c->argv[0], at) : r;
+	if (r < 0)
+		r = workspace_find(ws, c, c->argv[0]);
+	if (r >= 0)
+		return r;
+	if (at != NULL || !workspace_is_live(ws))
+		return workspace_open(ws, c, c->argv[0], at);
+	ws->source = &workspace_live;
+	return -1;
+}
+
+/* What is known of a file, as JSON. */
+static int put_row(struct workspace *ws, const char *path, struct jw *row,
+		   struct err *e)
+{
+	struct vfs_entry entry;
+	int r;
+
+	if (ws->source == &workspace_live)
+		return workspace_live_row(ws, path, row, e);
+	r = ws->source->stat(ws, path, &entry, e);
+	return r < 0 ? r : put_entry(ws, path, &entry, row, e);
 }
 
 int files_ls_command(struct cli *c, int argc, char **argv)
@@ -411,7 +432,6 @@ int files_stat_command(struct cli *c, int argc, char **argv)
 	struct ls_options o = {0};
 	autojson struct json j = {0};
 	autojw struct jw row = {0};
-	struct vfs_entry entry;
 	struct vfs_path path;
 	struct err e = {0};
 	int r = cli_options(c, argc, argv, at_and_json, &o, 2, 2);
@@ -420,8 +440,7 @@ int files_stat_command(struct cli *c, int argc, char **argv)
 		r = open_source(&ws, c, o.at, &path);
 	if (r >= 0)
 		return r;
-	if (ws.source->stat(&ws, path.text, &entry, &e) < 0 ||
-	    put_entry(&ws, path.text, &entry, &row, &e) < 0)
+	if (put_row(&ws, path.text, &row, &e) < 0)
 		return cli_fail(&e);
 	if (o.json)
 		return cli_print_json(&row);

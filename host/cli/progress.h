@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * progress.h - How much of a file is through, on a terminal
+ */
+#ifndef HOST_CLI_PROGRESS_H
+#define HOST_CLI_PROGRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct progress {
+	const char *name;
+	uint64_t bytes;
+	/* Private. */
+	int64_t next_ms;
+	bool shown;
+};
+
+/* Says nothing when standard error is no terminal, or when it is over soon.
+ * @name: borrowed until the end. */
+void progress_begin(struct progress *p, const char *name);
+void progress_add(struct progress *p, size_t n);
+void progress_end(struct progress *p);
+
+#endif
