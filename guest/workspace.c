@@ -24,6 +24,7 @@
 
 #include "core/log.h"
 #include "core/time.h"
+#include "guest/carry.h"
 #include "guest/checkout.h"
 #include "guest/idmap.h"
 #include "guest/limits.h"
@@ -107,6 +108,7 @@ static int begin_anew(struct workspace *ws, struct err *e)
 		.has_lower = want->has_base,
 		.lower = want->base,
 		.since = now_ms() / 1000,
+		.carry = ws->now.n > 0,
 	};
 	int r = ws->now.n == 0 && !want->has_base
 			? workspace_disk_make(ws->dir, e)
@@ -121,7 +123,28 @@ static int prepare(struct workspace *ws, struct err *e)
 	int r = ws->want.n == ws->now.n ? workspace_disk_make(ws->dir, e)
 					: begin_anew(ws, e);
 
-	return r < 0 ? r : workspace_disk_drop_old(ws->dir, e);
+	return r < 0 || ws->now.carry ? r : workspace_disk_drop_old(ws->dir, e);
+}
+
+/* A workspace begun anew takes over what is ignored, as far as that goes.
+ * @below: the new files, or -1 when they are in upper/. */
+static int take_over_ignored(struct workspace *ws, int below, struct err *e)
+{
+	struct workspace_state next = ws->now;
+	struct err why = {0};
+	int n;
+
+	if (!ws->now.carry)
+		return 0;
+	n = carry_over(ws->dir, below, &why);
+	if (n < 0)
+		log_warn("ignored files: %s, continuing without", why.msg);
+	else if (n > 0)
+		log_info("%d ignored files or folders taken over", n);
+	next.carry = false;
+	if (set_state(ws, &next, e) < 0)
+		return e->code;
+	return workspace_disk_drop_old(ws->dir, e);
 }
 
 static void trash_work(uv_work_t *w)
@@ -172,7 +195,8 @@ static void mount_end(struct workspace *ws)
 
 static void mount_plain(struct workspace *ws)
 {
-	(void)workspace_mount_plain(ws->dir, ws->spec.at, &ws->err);
+	if (take_over_ignored(ws, -1, &ws->err) == 0)
+		(void)workspace_mount_plain(ws->dir, ws->spec.at, &ws->err);
 	mount_end(ws);
 }
 
@@ -232,8 +256,10 @@ static void overlay_work(uv_work_t *w)
 		.at = ws->spec.at,
 		.commit = ws->now.lower,
 	};
+	autoclose int below = workspace_open_lower(&o);
 
-	(void)workspace_mount_overlay(&o, &ws->err);
+	if (take_over_ignored(ws, below, &ws->err) == 0)
+		(void)workspace_mount_overlay(&o, &ws->err);
 }
 
 static void overlay_after(uv_work_t *w, int status)

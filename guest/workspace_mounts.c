@@ -37,6 +37,15 @@ int workspace_mount_plain(int dir, const char *at, struct err *e)
 	return 0;
 }
 
+int workspace_open_lower(const struct workspace_overlay *o)
+{
+	char path[PATH_MAX], hex[VFS_OID_HEX];
+
+	snprintf(path, sizeof(path), "%s/%s", o->lower,
+		 vfs_oid_format(&o->commit, hex));
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 /* What the kernel says of file systems that it has not, or does not combine, or
  * not for us. */
 static bool is_unsupported(int error)

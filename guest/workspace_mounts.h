@@ -19,6 +19,8 @@ struct workspace_overlay {
 	const char *at;
 	struct vfs_oid commit;
 };
+/* The folder of the commit.  Return: a descriptor or -1. */
+int workspace_open_lower(const struct workspace_overlay *o);
 /* Show upper/ over the files of the commit.  Not by the thread that serves those
  * files.  Return: 0; -EOPNOTSUPP where there is no such overlay. */
 int workspace_mount_overlay(const struct workspace_overlay *o, struct err *e);

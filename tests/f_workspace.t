@@ -134,12 +134,27 @@ left_so() {
 }
 ok "and is as it was left after a sleep and a kill" left_so
 
+ignored() {
+	succeeds 'mkdir -p node_modules/x many/node_modules new/node_modules &&
+		echo kept >node_modules/x/y && echo kept >many/node_modules/z &&
+		echo mine >new/f && echo "*.tmp" >many/.hibignore &&
+		echo kept >many/a.tmp && echo gone >a.tmp'
+}
+ok "some of it is ignored" ignored
 begun_anew() {
 	hib vm sleep "$VM" && hib files restore --force "$VM" "$COMMIT" &&
 		succeeds 'grep -q deep a/b/f && [ ! -e c ] && [ ! -e g ] &&
 		[ "$(ls gone)" = g ] && ! grep more x'
 }
 ok "restored, it is the commit again" begun_anew
+taken_over() {
+	succeeds 'grep -q kept node_modules/x/y && [ -e many/node_modules/z ] &&
+		[ -e many/a.tmp ] && [ -e many/300 ] && [ ! -e new ] && [ ! -e a.tmp ] &&
+		[ $(stat -c %a many) = 755 ] && [ $(stat -c %u many) = $(id -u) ]' &&
+		hib vm sleep "$VM" && succeeds 'cat node_modules/x/y many/a.tmp' &&
+		not [ -e "$upper/../old" ]
+}
+ok "but for what is ignored" taken_over
 
 # --- mounts -------------------------------------------------------------------
 
