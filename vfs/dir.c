@@ -175,5 +175,7 @@ const struct vfs_entry *vfs_dir_get(const struct vfs_dir *d, const char *name,
 {
 	const struct vfs_entry key = {.name = name, .name_len = n};
 
+	if (d->n == 0) /* Then there may be no array either. */
+		return NULL;
 	return bsearch(&key, d->entries, d->n, sizeof(key), compare);
 }
