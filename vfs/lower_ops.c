@@ -73,31 +73,38 @@ static void on_interrupt(fuse_req_t req, void *arg)
 	TAILQ_INSERT_TAIL(&op->l->interrupted, op, link);
 }
 
-static bool has_sigkill(const char *line, const char *name)
-{
-	size_t n = strlen(name);
+#define SIGNAL(n) (1ull << ((n)-1))
 
-	return strncmp(line, name, n) == 0 &&
-	       (strtoull(line + n, NULL, 16) >> (SIGKILL - 1) & 1);
-}
+/* Signals that end nothing by default. */
+#define HARMLESS                                                \
+	(SIGNAL(SIGCHLD) | SIGNAL(SIGCONT) | SIGNAL(SIGURG) |   \
+	 SIGNAL(SIGWINCH) | SIGNAL(SIGSTOP) | SIGNAL(SIGTSTP) | \
+	 SIGNAL(SIGTTIN) | SIGNAL(SIGTTOU))
 
-/* Every fatal signal is a SIGKILL to each thread (complete_signal() in
- * kernel/signal.c).  A thread that we cannot see is taken to live. */
+/* A fatal signal becomes a SIGKILL of each thread, but not while another signal
+ * is pending (complete_signal() in kernel/signal.c): so all are looked at.  A
+ * thread that we cannot see is taken to live. */
 static bool is_dying(pid_t tid)
 {
+	enum { PENDING, SHARED, BLOCKED, IGNORED, CAUGHT, N };
+	static const char *const names[N] = {
+		"SigPnd:", "ShdPnd:", "SigBlk:", "SigIgn:", "SigCgt:"};
+	unsigned long long mask[N] = {0};
 	char path[32], line[128];
-	bool dying = false;
 	FILE *status;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", tid);
 	status = fopen(path, "re");
 	if (status == NULL)
 		return false;
-	while (!dying && fgets(line, sizeof(line), status) != NULL)
-		dying = has_sigkill(line, "SigPnd:") ||
-			has_sigkill(line, "ShdPnd:");
+	while (fgets(line, sizeof(line), status) != NULL)
+		for (size_t i = 0; i < N; i++)
+			if (strncmp(line, names[i], strlen(names[i])) == 0)
+				mask[i] = strtoull(line + strlen(names[i]),
+						   NULL, 16);
 	fclose(status);
-	return dying;
+	return (mask[PENDING] | mask[SHARED]) & ~mask[BLOCKED] &
+	       ~mask[IGNORED] & ~mask[CAUGHT] & ~HARMLESS;
 }
 
 static void end_killed(struct op *op)
