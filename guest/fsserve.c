@@ -500,6 +500,13 @@ static int find_kind(struct fsreq *q, const char *name)
 	return 0;
 }
 
+bool fsserve_writes(const char *name)
+{
+	const struct fsop *op = fsops_find(name);
+
+	return strcmp(name, "write") == 0 || (op != NULL && op->changes);
+}
+
 void fsserve_request(struct fsserve *f, struct h2_stream *s, const char *name)
 {
 	struct fsreq *q = calloc(1, sizeof(*q));

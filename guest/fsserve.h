@@ -30,6 +30,8 @@ int fsserve_open(uv_loop_t *loop, const char *root, bool as_agent,
 		 struct fsserve **out);
 /* Answer a request whose head is there.  @name: what follows "/fs/". */
 void fsserve_request(struct fsserve *f, struct h2_stream *s, const char *name);
+/* May such a request change files? */
+bool fsserve_writes(const char *name);
 /* The streams have ended before.  NULL is allowed. */
 void fsserve_close(struct fsserve *f);
 

@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "core/unixsock.h"
 #include "guest/calls.h"
+#include "guest/checkpoint.h"
 #include "guest/fsserve.h"
 #include "guest/limits.h"
 
@@ -154,6 +155,8 @@ static void serve_files(struct guest *g, struct h2_stream *s, const char *name)
 	struct err e = {0};
 
 	if (g->state == GUEST_SERVING) {
+		if (g->checkpoints != NULL && fsserve_writes(name))
+			checkpoints_touch(g->checkpoints);
 		fsserve_request(g->files, s, name);
 		return;
 	}

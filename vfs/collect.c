@@ -342,15 +342,15 @@ static int add_row(const char *name, const struct vfs_sent_row *row, void *arg)
 	struct folder *f = arg;
 	struct row *grown =
 		grow(f->rows, f->n_rows, &f->cap_rows, sizeof(*f->rows));
-	char *copy = strdup(name);
 
-	if (grown != NULL)
-		f->rows = grown;
-	if (grown == NULL || copy == NULL) {
-		free(copy);
+	if (grown == NULL)
 		return -ENOMEM;
-	}
-	f->rows[f->n_rows++] = (struct row){copy, *row};
+	f->rows = grown;
+	grown[f->n_rows].is = *row;
+	grown[f->n_rows].name = strdup(name);
+	if (grown[f->n_rows].name == NULL)
+		return -ENOMEM;
+	f->n_rows++;
 	return 0;
 }
 

@@ -52,6 +52,7 @@ int session_get_command(struct cli *c, int argc, char **argv);
 int session_turns_command(struct cli *c, int argc, char **argv);
 int session_artifacts_command(struct cli *c, int argc, char **argv);
 int session_requests_command(struct cli *c, int argc, char **argv);
+int session_diffs_command(struct cli *c, int argc, char **argv);
 int session_stats_command(struct cli *c, int argc, char **argv);
 int session_usage_command(struct cli *c, int argc, char **argv);
 int session_update_command(struct cli *c, int argc, char **argv);

@@ -144,6 +144,36 @@ static void gist_turn_failed(struct gist *g, struct jv data)
 	put_string(g, jv_path(data, "error.message"));
 }
 
+/* files: 2 edited, 1 added */
+static void gist_diff(struct gist *g, struct jv data)
+{
+	static const struct {
+		const char *kind, *word;
+	} kinds[] = {{"modify", "edited"},
+		     {"add", "added"},
+		     {"delete", "deleted"},
+		     {"rename", "renamed"}};
+	struct jv files = jv_get(data, "files");
+	const char *between = "files: ";
+	char text[48];
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		size_t n = 0;
+
+		for (struct jv f = jv_first(files); jv_has(f);
+		     f = jv_next(files, f))
+			n += jv_eq(jv_get(f, "kind"), kinds[i].kind);
+		if (n == 0)
+			continue;
+		snprintf(text, sizeof(text), "%s%zu %s", between, n,
+			 kinds[i].word);
+		put(g, text);
+		between = ", ";
+	}
+	if (jv_bool(jv_get(data, "truncated"), false))
+		put(g, ", and more");
+}
+
 static void gist_reason(struct gist *g, struct jv data)
 {
 	put_string(g, jv_get(data, "reason"));
@@ -220,6 +250,7 @@ static const struct {
 	{"input.message", gist_input},
 	{"turn.started", gist_turn_started},
 	{"turn.completed", gist_turn_completed},
+	{"turn.diff", gist_diff},
 	{"turn.failed", gist_turn_failed},
 	{"turn.cancelled", gist_reason},
 	{"turn.interrupted", gist_reason},
