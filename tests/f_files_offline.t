@@ -89,7 +89,7 @@ has_escape() {
 	on_terminal "$@" | grep -qF "$_text"
 }
 ok "a name cannot reach the terminal" not has_escape '' files ls work src
-is "$(on_terminal files ls work src | head -n 1 | tr -d '\r')" 'a\033[31mb' \
+is "$(on_terminal files ls work src | sed -n 1p | tr -d '\r')" 'a\033[31mb' \
 	"it is shown escaped"
 
 # --- commits ----------------------------------------------------------------

@@ -390,7 +390,8 @@ static void sort_rows(struct diff *d)
 {
 	size_t kept = 0;
 
-	qsort(d->rows, d->n, sizeof(d->rows[0]), compare_rows);
+	if (d->n > 0)
+		qsort(d->rows, d->n, sizeof(d->rows[0]), compare_rows);
 	for (size_t i = 0; i < d->n; i++) {
 		if (kept == 0 ||
 		    compare_rows(&d->rows[kept - 1], &d->rows[i]) != 0) {
