@@ -268,7 +268,7 @@ static int find_renames(struct diff *d, git_diff *diff)
 	o.flags = GIT_DIFF_FIND_RENAMES;
 	o.rename_limit = git_diff_num_deltas(diff);
 	if (pairs > VFS_DIFF_PAIRS_MAX ||
-	    candidate_bytes(d, diff) > VFS_DIFF_BYTES_MAX)
+	    candidate_bytes(d, diff) > VFS_DIFF_SIMILAR_MAX)
 		o.flags |= GIT_DIFF_FIND_EXACT_MATCH_ONLY;
 	r = git_diff_find_similar(diff, &o);
 	if (r < 0)

@@ -12,12 +12,13 @@
 #include "core/json.h"
 #include "vfs/oid.h"
 
-#define VFS_DIFF_FILES_MAX   1000	     /* Rows... */
-#define VFS_DIFF_ROWS_MAX    (1u << 20)	     /* ...and their bytes, as JSON. */
-#define VFS_DIFF_PATCH_MAX   (64u << 10)     /* Bytes of one patch. */
-#define VFS_DIFF_PATCHES_MAX (1u << 20)	     /* Of all of them, as JSON. */
-#define VFS_DIFF_FILE_MAX    (16u << 20)     /* Of a file that is compared. */
-#define VFS_DIFF_BYTES_MAX   (256u << 20)    /* Of all files compared. */
+#define VFS_DIFF_FILES_MAX   1000	  /* Rows... */
+#define VFS_DIFF_ROWS_MAX    (1u << 20)	  /* ...and their bytes, as JSON. */
+#define VFS_DIFF_PATCH_MAX   (64u << 10)  /* Bytes of one patch. */
+#define VFS_DIFF_PATCHES_MAX (1u << 20)	  /* Of all of them, as JSON. */
+#define VFS_DIFF_FILE_MAX    (16u << 20)  /* Of a file that is compared. */
+#define VFS_DIFF_BYTES_MAX   (256u << 20) /* Of all files compared. */
+#define VFS_DIFF_SIMILAR_MAX (64u << 20)  /* Of files looked at for renames. */
 #define VFS_DIFF_PAIRS_MAX   (1000u * 1000u) /* Likely renames looked at... */
 #define VFS_DIFF_EXACT_MAX   (25u * VFS_DIFF_PAIRS_MAX) /* ...by their ids. */
 #define VFS_DIFF_CHANGES_MAX 100000 /* Beyond, renames are not looked for. */
