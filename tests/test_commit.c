@@ -349,6 +349,33 @@ TEST(large_files_are_streamed)
 	git_kit_close(&k);
 }
 
+TEST(deepest_path_is_committed)
+{
+	char path[VFS_CHANGE_PATH_MAX + 1];
+	struct vfs_commit_result res;
+	struct git_kit k;
+
+	git_kit_open(&k);
+	for (size_t i = 0; i < sizeof(path) - 1; i++)
+		path[i] = i % 2 ? '/' : 'a';
+	path[sizeof(path) - 1] = '\0';
+	begin();
+	put(path, "1");
+	OK(commit(k.repo).changed);
+	STR_EQ(sh_line("git -C %s ls-tree -rt main | wc -l", k.path), "2048");
+	path[sizeof(path) - 2] = 'b';
+	begin();
+	put(path, "2");
+	OK(commit(k.repo).changed);
+	path[1] = '\0';
+	begin();
+	drop(path);
+	res = commit(k.repo);
+	OK(res.changed);
+	git_kit_fsck(k.path);
+	git_kit_close(&k);
+}
+
 /* A file system of one MiB. */
 static void mount_small(const char *dir)
 {
@@ -563,6 +590,6 @@ TESTS(CASE(files_links_and_folders_become_a_tree),
       CASE(evil_names_are_committed_and_found_again),
       CASE(commits_say_what_they_are_of),
       CASE(what_is_wrong_is_refused_and_changes_nothing),
-      CASE(large_files_are_streamed),
+      CASE(large_files_are_streamed), CASE(deepest_path_is_committed),
       CASE(full_disk_is_told_and_changes_nothing),
       CASE(any_way_to_a_state_gives_the_same_tree))
