@@ -171,6 +171,10 @@ static void answer_start(struct guest *g)
 		return;
 	while ((c = TAILQ_FIRST(&g->starting)) != NULL) {
 		TAILQ_REMOVE(&g->starting, c, link);
+		jw_obj(&c->result);
+		if (g->workspace != NULL)
+			workspace_write(g->workspace, &c->result);
+		jw_obj_end(&c->result);
 		call_reply(c);
 	}
 }

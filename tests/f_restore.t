@@ -143,6 +143,16 @@ on_demand() {
 }
 ok "a checkpoint on demand tells the newest commit, and wakes nothing" on_demand
 
+told() {
+	http GET "/v1/vms/$VM" >"$tmp/x" &&
+		equal "$(jq -c .workspace "$tmp/body")" \
+			"{\"n\":$(workspace_n),\"base\":\"$(commit_of 1)\",\"head\":\"$(repo rev-parse main)\",\"mode\":null}" &&
+		in_vm "$SES" true && http GET "/v1/vms/$VM" >"$tmp/x" &&
+		jq -e '.workspace.mode == "plain" or .workspace.mode == "overlay"' \
+			"$tmp/body"
+}
+ok "a VM tells where its files stand" told
+
 slept() {
 	in_vm "$SES" 'echo late >late' >"$tmp/x" &&
 		hib vm sleep --json "$VM" >"$tmp/slept" &&

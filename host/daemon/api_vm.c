@@ -11,6 +11,7 @@
 #include "host/daemon/vm_mounts.h"
 #include "host/views.h"
 #include "vfs/import.h"
+#include "vfs/oid.h"
 
 struct vm *op_vm(struct op *op)
 {
@@ -172,10 +173,47 @@ void vm_create_route(struct op *op)
 	vm_create(op->d, &cfg, create_on_stored, op);
 }
 
+/* --- look: the row, and where its files stand --------------------------- */
+
+static void put_workspace(struct op *op, const struct vfs_oid *head)
+{
+	struct vm *vm = vm_find(op->d, op->vm);
+	const char *mode = "";
+	char hex[VFS_OID_HEX];
+
+	if (vm == NULL)
+		return;
+	if (link_is_up(vm_link(vm)))
+		mode = link_mode(vm_link(vm));
+	op_extend(&op->out);
+	jw_key(&op->out, "workspace");
+	vm_put_workspace(vm, &op->out);
+	op_extend(&op->out);
+	jw_kstr(&op->out, "head",
+		head != NULL ? vfs_oid_format(head, hex) : NULL);
+	jw_kstr(&op->out, "mode", mode[0] != '\0' ? mode : NULL);
+	jw_obj_end(&op->out);
+	jw_obj_end(&op->out);
+}
+
+static void get_on_head(struct op *op, const struct vfs_oid *head)
+{
+	struct err e = {0};
+
+	if (views_vm(op->d->reader, op->vm, &op->out, &e) < 0) {
+		op_fail(op, &e);
+		return;
+	}
+	put_workspace(op, head);
+	op_reply_out(op);
+}
+
 void vm_get_route(struct op *op)
 {
-	if (op_vm(op) != NULL)
-		reply_vm(op);
+	struct vm *vm = op_vm(op);
+
+	if (vm != NULL)
+		op_find_head(op, vm, get_on_head);
 }
 
 void vm_events_route(struct op *op)

@@ -40,6 +40,7 @@
 struct look {
 	struct depot_job job;
 	struct op *op;
+	op_head_cb next;
 	struct vfs_oid head;
 	bool has_head;
 };
@@ -53,29 +54,46 @@ static int look_work(struct depot_job *j, struct vfs_repo *repo, struct err *e)
 	return r == -ENOENT ? 0 : r;
 }
 
-static void put_head(struct jw *w, const char *key, bool has,
-		     const struct vfs_oid *oid)
-{
-	char hex[VFS_OID_HEX];
-
-	jw_kstr(w, key, has ? vfs_oid_format(oid, hex) : NULL);
-}
-
 static void look_on_done(struct depot_job *j, const struct err *e)
 {
 	struct look *l = container_of(j, struct look, job);
-	struct op *op = l->op;
 
-	if (e->code < 0 && e->code != -FAULT_FILE_NOT_FOUND) {
-		op_fail(op, e);
-	} else {
-		jw_obj(&op->out);
-		put_head(&op->out, "head", l->has_head, &l->head);
-		jw_kbool(&op->out, "changed", false);
-		jw_obj_end(&op->out);
-		op_reply_out(op);
-	}
+	if (e->code < 0 && e->code != -FAULT_FILE_NOT_FOUND)
+		op_fail(l->op, e);
+	else
+		l->next(l->op, l->has_head ? &l->head : NULL);
 	free(l);
+}
+
+void op_find_head(struct op *op, struct vm *vm, op_head_cb next)
+{
+	struct look *l = calloc(1, sizeof(*l));
+
+	if (l == NULL) {
+		op_refuse(op, -ENOMEM, "out of memory");
+		return;
+	}
+	l->job.work = look_work;
+	l->job.done = look_on_done;
+	l->op = op;
+	l->next = next;
+	depot_read(vm_depot(vm), &l->job);
+}
+
+static void put_oid(struct jw *w, const char *key, const struct vfs_oid *oid)
+{
+	char hex[VFS_OID_HEX];
+
+	jw_kstr(w, key, oid != NULL ? vfs_oid_format(oid, hex) : NULL);
+}
+
+static void checkpoint_on_head(struct op *op, const struct vfs_oid *head)
+{
+	jw_obj(&op->out);
+	put_oid(&op->out, "head", head);
+	jw_kbool(&op->out, "changed", false);
+	jw_obj_end(&op->out);
+	op_reply_out(op);
 }
 
 static void checkpoint_on_called(const char *body, size_t len,
@@ -92,24 +110,16 @@ static void checkpoint_on_called(const char *body, size_t len,
 void vm_checkpoint_route(struct op *op)
 {
 	struct vm *vm = op_vm(op);
-	struct look *l;
 
 	if (vm == NULL)
 		return;
-	if (!vm_is_off(vm)) {
-		jw_obj(&op->params);
-		jw_obj_end(&op->params);
-		op_call(op, "workspace.checkpoint", checkpoint_on_called);
+	if (vm_is_off(vm)) {
+		op_find_head(op, vm, checkpoint_on_head);
 		return;
 	}
-	l = calloc(1, sizeof(*l));
-	if (l == NULL) {
-		op_refuse(op, -ENOMEM, "checkpoint: out of memory");
-		return;
-	}
-	*l = (struct look){.job = {.work = look_work, .done = look_on_done},
-			   .op = op};
-	depot_read(vm_depot(vm), &l->job);
+	jw_obj(&op->params);
+	jw_obj_end(&op->params);
+	op_call(op, "workspace.checkpoint", checkpoint_on_called);
 }
 
 /* --- restore ------------------------------------------------------------ */
@@ -138,9 +148,9 @@ static void restore_end(struct restore *s, const struct err *e)
 		jw_obj(&op->out);
 		jw_kstr(&op->out, "vm", s->vm);
 		jw_kint(&op->out, "n", s->n + 1);
-		put_head(&op->out, "head", true, &s->base);
-		put_head(&op->out, "from", true, &s->commit);
-		put_head(&op->out, "was", s->has_was, &s->was);
+		put_oid(&op->out, "head", &s->base);
+		put_oid(&op->out, "from", &s->commit);
+		put_oid(&op->out, "was", s->has_was ? &s->was : NULL);
 		jw_obj_end(&op->out);
 		op_reply_out(op);
 	}

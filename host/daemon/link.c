@@ -54,6 +54,7 @@ struct link {
 	char vm[ID_MAX];
 	char boot_id[64];
 	char *workspace;
+	char mode[16];
 	const struct link_events *ev;
 	void *arg;
 
@@ -412,13 +413,29 @@ static void link_fail_turns(struct link *l)
 		link_lost(l, "out of memory");
 }
 
+/* The words of a guest: only those that we know. */
+static void link_read_mode(struct link *l, const char *body, size_t len)
+{
+	static const char *const modes[] = {"plain", "overlay"};
+	autojson struct json j = {0};
+	struct jv mode;
+
+	if (json_parse(&j, body, len, NULL) < 0)
+		return;
+	mode = jv_path(json_root(&j), "workspace.mode");
+	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+		if (jv_eq(mode, modes[i]))
+			snprintf(l->mode, sizeof(l->mode), "%s", modes[i]);
+	}
+}
+
 static void link_on_started(const char *body, size_t len, const struct err *e,
 			    void *arg)
 {
 	struct link *l = arg;
 
-	(void)body;
-	(void)len;
+	if (e->code == 0)
+		link_read_mode(l, body, len);
 	if (e->code == 0 && l->full.code < 0)
 		link_fail_turns(l);
 	else if (e->code == 0)
@@ -786,6 +803,11 @@ void link_close(struct link *l)
 bool link_is_up(const struct link *l)
 {
 	return l != NULL && l->state == LINK_UP;
+}
+
+const char *link_mode(const struct link *l)
+{
+	return l->mode;
 }
 
 const char *link_boot_id(const struct link *l)

@@ -56,6 +56,9 @@ void link_close(struct link *l);
 
 bool link_is_up(const struct link *l);
 const char *link_boot_id(const struct link *l); /* "" before hello. */
+/* How the guest has mounted its workspace: "plain", "overlay"; "" when it has
+ * not said. */
+const char *link_mode(const struct link *l);
 
 /* The end of a call: @e->code is 0 and @body the result (NUL-terminated JSON
  * text, valid during the call), or the guest's or the link's error. */

@@ -43,6 +43,10 @@ struct vm *op_vm(struct op *op);
 void vm_fork_route(struct op *op);
 
 /* api_workspace.c */
+/* Ask for the newest commit of the VM, NULL if there is none; failure answers
+ * the op. */
+typedef void (*op_head_cb)(struct op *op, const struct vfs_oid *head);
+void op_find_head(struct op *op, struct vm *vm, op_head_cb next);
 void vm_checkpoint_route(struct op *op);
 void vm_restore_route(struct op *op);
 

@@ -128,6 +128,8 @@ struct depot *vm_depot(const struct vm *vm);
 /* An event that ends a turn is stored: let refs/hib/<session>/<turn> name the
  * commit that it tells, soon. */
 void vm_mark_turn(struct vm *vm, const struct event *ev);
+/* Its generation of files and their base, {"n","base"}. */
+void vm_put_workspace(const struct vm *vm, struct jw *w);
 /* What became of its files when it went off, {"head","complete"}; "" when it did
  * not run.  Not complete: the rest stays on its disk, and is committed when it
  * runs again. */

@@ -85,9 +85,7 @@ void vm_connect(struct vm *vm);
 void vm_lost(struct vm *vm, const char *detail);
 /* Tell all who wait; @vm NULL: it is gone. */
 void vm_tell(struct waiter_list *l, struct vm *vm, const struct err *e);
-/* The workspace as JSON: for the catalog and for the guest's start.  Reading
- * takes what is missing as new. */
-void vm_workspace_write(const struct vm *vm, struct jw *w);
+/* What vm_put_workspace() has written; what is missing is as new. */
 void vm_workspace_read(struct vm *vm, struct jv workspace);
 /* The same with the VM's mounts, for the guest's start. */
 void vm_workspace_write_start(const struct vm *vm, struct jw *w);

@@ -12,7 +12,7 @@
 #define LOG_COMPONENT	"vm"
 #define COMMITS_TO_PACK 25 /* Between two looks whether there is work. */
 
-void vm_workspace_write(const struct vm *vm, struct jw *w)
+void vm_put_workspace(const struct vm *vm, struct jw *w)
 {
 	const struct workspace *ws = &vm->workspace;
 
@@ -24,7 +24,7 @@ void vm_workspace_write(const struct vm *vm, struct jw *w)
 
 void vm_workspace_write_start(const struct vm *vm, struct jw *w)
 {
-	vm_workspace_write(vm, w);
+	vm_put_workspace(vm, w);
 	if (vm->mounts == NULL)
 		return;
 	op_extend(w);

@@ -376,7 +376,7 @@ void vm_add_row(const struct vm *vm, struct change *c)
 	jw_kint(&config, "idle_ms", vm->idle_ms);
 	jw_kint(&config, "max_sessions", vm->max_sessions);
 	jw_key(&config, "workspace");
-	vm_workspace_write(vm, &config);
+	vm_put_workspace(vm, &config);
 	if (vm->quota > 0)
 		jw_kint(&config, "quota", vm->quota);
 	if (vm->mounts != NULL)
@@ -426,6 +426,13 @@ static void making_on_stored(const struct err *e, void *arg)
 {
 	struct making *m = arg;
 
+	struct err stops = {0};
+
+	if (m->d->stopping) { /* The VM has been let go of. */
+		err_set(&stops, -FAULT_DRAINING, "hibd stops");
+		making_end(m, NULL, &stops);
+		return;
+	}
 	if (e->code < 0) {
 		vm_discard(m->vm, e);
 		making_end(m, NULL, e);
