@@ -332,9 +332,10 @@ static void workspace_on_stop(void *arg)
 {
 	struct workspace *ws = arg;
 
-	uplink_close(take_ptr(ws->uplink));
+	/* First who asks, then who is asked. */
 	if (ws->lower != NULL)
 		vfs_lower_close(ws->lower, lower_on_closed, NULL);
+	uplink_close(take_ptr(ws->uplink));
 }
 
 /* --- on the main loop --- */
