@@ -336,7 +336,7 @@ vm_program() {
 # in_vm SES COMMAND - the agent's shell runs the command, its lines taken as
 # one; what it said is printed, and is in $tmp/said; the exit code is its own.
 in_vm() {
-	prompt "$1" "!run $(echo "$2" | tr '\n' ' ')" >"$tmp/in_vm" || return 1
+	prompt "$1" "!run $(printf '%s' "$2" | tr '\n' ' ')" >"$tmp/in_vm" || return 1
 	sed '$s/exit: [0-9]*$//' "$tmp/in_vm" | tee "$tmp/said"
 	_code=$(sed -n '$s/.*exit: \([0-9]*\)$/\1/p' "$tmp/in_vm")
 	return "${_code:-1}"
