@@ -277,6 +277,7 @@ static int do_fallocate(struct side *s, const struct op *o, uint64_t *out)
 		      : result(fallocate(fd, mode, o->off, (off_t)o->len));
 }
 
+/* From one file system to another it is done by hand, as cp(1) does it. */
 static int do_copy(struct side *s, const struct op *o, uint64_t *out)
 {
 	autoclose int from = open_at(s, o, O_RDONLY);
@@ -284,11 +285,16 @@ static int do_copy(struct side *s, const struct op *o, uint64_t *out)
 		openat(s->root, o->to,
 		       O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, o->mode);
 	off_t in = 0, at = o->off;
+	ssize_t n;
 
 	(void)out;
 	if (from < 0 || to < 0)
 		return -errno;
-	return result(copy_file_range(from, &in, to, &at, o->len, 0));
+	n = copy_file_range(from, &in, to, &at, o->len, 0);
+	if (n >= 0 || errno != EXDEV)
+		return result(n);
+	n = pread(from, data, o->len, 0);
+	return n < 0 ? -errno : result(pwrite(to, data, (size_t)n, o->off));
 }
 
 static int do_rename(struct side *s, const struct op *o, uint64_t *out)
@@ -595,12 +601,11 @@ static const struct op_type types[] = {
 static const struct {
 	const char *op;
 	int err;
-	bool dir; /* Only when one of the two is a folder. */
 } allowed[] = {
-	{"rename", EXDEV, true}, /* Of the lower tree; mv(1) then copies. */
-	{"noreplace", EXDEV, true},
-	{"exchange", EXDEV, true},
-	{"copy", EXDEV, false}, /* From another file system; cp(1) reads. */
+	/* Of a folder of the lower tree; mv(1) then copies. */
+	{"rename", EXDEV},
+	{"noreplace", EXDEV},
+	{"exchange", EXDEV},
 };
 
 static bool is_dir(const struct side *s, const char *path)
@@ -618,7 +623,7 @@ static bool is_allowed(const struct op *o, int r)
 	for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
 		if (strcmp(allowed[i].op, o->type->name) == 0 &&
 		    allowed[i].err == -r &&
-		    (!allowed[i].dir || is_dir(&run.reference, o->path) ||
+		    (is_dir(&run.reference, o->path) ||
 		     is_dir(&run.reference, o->to)))
 			return true;
 	return false;
