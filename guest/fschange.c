@@ -8,6 +8,10 @@
  *	symlink {path, target} -> entry
  *
  * A link is moved and made as it is; chmod follows it.
+ *
+ * What cannot be renamed, because it would come from another file system or is a
+ * folder of the commit below the workspace (overlayfs refuses that), is copied
+ * and then removed, as mv(1) does.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -112,11 +116,10 @@ int fs_symlink(struct fscall *c, struct err *e)
 }
 
 /* A file that is expected to be one version is none that another has just been
- * moved to: hence the lock. */
+ * moved to: hence the lock.  Return: also -EXDEV, which is not in @e. */
 static int move_locked(struct fscall *c, const char *from, const char *to,
-		       struct err *e)
+		       bool overwrite, struct err *e)
 {
-	bool overwrite = jv_bool(jv_get(c->in, "overwrite"), false);
 	autoclose int from_dir = -1, to_dir = -1;
 	const char *from_name, *to_name;
 
@@ -132,14 +135,13 @@ static int move_locked(struct fscall *c, const char *from, const char *to,
 		      overwrite ? 0 : RENAME_NOREPLACE) == 0)
 		return 0;
 	if (errno == EXDEV)
-		return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
-			       "/%.*s: it cannot be moved there, only copied",
-			       ERR_MSG_MAX / 2, from);
+		return -EXDEV;
 	return fsat_fail(errno, errno == EEXIST ? to : from, e);
 }
 
 int fs_move(struct fscall *c, struct err *e)
 {
+	bool overwrite = jv_bool(jv_get(c->in, "overwrite"), false);
 	struct vfs_path from, to;
 	int r;
 
@@ -147,7 +149,12 @@ int fs_move(struct fscall *c, struct err *e)
 	    vfs_path_get(&to, c->in, "to", e) < 0)
 		return e->code;
 	pthread_mutex_lock(&c->tree->lock);
-	r = move_locked(c, from.text, to.text, e);
+	r = move_locked(c, from.text, to.text, overwrite, e);
 	pthread_mutex_unlock(&c->tree->lock);
+	if (r == -EXDEV) {
+		r = fs_copy_all(c, &from, &to, overwrite, e);
+		if (r == 0)
+			r = fs_remove_all(c, &from, e);
+	}
 	return r < 0 ? r : put_entry(c, to.text, e);
 }

@@ -21,7 +21,7 @@
 struct copy {
 	struct fscall *call;
 	struct vfs_path from, to;
-	bool overwrite;
+	bool overwrite, recursive;
 	char *buf; /* FS_CHUNK */
 	struct err *e;
 };
@@ -173,7 +173,7 @@ static int copy_top(struct copy *c)
 			       ERR_MSG_MAX / 2, c->from.text);
 	if (!S_ISDIR(st.st_mode))
 		return copy_entry(c, &top, c->to.text);
-	if (!jv_bool(jv_get(c->call->in, "recursive"), false))
+	if (!c->recursive)
 		return fsat_fail(EISDIR, c->from.text, c->e);
 	if (is_below(&c->to, &c->from))
 		return copy_tree(c);
@@ -188,19 +188,41 @@ static int put_copy(struct fscall *c, const char *path, struct err *e)
 	return fd < 0 ? fd : fsentry_put_fd(&c->out, path, fd, false, e);
 }
 
+static int copy(struct copy *c)
+{
+	int r;
+
+	c->buf = malloc(FS_CHUNK);
+	if (c->buf == NULL)
+		return err_set(c->e, -ENOMEM, "copy: out of memory");
+	r = copy_top(c);
+	free(c->buf);
+	return r;
+}
+
+int fs_copy_all(struct fscall *call, const struct vfs_path *from,
+		const struct vfs_path *to, bool overwrite, struct err *e)
+{
+	struct copy c = {
+		.call = call,
+		.from = *from,
+		.to = *to,
+		.overwrite = overwrite,
+		.recursive = true,
+		.e = e,
+	};
+
+	return copy(&c);
+}
+
 int fs_copy(struct fscall *call, struct err *e)
 {
 	struct copy c = {.call = call, .e = e};
-	int r;
 
 	if (vfs_path_get(&c.from, call->in, "from", e) < 0 ||
 	    vfs_path_get(&c.to, call->in, "to", e) < 0)
 		return e->code;
 	c.overwrite = jv_bool(jv_get(call->in, "overwrite"), false);
-	c.buf = malloc(FS_CHUNK);
-	if (c.buf == NULL)
-		return err_set(e, -ENOMEM, "copy: out of memory");
-	r = copy_top(&c);
-	free(c.buf);
-	return r < 0 ? r : put_copy(call, c.to.text, e);
+	c.recursive = jv_bool(jv_get(call->in, "recursive"), false);
+	return copy(&c) < 0 ? e->code : put_copy(call, c.to.text, e);
 }

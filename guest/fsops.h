@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "core/json.h"
+#include "vfs/path.h"
 
 /* The workspace. */
 struct fstree {
@@ -49,8 +50,12 @@ int fs_chmod(struct fscall *c, struct err *e);
 int fs_symlink(struct fscall *c, struct err *e);
 /* fsremove.c */
 int fs_remove(struct fscall *c, struct err *e);
+/* A file, or a folder with what is in it. */
+int fs_remove_all(struct fscall *c, const struct vfs_path *path, struct err *e);
 /* fscopy.c */
 int fs_copy(struct fscall *c, struct err *e);
+int fs_copy_all(struct fscall *c, const struct vfs_path *from,
+		const struct vfs_path *to, bool overwrite, struct err *e);
 /* fsgrep.c */
 int fs_grep(struct fscall *c, struct err *e);
 /* fsmany.c */

@@ -152,7 +152,8 @@ static int unlink_locked(struct fscall *c, int dir, const char *name,
 }
 
 static int remove_path(struct fscall *c, const struct vfs_path *path,
-		       const struct fsexpect *expect, struct err *e)
+		       const struct fsexpect *expect, bool recursive,
+		       struct err *e)
 {
 	struct removal m = {.call = c, .path = path->text};
 	const char *name;
@@ -162,8 +163,7 @@ static int remove_path(struct fscall *c, const struct vfs_path *path,
 	if (dir < 0)
 		return dir;
 	r = unlink_locked(c, dir, name, expect, e);
-	if (r != -FAULT_HAS_CHILDREN ||
-	    !jv_bool(jv_get(c->in, "recursive"), false))
+	if (r != -FAULT_HAS_CHILDREN || !recursive)
 		return r;
 	e->code = 0;
 	m.dir = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -174,6 +174,13 @@ static int remove_path(struct fscall *c, const struct vfs_path *path,
 	return r;
 }
 
+int fs_remove_all(struct fscall *c, const struct vfs_path *path, struct err *e)
+{
+	const struct fsexpect whatever = {0};
+
+	return remove_path(c, path, &whatever, true, e);
+}
+
 int fs_remove(struct fscall *c, struct err *e)
 {
 	struct fsexpect expect;
@@ -181,7 +188,8 @@ int fs_remove(struct fscall *c, struct err *e)
 
 	if (vfs_path_get(&path, c->in, "path", e) < 0 ||
 	    fsexpect_read(&expect, c->in, e) < 0 ||
-	    remove_path(c, &path, &expect, e) < 0)
+	    remove_path(c, &path, &expect,
+			jv_bool(jv_get(c->in, "recursive"), false), e) < 0)
 		return e->code;
 	jw_obj(&c->out);
 	jw_obj_end(&c->out);

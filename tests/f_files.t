@@ -478,4 +478,20 @@ f215_write() {
 }
 ok "F215 a write wakes it, and commits are read all the same" f215_write
 
+# The same where /workspace lies over a commit.
+f178_over_a_commit() {
+	hib files restore --force box HEAD && hib vm wake box >"$tmp/x" &&
+		_tag=$(etag_of dir/run) && put_text dir/run new -H "If-Match: \"$_tag\"" &&
+		equal "$(jq -r .etag "$tmp/body")" "$(etag_of dir/run)" &&
+		equal "$(jq -r .mode "$tmp/body")" 100755 &&
+		ask move '{"from": "dir", "to": "moved"}' '.type == "dir"' &&
+		get moved/run "$tmp/back" && equal "$(cat "$tmp/back")" new &&
+		answers 404 file_not_found GET "$F/stat?path=dir" &&
+		ask grep '{"pattern": "x"}' '[.matches[].path] == ["dir.c"]' &&
+		ask remove '{"path": "moved", "recursive": true}' true &&
+		equal "$(hib files ls box)" "dir.c
+link"
+}
+ok "F178 the same over a commit, whose folders can be moved" f178_over_a_commit
+
 done_testing
