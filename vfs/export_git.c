@@ -176,7 +176,7 @@ static int convert_all(struct export *ex, const struct vfs_oid *commit,
 {
 	const struct vfs_history_query q = {.from = *commit};
 	struct line l = {.e = ex->e};
-	git_oid last;
+	git_oid last = {{0}};
 	int r = vfs_history_log(ex->from, &q, on_commit, &l, ex->e);
 
 	for (size_t i = l.n; r == 0 && i > 0; i--) {

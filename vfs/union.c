@@ -24,7 +24,7 @@ struct item {
 struct walk {
 	void *items; /* Of tsearch(3). */
 	size_t n;
-	const struct vfs_history_commit *at;
+	struct vfs_history_commit at; /* Whose changes are taken. */
 	struct vfs_union_stats *stats;
 	struct err *e;
 };
@@ -55,9 +55,9 @@ static struct item *new_item(const struct walk *w, const char *path,
 	item->path = strdup(path);
 	item->old_path = old_path ? strdup(old_path) : NULL;
 	item->kind = kind;
-	item->commit = w->at->id;
-	memcpy(item->session, w->at->session, sizeof(item->session));
-	memcpy(item->turn, w->at->turn, sizeof(item->turn));
+	item->commit = w->at.id;
+	memcpy(item->session, w->at.session, sizeof(item->session));
+	memcpy(item->turn, w->at.turn, sizeof(item->turn));
 	if (item->path != NULL && (old_path == NULL || item->old_path != NULL))
 		return item;
 	free_item(item);
@@ -146,18 +146,17 @@ static int take_commit(struct vfs_repo *repo, struct vfs_oid *at,
 		       struct walk *w)
 {
 	struct vfs_diff_stats stats = {0};
-	struct vfs_history_commit c;
-	int r = vfs_history_get(repo, at, &c, w->e);
+	const struct vfs_history_commit *c = &w->at;
+	int r = vfs_history_get(repo, at, &w->at, w->e);
 
 	if (r < 0)
 		return r;
-	w->at = &c;
 	w->stats->n_commits++;
-	r = vfs_diff_each(repo, c.has_parent ? &c.parent : NULL, at, on_change,
-			  w, &stats, w->e);
+	r = vfs_diff_each(repo, c->has_parent ? &c->parent : NULL, at,
+			  on_change, w, &stats, w->e);
 	w->stats->truncated |= stats.truncated;
-	*at = c.parent;
-	return r < 0 ? r : c.has_parent;
+	*at = c->parent;
+	return r < 0 ? r : c->has_parent;
 }
 
 int vfs_union(struct vfs_repo *repo, const struct vfs_oid *since,
