@@ -170,25 +170,22 @@ int retake_commit(const struct retake *t, struct vfs_repo *repo,
 		  const struct vfs_oid *from, struct vfs_oid *out,
 		  struct err *e)
 {
-	struct vfs_commit_spec spec = {.reason = "restore",
-				       .time_ms = now_ms()};
+	struct taking k = {.repo = repo, .e = e};
+	struct vfs_commit_spec spec = {
+		.reason = "restore",
+		.time_ms = now_ms(),
+	};
 	struct vfs_commit_result result;
-	autofree struct taking *k = calloc(1, sizeof(*k));
 	struct vfs_oid head;
-	int r;
+	int r = vfs_repo_head(repo, &head, e);
 
-	if (k == NULL)
-		return err_set(e, -ENOMEM, "restore: out of memory");
-	r = vfs_repo_head(repo, &head, e);
 	if (r < 0)
 		return r;
 	spec.base = &head;
-	k->repo = repo;
-	k->e = e;
-	r = vfs_commit_begin(repo, &spec, &k->commit, e);
+	r = vfs_commit_begin(repo, &spec, &k.commit, e);
 	if (r == 0)
-		r = take_all(k, t, from, &result);
-	vfs_commit_free(k->commit);
+		r = take_all(&k, t, from, &result);
+	vfs_commit_free(k.commit);
 	if (r == 0)
 		*out = result.commit;
 	return r;
