@@ -112,10 +112,16 @@ static int by_path(const void *a, const void *b)
 	return strcmp(x->path, y->path);
 }
 
+static void tree_sort(struct tree *t)
+{
+	if (t->n > 1)
+		qsort(t->all, t->n, sizeof(*t->all), by_path);
+}
+
 static void tree_expect(struct tree *got, struct tree *want)
 {
-	qsort(got->all, got->n, sizeof(*got->all), by_path);
-	qsort(want->all, want->n, sizeof(*want->all), by_path);
+	tree_sort(got);
+	tree_sort(want);
 	for (size_t i = 0; i < got->n || i < want->n; i++) {
 		const struct entry *g = &got->all[i], *w = &want->all[i];
 
@@ -561,17 +567,17 @@ TEST(many_entries_are_looked_at_once)
 	double t;
 
 	make_bench(&b);
-	make_many(10000);
+	make_many(5000);
 	t = seconds();
 	walk(&b, false);
 	EQ(vfs_sent_commit(b.sent, NULL, &e), 0);
-	fprintf(stderr, "# 10000 new files: %.0f ms\n", (seconds() - t) * 1e3);
-	EQ(b.result.n_put, 10000);
+	fprintf(stderr, "# 5000 new files: %.0f ms\n", (seconds() - t) * 1e3);
+	EQ(b.result.n_put, 5000);
 	t = seconds();
 	walk(&b, false);
 	fprintf(stderr, "# the same unchanged: %.0f ms\n",
 		(seconds() - t) * 1e3);
-	OK(!b.result.changed && b.result.n_entries == 10010);
+	OK(!b.result.changed && b.result.n_entries == 5005);
 	drop_bench(&b);
 }
 

@@ -244,6 +244,7 @@ static void write_file(const char *path, const char *text)
 	EQ(fclose(f), 0);
 }
 
+/* What is not there is a file to git. */
 static void make_folder(const char *name, const char *rules)
 {
 	char path[256];
@@ -253,8 +254,6 @@ static void make_folder(const char *name, const char *rules)
 		snprintf(path, sizeof(path), "%s/%s", name, paths[i]);
 		if (path[strlen(path) - 1] == '/')
 			EQ(mkdir(path, 0755), 0);
-		else
-			write_file(path, "");
 	}
 	snprintf(path, sizeof(path), "%s/.gitignore", name);
 	write_file(path, rules);
