@@ -29,6 +29,7 @@
 enum kind { KIND_OP, KIND_READ, KIND_WRITE, KIND_WATCH };
 
 struct fsserve {
+	struct fsserve_spec spec;
 	struct fspool *pool;
 	struct fstree tree;
 	struct fswatches *watches;
@@ -120,6 +121,8 @@ static void req_on_done(struct fswork *w)
 	struct fsreq *q = container_of(w, struct fsreq, work);
 
 	q->busy = false;
+	if (q->kind == KIND_WRITE || (q->op != NULL && q->op->changes))
+		q->all->spec.touched(q->all->spec.arg);
 	if (q->stream == NULL)
 		req_end(q);
 	else
@@ -530,19 +533,20 @@ void fsserve_request(struct fsserve *f, struct h2_stream *s, const char *name)
  * All of them.
  */
 
-int fsserve_open(uv_loop_t *loop, const char *root, bool as_agent,
-		 struct fsserve **out)
+int fsserve_open(const struct fsserve_spec *spec, struct fsserve **out)
 {
 	struct fsserve *f = calloc(1, sizeof(*f));
 	int r;
 
 	if (f == NULL)
 		return -ENOMEM;
-	f->tree.root = root;
+	f->spec = *spec;
+	f->tree.root = spec->root;
 	pthread_mutex_init(&f->tree.lock, NULL);
-	r = fspool_open(loop, as_agent, &f->pool);
+	r = fspool_open(spec->loop, spec->as_agent, &f->pool);
 	if (r == 0)
-		r = fswatches_open(loop, f->pool, root, &f->watches);
+		r = fswatches_open(spec->loop, f->pool, spec->root,
+				   &f->watches);
 	if (r < 0)
 		fsserve_close(f);
 	else

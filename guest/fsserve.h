@@ -25,9 +25,16 @@
 
 struct fsserve; /* Opaque. */
 
-/* @root: of the workspace; borrowed.  @as_agent: as fspool_open(). */
-int fsserve_open(uv_loop_t *loop, const char *root, bool as_agent,
-		 struct fsserve **out);
+struct fsserve_spec {
+	uv_loop_t *loop;
+	const char *root; /* Of the workspace; borrowed. */
+	bool as_agent;	  /* As fspool_open(). */
+	/* On the loop, when something may have changed, before it is told. */
+	void (*touched)(void *arg);
+	void *arg;
+};
+
+int fsserve_open(const struct fsserve_spec *spec, struct fsserve **out);
 /* Answer a request whose head is there.  @name: what follows "/fs/". */
 void fsserve_request(struct fsserve *f, struct h2_stream *s, const char *name);
 /* May such a request change files? */

@@ -589,6 +589,28 @@ static int open_workspace(struct guest *g, struct err *e)
 		       : err_set(e, -ENOMEM, "checkpoints: out of memory");
 }
 
+/* What the host has done to files is no turn's doing. */
+static void guest_on_touched(void *arg)
+{
+	struct guest *g = arg;
+
+	if (g->checkpoints != NULL)
+		checkpoints_touch(g->checkpoints);
+}
+
+static int open_files(struct guest *g)
+{
+	const struct fsserve_spec spec = {
+		.loop = g->loop,
+		.root = g->opt->workspace,
+		.as_agent = g->opt->isolate,
+		.touched = guest_on_touched,
+		.arg = g,
+	};
+
+	return fsserve_open(&spec, &g->files);
+}
+
 static int open_all(struct guest *g, struct err *e)
 {
 	char path[PATH_MAX];
@@ -609,8 +631,7 @@ static int open_all(struct guest *g, struct err *e)
 	r = open_workspace(g, e);
 	if (r < 0)
 		return r;
-	r = fsserve_open(g->loop, g->opt->workspace, g->opt->isolate,
-			 &g->files);
+	r = open_files(g);
 	if (r < 0)
 		return err_set(e, r, "files: %s", strerror(-r));
 	snprintf(path, sizeof(path), "%s/api.sock", g->opt->run);

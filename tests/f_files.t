@@ -422,6 +422,16 @@ watch_has_begun() {
 }
 ok "F188 watch prints changes until there is nothing to watch" f188_cli_watch
 
+# --- whose change it is ---------------------------------------------------------
+
+f184_not_the_turns() {
+	put_text theirs 1 && agent_runs 'echo 2 >/workspace/its' &&
+		log_json "$SES" | jq -se '[.[] | select(.type == "turn.diff")][-1].data
+			.files | [.[].path] == ["its"]'
+}
+ok "F184 what is written from outside is no change of the next turn" \
+	f184_not_the_turns
+
 # --- off ----------------------------------------------------------------------
 
 state_of() {
