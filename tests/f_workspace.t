@@ -156,6 +156,42 @@ taken_over() {
 }
 ok "but for what is ignored" taken_over
 
+# What a guest leaves that was killed while it began anew: nothing but renames,
+# which are done here as it does them.
+is_the_commit() {
+	succeeds 'grep -q deep a/b/f && [ "$(ls gone)" = g ] && ! grep more x &&
+		[ $(ls many | wc -l) -ge 300 ] && [ ! -e stale ] && touch stale'
+}
+killed_anew() {
+	vfs=$HIB_HOME/vms/$VM/disk/vfs
+	hib vm sleep "$VM" && hib files restore --force "$VM" "$COMMIT" || return 1
+	mv "$vfs/upper" "$vfs/old" && is_the_commit || return 1
+	hib vm sleep "$VM" && hib files restore --force "$VM" "$COMMIT" || return 1
+	mv "$vfs/upper" "$vfs/old" && cp -rp "$vfs/work" "$vfs/upper" &&
+		chown --reference="$vfs/old" "$vfs/upper" && chmod 755 "$vfs/upper" &&
+		rm -rf "$vfs/work" && is_the_commit && not [ -e "$vfs/old" ]
+}
+ok "a kill while it begins anew only makes it begin again" killed_anew
+
+# As on a machine that has lost FUSE.
+no_overlay() {
+	succeeds 'rm many/7 && echo own >many/own && rm -r gone && mkdir gone' &&
+		hib vm sleep "$VM" || return 1
+	state=$HIB_HOME/vms/$VM/disk/vfs/state.json
+	jq -c '.mode = "checkout"' "$state" >"$tmp/state" && cat "$tmp/state" &&
+		cat "$tmp/state" >"$state" &&
+		succeeds '[ ! -e many/7 ] && grep -q own many/own && [ -z "$(ls gone)" ] &&
+		[ $(stat -c %a x) = 755 ] && cat a/b/f many/8 && [ "$(readlink l)" = x ]' &&
+		equal "$(mode)" plain && run 'sha256sum <big' |
+		grep -qF "$(cat "$tmp/big")" || return 1
+	[ "$(find "$upper" -type c | wc -l)" = 0 ]
+}
+if [ "$(mode)" = overlay ]; then
+	ok "what was an overlay becomes plain files where there is none" no_overlay
+else
+	skip "what was an overlay becomes plain files" "no overlay here"
+fi
+
 # --- mounts -------------------------------------------------------------------
 
 mkdir -p "$tmp/ro/sub" "$tmp/rw" "$tmp/in" && echo read >"$tmp/ro/file"
