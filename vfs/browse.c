@@ -161,8 +161,8 @@ int vfs_browse_size(struct vfs_repo *repo, const struct vfs_oid *blob,
 }
 
 /* Make it the blob at hand, from its beginning. */
-static int open_blob(struct vfs_repo *repo, const struct vfs_oid *blob,
-		     uint64_t size, struct err *e)
+static int open_blob(struct vfs_repo *repo, const git_oid *id, uint64_t size,
+		     struct err *e)
 {
 	struct vfs_memo *m = vfs_repo_memo(repo);
 	git_odb *odb = vfs_repo_odb(repo);
@@ -171,15 +171,14 @@ static int open_blob(struct vfs_repo *repo, const struct vfs_oid *blob,
 	int r;
 
 	vfs_memo_drop_blob(m);
-	m->blob = vfs_oid_to_git(blob);
+	m->blob = *id;
 	m->pos = 0;
 	m->size = size;
 	/* Only an object that is a file of its own can be streamed. */
-	if (size > VFS_BLOB_WHOLE_MAX &&
-	    git_odb_open_rstream(&m->stream, &len, &type, odb, &m->blob) == 0)
+	if (git_odb_open_rstream(&m->stream, &len, &type, odb, id) == 0)
 		return 0;
 	m->stream = NULL;
-	r = git_odb_read(&m->object, odb, &m->blob);
+	r = git_odb_read(&m->object, odb, id);
 	return r < 0 ? vfs_repo_giterr(e, r, "read a file") : 0;
 }
 
@@ -209,12 +208,16 @@ static int read_stream(struct vfs_memo *m, uint64_t off, uint64_t len,
 	return r;
 }
 
-static int read_object(const struct vfs_memo *m, uint64_t off, uint64_t len,
-		       vfs_data_cb cb, void *arg)
+/* @size is of its header; what was read is what counts. */
+static int read_object(git_odb_object *object, uint64_t size, uint64_t off,
+		       uint64_t len, vfs_data_cb cb, void *arg, struct err *e)
 {
-	const char *data = git_odb_object_data(m->object);
+	const char *data = git_odb_object_data(object);
 	int r = 0;
 
+	if (git_odb_object_size(object) != size)
+		return err_set(e, -FAULT_STORE_CORRUPT,
+			       "a file of another size");
 	while (r == 0 && len > 0) {
 		size_t n = len < VFS_READ_CHUNK ? len : VFS_READ_CHUNK;
 
@@ -225,11 +228,45 @@ static int read_object(const struct vfs_memo *m, uint64_t off, uint64_t len,
 	return r;
 }
 
+/* A small one does not take the place of the blob at hand. */
+static int read_small(struct vfs_repo *repo, const git_oid *id, uint64_t size,
+		      uint64_t off, uint64_t len, vfs_data_cb cb, void *arg,
+		      struct err *e)
+{
+	git_odb_object *object;
+	int r = git_odb_read(&object, vfs_repo_odb(repo), id);
+
+	if (r < 0)
+		return vfs_repo_giterr(e, r, "read a file");
+	r = read_object(object, size, off, len, cb, arg, e);
+	git_odb_object_free(object);
+	return r;
+}
+
+static int read_large(struct vfs_repo *repo, const git_oid *id, uint64_t size,
+		      uint64_t off, uint64_t len, vfs_data_cb cb, void *arg,
+		      struct err *e)
+{
+	struct vfs_memo *m = vfs_repo_memo(repo);
+	int r = 0;
+
+	if ((m->object == NULL && m->stream == NULL) ||
+	    !git_oid_equal(&m->blob, id) || (m->stream != NULL && m->pos > off))
+		r = open_blob(repo, id, size, e);
+	if (r < 0)
+		return r;
+	r = m->object != NULL
+		    ? read_object(m->object, size, off, len, cb, arg, e)
+		    : read_stream(m, off, len, cb, arg, e);
+	if (r != 0 || off + len == size)
+		vfs_memo_drop_blob(m);
+	return r;
+}
+
 int vfs_browse_read(struct vfs_repo *repo, const struct vfs_oid *blob,
 		    uint64_t off, uint64_t len, vfs_data_cb cb, void *arg,
 		    struct err *e)
 {
-	struct vfs_memo *m = vfs_repo_memo(repo);
 	git_oid id = vfs_oid_to_git(blob);
 	uint64_t size;
 	int r = vfs_browse_size(repo, blob, &size, e);
@@ -238,20 +275,7 @@ int vfs_browse_read(struct vfs_repo *repo, const struct vfs_oid *blob,
 		return r;
 	if (len > size - off)
 		len = size - off;
-	if ((m->object == NULL && m->stream == NULL) ||
-	    !git_oid_equal(&m->blob, &id) ||
-	    (m->stream != NULL && m->pos > off))
-		r = open_blob(repo, blob, size, e);
-	if (r < 0)
-		return r;
-	/* Its size is of the header; what was read is what counts. */
-	if (m->object != NULL && git_odb_object_size(m->object) != m->size)
-		r = err_set(e, -FAULT_STORE_CORRUPT, "a file of another size");
-	else if (m->object != NULL)
-		r = read_object(m, off, len, cb, arg);
-	else
-		r = read_stream(m, off, len, cb, arg, e);
-	if (r != 0 || off + len == m->size)
-		vfs_memo_drop_blob(m);
-	return r;
+	if (size <= VFS_BLOB_WHOLE_MAX)
+		return read_small(repo, &id, size, off, len, cb, arg, e);
+	return read_large(repo, &id, size, off, len, cb, arg, e);
 }

@@ -66,8 +66,8 @@ int vfs_browse_size(struct vfs_repo *repo, const struct vfs_oid *blob,
  * Small files are read whole.  A large one that is an object of its own is
  * inflated as it is read, in little memory; reading on where the last call
  * stopped goes on from there, going back starts over.  A large one in a pack is
- * held in memory, once, until its end was read or another blob is asked for:
- * libgit2 has no other way.
+ * held in memory, once, until its end was read or another large one is asked
+ * for: libgit2 has no other way.
  *
  * Return: 0; -FAULT_FILE_NOT_FOUND; -FAULT_STORE_CORRUPT; what @cb returned.
  */
