@@ -44,7 +44,7 @@ struct folder {
 
 struct checkout {
 	struct checkout_spec spec;
-	SLIST_HEAD(, folder) stack;
+	SLIST_HEAD(folder_stack, folder) stack;
 	unsigned n_requests;
 	uint64_t n_files, n_temp;
 	bool pumping, over;
