@@ -145,7 +145,7 @@ static int begin(struct import *im)
 	return vfs_commit_begin(im->repo, &spec, &im->commit, im->e);
 }
 
-static int end(struct import *im, const char *what, struct vfs_oid *out)
+static int end(struct import *im, struct vfs_oid *out)
 {
 	struct vfs_commit_result result;
 	char line[VFS_CHANGE_MAX];
@@ -156,7 +156,7 @@ static int end(struct import *im, const char *what, struct vfs_oid *out)
 		r = vfs_commit_end(im->commit, &result, im->e);
 	if (r == 0 && !result.has_commit)
 		return err_set(im->e, -FAULT_INVALID_ARGUMENT,
-			       "there are no files in %.128s", what);
+			       "import: there are no files");
 	if (r == 0)
 		*out = result.commit;
 	return r;
@@ -202,7 +202,7 @@ int vfs_import(const char *what, const char *repo_path, vfs_import_cb cb,
 		    ? import_folder_of(&im, source.where, repo_path)
 		    : import_git(&im, &source);
 	if (r == 0)
-		r = end(&im, source.where, out);
+		r = end(&im, out);
 	vfs_commit_free(im.commit);
 	vfs_repo_close(im.repo);
 	return r;
