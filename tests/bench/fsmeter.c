@@ -217,6 +217,7 @@ int main(int argc, char **argv)
 
 	memset(chunk, 'x', sizeof(chunk));
 	if (argc == 4 && strcmp(argv[1], "tree") == 0) {
+		make_dir(argv[3]);
 		change(0, atol(argv[2]), argv[3]);
 		return 0;
 	}
