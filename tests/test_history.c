@@ -115,12 +115,38 @@ TEST(people_name_commits_in_many_ways)
 			       "trn_00000000000000000000000000000003", &got,
 			       &e),
 	   -FAULT_TURN_NOT_FOUND);
-	EQ(vfs_history_resolve(k.repo, NULL, "HEAD~1", &got, &e),
-	   -FAULT_SNAPSHOT_NOT_FOUND);
 	EQ(vfs_history_resolve(k.repo, NULL, "", &got, &e),
 	   -FAULT_SNAPSHOT_NOT_FOUND);
 	git_kit_close(&k);
 }
 
+TEST(people_count_commits_back)
+{
+	static const char *const to_one[] = {"HEAD~2", "HEAD~~", "HEAD^^",
+					     "HEAD^~1", "HEAD~0~2"};
+	static const char *const nowhere[] = {
+		"HEAD~3",  "HEAD^2", "~1", "HEAD~99999999999999999999",
+		"HEAD~-1", "HEAD~x", "^",  "HEAD~1000000~1000000"};
+	struct git_kit k;
+	struct err e = {0};
+	struct vfs_oid got;
+
+	git_kit_open(&k);
+	FILES(&k, "echo 1 >f");
+	struct vfs_oid one = commit_all(&k, "one");
+	FILES(&k, "echo 2 >f");
+	commit_all(&k, "two");
+	FILES(&k, "echo 3 >f");
+	commit_all(&k, "three");
+	for (size_t i = 0; i < ARRAY_LEN(to_one); i++) {
+		EQ(vfs_history_resolve(k.repo, NULL, to_one[i], &got, &e), 0);
+		OK(vfs_oid_eq(&got, &one));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(nowhere); i++)
+		EQ(vfs_history_resolve(k.repo, NULL, nowhere[i], &got, &e),
+		   -FAULT_SNAPSHOT_NOT_FOUND);
+	git_kit_close(&k);
+}
+
 TESTS(CASE(a_commit_tells_what_it_is_of), CASE(a_log_can_be_of_one_path),
-      CASE(people_name_commits_in_many_ways))
+      CASE(people_name_commits_in_many_ways), CASE(people_count_commits_back))

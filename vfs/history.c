@@ -8,6 +8,7 @@
  */
 #include "vfs/history.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -181,8 +182,8 @@ static bool turn_by_event(struct vfs_repo *repo, struct reader *reader,
 	return true;
 }
 
-int vfs_history_resolve(struct vfs_repo *repo, struct reader *reader,
-			const char *rev, struct vfs_oid *out, struct err *e)
+static int find_named(struct vfs_repo *repo, struct reader *reader,
+		      const char *rev, struct vfs_oid *out, struct err *e)
 {
 	struct vfs_history_commit c;
 	struct vfs_oid oid;
@@ -206,4 +207,74 @@ int vfs_history_resolve(struct vfs_repo *repo, struct reader *reader,
 			       "no commit '%.64s' here", rev);
 	*out = oid;
 	return 0;
+}
+
+/* "~3", "~" and "^", any number of them, count commits back as in
+ * gitrevisions(7).  Return: how many; -1: that is something else. */
+static int64_t steps_back(const char *suffix)
+{
+	int64_t n = 0;
+
+	while (*suffix != '\0') {
+		bool counted =
+			suffix[0] == '~' && isdigit((unsigned char)suffix[1]);
+		char *end = NULL;
+		int64_t some = 1;
+
+		if (*suffix != '~' && *suffix != '^')
+			return -1;
+		suffix++;
+		if (counted) {
+			some = strtoll(suffix, &end, 10);
+			suffix = end;
+		}
+		if (some > VFS_HISTORY_BACK_MAX - n)
+			return -1;
+		n += some;
+	}
+	return n;
+}
+
+static int go_back(struct vfs_repo *repo, const char *rev, int64_t n,
+		   struct vfs_oid *at, struct err *e)
+{
+	struct vfs_history_commit c;
+	int r;
+
+	for (; n > 0; n--) {
+		r = vfs_history_get(repo, at, &c, e);
+		if (r < 0)
+			return r;
+		if (!c.has_parent)
+			return err_set(e, -FAULT_SNAPSHOT_NOT_FOUND,
+				       "nothing was committed before '%.80s'",
+				       rev);
+		*at = c.parent;
+	}
+	return 0;
+}
+
+int vfs_history_resolve(struct vfs_repo *repo, struct reader *reader,
+			const char *rev, struct vfs_oid *out, struct err *e)
+{
+	size_t len = rev == NULL ? 0 : strcspn(rev, "~^");
+	char name[VFS_REV_MAX + 1];
+	struct vfs_oid oid;
+	int64_t back;
+	int r;
+
+	if (rev == NULL || rev[len] == '\0')
+		return find_named(repo, reader, rev, out, e);
+	back = steps_back(rev + len);
+	if (len == 0 || len >= sizeof(name) || back < 0)
+		return err_set(e, -FAULT_SNAPSHOT_NOT_FOUND,
+			       "no commit '%.64s' here", rev);
+	memcpy(name, rev, len);
+	name[len] = '\0';
+	r = find_named(repo, reader, name, &oid, e);
+	if (r == 0)
+		r = go_back(repo, name, back, &oid, e);
+	if (r == 0)
+		*out = oid;
+	return r;
 }

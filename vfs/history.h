@@ -13,6 +13,7 @@
 #include "vfs/oid.h"
 
 #define VFS_HISTORY_REASON_MAX 32
+#define VFS_HISTORY_BACK_MAX   1000000 /* Commits that a person counts. */
 
 struct reader;
 struct vfs_repo;
@@ -48,7 +49,8 @@ int vfs_history_get(struct vfs_repo *repo, const struct vfs_oid *commit,
  * vfs_history_resolve() - The commit that a person names
  * @reader: Knows turns whose refs are not made yet; NULL: do without
  * @rev:    A turn: the files as it left them; "HEAD" or NULL: the newest; a
- *	    commit's id, its first 7 or more digits, a ref
+ *	    commit's id, its first 7 or more digits, a ref.  Behind any of them
+ *	    "~N", "^": so many commits before it
  *
  * Return: 0; -FAULT_TURN_NOT_FOUND when that turn has no commit here;
  * -FAULT_SNAPSHOT_NOT_FOUND, also when nothing was ever committed.
