@@ -16,6 +16,7 @@ if [ -n "$FILES_LONG" ]; then
 fi
 
 vm_program fake/fsops
+at_exit "chmod -R u+rwX $tmp"
 fsops=/opt/agents/fsops
 reference=/home/user/reference
 
