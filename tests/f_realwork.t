@@ -31,7 +31,9 @@ make_repository() {
 ok "a repository is made" make_repository
 cd "${0%/*}/.." || exit 1
 
-new_vm --net host
+# It begins with a commit, so it is an overlay where FUSE can be had.
+mkdir "$tmp/first" && echo first >"$tmp/first/file"
+new_vm --net host --workspace "$tmp/first"
 new_session
 
 # run COMMAND - as the agent; needs these programs.
