@@ -23,7 +23,6 @@
 #include "guest/session_init.h"
 
 #define LOG_COMPONENT "files"
-#define THREAD_STACK  (512u << 10)
 
 TAILQ_HEAD(fswork_list, fswork);
 
@@ -124,7 +123,7 @@ static void start_thread(struct fspool *p)
 {
 	const uv_thread_options_t o = {
 		.flags = UV_THREAD_HAS_STACK_SIZE,
-		.stack_size = THREAD_STACK,
+		.stack_size = FS_STACK,
 	};
 	int r = uv_thread_create_ex(&p->thread[p->n_threads], &o, fspool_thread,
 				    p);

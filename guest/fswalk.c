@@ -4,6 +4,8 @@
  *
  * Of each folder on the way down its names are kept, in one block of memory; its
  * descriptor is closed before a folder in it is entered and opened again behind.
+ * Folders nest as deep as a path is long, and so do our calls: what they keep on
+ * the stack must stay small (FS_STACK).
  */
 #include "guest/fswalk.h"
 
@@ -115,14 +117,13 @@ static int walk_folder(struct walk *w, int fd, unsigned depth);
 
 static int enter_folder(struct walk *w, int *dir, unsigned depth)
 {
-	struct err none = {0};
 	int fd;
 
 	if (depth >= w->spec->depth)
 		return 0;
 	close_fd(dir);
 	*dir = -1;
-	fd = fsat_folder(w->spec->root, w->path, &none);
+	fd = fsat_folder(w->spec->root, w->path, NULL);
 	return fd < 0 ? 0 : walk_folder(w, fd, depth + 1);
 }
 
@@ -168,11 +169,10 @@ static int walk_folder(struct walk *w, int fd, unsigned depth)
 	int r = names_read(&l, dir);
 
 	for (size_t i = 0; r == 0 && i < l.n; i++) {
-		struct err none = {0};
 		size_t at;
 
 		if (dir < 0)
-			dir = fsat_folder(w->spec->root, w->path, &none);
+			dir = fsat_folder(w->spec->root, w->path, NULL);
 		if (dir < 0)
 			break;
 		at = push(w, l.sorted[i]);

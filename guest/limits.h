@@ -98,6 +98,7 @@
 
 /* Files of the workspace, for the host. */
 #define FS_THREADS	4	     /* That wait for the file system. */
+#define FS_STACK	(4u << 20)   /* Of each; used by deep folders only. */
 #define FS_OPS_MAX	64	     /* At work or waiting for a thread. */
 #define FS_PARAMS_MAX	(25u << 20)  /* Of one call, contents in it, too. */
 #define FS_LINE_MAX	(64u << 10)  /* The same, with a content behind. */

@@ -487,6 +487,39 @@ TEST(a_deep_and_a_wide_folder_go)
 	EQ(count_entries(""), 0);
 }
 
+/* As the pool's threads run it. */
+static void *on_small_stack(void *params)
+{
+	EQ(call("list", params), 0);
+	EQ(call("grep", "{\"pattern\":\"nowhere\"}"), 0);
+	EQ(call("copy",
+		"{\"from\":\"deep\",\"to\":\"copy\",\"recursive\":true}"),
+	   0);
+	EQ(call("remove", "{\"path\":\"deep\",\"recursive\":true}"), 0);
+	EQ(call("remove", "{\"path\":\"copy\",\"recursive\":true}"), 0);
+	return NULL;
+}
+
+TEST(the_deepest_folder_fits_the_stack_of_a_thread)
+{
+	static char params[] = "{\"path\":\"/\",\"depth\":4096}";
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	setup();
+	OK(mkdir(host_path("deep"), 0755) == 0);
+	OK(chdir(host_path("deep")) == 0);
+	for (int i = 0; i < 2040; i++)
+		OK(mkdir("d", 0755) == 0 && chdir("d") == 0);
+	OK(chdir("/") == 0);
+	EQ(pthread_attr_init(&attr), 0);
+	EQ(pthread_attr_setstacksize(&attr, FS_STACK), 0);
+	EQ(pthread_create(&thread, &attr, on_small_stack, params), 0);
+	EQ(pthread_join(thread, NULL), 0);
+	EQ(pthread_attr_destroy(&attr), 0);
+	EQ(count_entries(""), 0);
+}
+
 /* --- looking ------------------------------------------------------------ */
 
 static void nth_path_is(size_t n, const char *want)
@@ -691,6 +724,7 @@ TESTS(CASE(a_file_and_its_folders_are_made),
       CASE(a_move_replaces_only_if_told), CASE(a_removal_may_expect_a_version),
       CASE(a_tree_is_copied_with_modes_and_links),
       CASE(a_deep_and_a_wide_folder_go),
+      CASE(the_deepest_folder_fits_the_stack_of_a_thread),
       CASE(a_list_is_in_order_and_goes_on_where_it_was_cut),
       CASE(a_list_of_any_folder_is_the_sum_of_its_pages),
       CASE(names_of_any_bytes_are_told_and_taken),
