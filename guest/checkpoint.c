@@ -40,6 +40,7 @@ struct checkpoints {
 	char db[PATH_MAX];
 	const char *view;
 	struct checkpoint_list waiting; /* The first one runs. */
+	bool stopped;
 	bool touched;
 	bool knows_head;
 	struct checkpoint_commit head;
@@ -333,7 +334,7 @@ static void run_next(struct checkpoints *cs)
 {
 	struct checkpoint *c = TAILQ_FIRST(&cs->waiting);
 
-	if (c == NULL || cs->running || cs->ws == NULL)
+	if (c == NULL || cs->running || cs->stopped)
 		return;
 	cs->running = true;
 	cs->touched = false;
@@ -393,7 +394,7 @@ struct checkpoints *checkpoints_new(struct workspace *ws, const char *vfs,
 void checkpoints_stop(struct checkpoints *cs)
 {
 	if (cs != NULL)
-		cs->ws = NULL;
+		cs->stopped = true;
 }
 
 void checkpoints_free(struct checkpoints *cs)
