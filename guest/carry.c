@@ -155,7 +155,7 @@ static int visit(struct carry *c, int dir, const char *name, bool first,
 		 len > 0 ? "/" : "", name);
 	if (vfs_ignore_ask(c->ignore, c->path, S_ISDIR(st.st_mode)) !=
 	    VFS_IGNORE_SKIP)
-		deeper = !first && c->depth < FS_DEPTH_MAX;
+		deeper = !first && c->depth < WORKSPACE_DEPTH_MAX;
 	else if (first)
 		move(c);
 	if (deeper)

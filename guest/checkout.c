@@ -439,9 +439,9 @@ static bool is_whiteout(const struct stat *st)
 	return S_ISCHR(st->st_mode) && st->st_rdev == 0;
 }
 
-static int sweep_folder(int fd, struct err *e);
+static int sweep_folder(int fd, unsigned depth, struct err *e);
 
-static int sweep_entry(int dir, const char *name, struct err *e)
+static int sweep_entry(int dir, const char *name, unsigned depth, struct err *e)
 {
 	struct stat st;
 	int fd;
@@ -450,14 +450,15 @@ static int sweep_entry(int dir, const char *name, struct err *e)
 		return fail(e, "stat", name);
 	if (is_whiteout(&st) && unlinkat(dir, name, 0) < 0)
 		return fail(e, "remove", name);
-	if (!S_ISDIR(st.st_mode))
+	if (!S_ISDIR(st.st_mode) || depth == WORKSPACE_DEPTH_MAX)
 		return 0;
 	fd = open_folder(dir, name);
-	return fd < 0 ? fail(e, "open", name) : sweep_folder(fd, e);
+	return fd < 0 ? fail(e, "open", name) : sweep_folder(fd, depth + 1, e);
 }
 
-/* @fd is taken. */
-static int sweep_folder(int fd, struct err *e)
+/* @fd is taken.  What is left of an overlay in the deepest folders does no harm:
+ * nothing below is there to be hidden. */
+static int sweep_folder(int fd, unsigned depth, struct err *e)
 {
 	cleanup(close_dirp) DIR *d = fdopendir(fd);
 	const struct dirent *entry;
@@ -474,7 +475,7 @@ static int sweep_folder(int fd, struct err *e)
 	while (r == 0 && (entry = readdir(d)) != NULL)
 		if (strcmp(entry->d_name, ".") != 0 &&
 		    strcmp(entry->d_name, "..") != 0)
-			r = sweep_entry(dirfd(d), entry->d_name, e);
+			r = sweep_entry(dirfd(d), entry->d_name, depth, e);
 	return r;
 }
 
@@ -482,5 +483,5 @@ int checkout_sweep(int dir, struct err *e)
 {
 	int fd = open_folder(dir, "upper");
 
-	return fd < 0 ? fail(e, "open", "upper") : sweep_folder(fd, e);
+	return fd < 0 ? fail(e, "open", "upper") : sweep_folder(fd, 1, e);
 }

@@ -137,7 +137,8 @@
 #define CALL_DEPTH_MAX	 112	     /* Their nesting. */
 
 /* The workspace. */
-#define SIDELOOP_STACK	    (256u << 10)
+#define SIDELOOP_STACK	    (1u << 20)
+#define WORKSPACE_DEPTH_MAX 256	  /* Folders in folders, of a reset. */
 #define UPLINK_WAIT_MS	    10000 /* For the host, of a request. */
 #define UPLINK_TRIES	    3 /* Times that a request without body is made. */
 #define UPLINK_PIECE	    (8u << 20) /* Bytes of a file asked for at once. */

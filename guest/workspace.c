@@ -19,6 +19,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,7 +66,7 @@ struct workspace {
 
 	struct vfs_lower *lower; /* Of the second loop; NULL: none. */
 	uv_work_t trash;	 /* On the second loop. */
-	volatile bool closing;
+	atomic_bool closing;
 	uv_work_t bind; /* On the second loop. */
 };
 
@@ -112,7 +113,7 @@ static int begin_anew(struct workspace *ws, struct err *e)
 	};
 	int r = ws->now.n == 0 && !want->has_base
 			? workspace_disk_make(ws->dir, e)
-			: workspace_disk_reset(ws->dir, e);
+			: workspace_disk_reset(ws->dir, &ws->now, e);
 
 	return r < 0 ? r : set_state(ws, &next, e);
 }
@@ -345,7 +346,7 @@ static void workspace_mount_done(struct sideloop_job *job)
 	struct workspace *ws = container_of(job, struct workspace, job);
 	bool failed;
 
-	if (ws->closing)
+	if (atomic_load(&ws->closing))
 		err_set(&ws->err, -ECANCELED, "the guest is ending");
 	failed = ws->err.code < 0;
 	ws->state = ws->now;
@@ -474,7 +475,7 @@ void workspace_close(struct workspace *ws)
 {
 	if (ws == NULL)
 		return;
-	ws->closing = true;
+	atomic_store(&ws->closing, true);
 	sideloop_close(ws->side, workspace_on_stop, ws);
 	close_fd(&ws->spec.fuse_fd);
 	close_fd(&ws->dir);

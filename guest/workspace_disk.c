@@ -54,27 +54,90 @@ int workspace_disk_make(int dir, struct err *e)
 	return r < 0 ? r : make_folder(dir, "trash", 0700, 0, e);
 }
 
-static int throw_away(int dir, const char *name, struct err *e)
+static void close_dirp(DIR **d)
+{
+	if (*d != NULL)
+		closedir(*d);
+}
+
+static DIR *open_folder(int dir, const char *name)
+{
+	int fd = openat(dir, name,
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (d == NULL && fd >= 0)
+		close(fd);
+	return d;
+}
+
+static bool is_dots(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static bool is_empty(int dir, const char *name)
+{
+	cleanup(close_dirp) DIR *d = open_folder(dir, name);
+	const struct dirent *entry;
+
+	while (d != NULL && (entry = readdir(d)) != NULL)
+		if (!is_dots(entry->d_name))
+			return false;
+	return true;
+}
+
+/* Have a folder be one of the trash, under another name.  Return: 0 or -1. */
+static int move_to_trash(int dir, const char *name, int trash)
 {
 	char to[TRASH_NAME_MAX];
 	uint64_t random;
 
-	if (!exists(dir, name))
-		return 0;
 	if (getrandom(&random, sizeof(random), 0) < 0)
-		return fail(e, "name the rest of", name);
-	snprintf(to, sizeof(to), "trash/%016llx", (unsigned long long)random);
-	if (make_folder(dir, "trash", 0700, 0, e) < 0)
-		return e->code;
-	return renameat(dir, name, dir, to) < 0 ? fail(e, "drop", name) : 0;
+		return -1;
+	snprintf(to, sizeof(to), "%016llx", (unsigned long long)random);
+	return renameat(dir, name, trash, to);
 }
 
-/* An old/ that is there belongs to a reset that was killed: the upper/ of now
- * has at most what that one had moved. */
-int workspace_disk_reset(int dir, struct err *e)
+static int throw_away(int dir, const char *name, struct err *e)
 {
-	int r;
+	autoclose int trash = -1;
 
+	if (!exists(dir, name))
+		return 0;
+	if (make_folder(dir, "trash", 0700, 0, e) < 0)
+		return e->code;
+	trash = openat(dir, "trash",
+		       O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return trash < 0 || move_to_trash(dir, name, trash) < 0
+		       ? fail(e, "drop", name)
+		       : 0;
+}
+
+/* An old/ that is there is one of three:
+ *
+ *	of a reset whose state was saved, not all of it moved yet; then upper/
+ *	  has what was moved, and maybe files of a commit, which are not wanted;
+ *	of one that was killed before that: upper/ is new;
+ *	of one that is complete, and was to be dropped: upper/ is in use. */
+static int settle_old(int dir, const struct workspace_state *now, struct err *e)
+{
+	bool checked_out = now->has_lower && now->mode != WORKSPACE_OVERLAY;
+
+	if (!exists(dir, "old"))
+		return 0;
+	if (now->carry)
+		return checked_out ? throw_away(dir, "upper", e) : 0;
+	return is_empty(dir, "upper") ? 0 : throw_away(dir, "old", e);
+}
+
+int workspace_disk_reset(int dir, const struct workspace_state *now,
+			 struct err *e)
+{
+	int r = settle_old(dir, now, e);
+
+	if (r < 0)
+		return r;
 	if (!exists(dir, "old") && renameat(dir, "upper", dir, "old") < 0 &&
 	    errno != ENOENT)
 		return fail(e, "put aside", "upper");
@@ -87,57 +150,44 @@ int workspace_disk_drop_old(int dir, struct err *e)
 	return throw_away(dir, "old", e);
 }
 
-static void close_dirp(DIR **d)
+/* A folder may be closed to its owner's own eyes; we own it all.
+ * Folders in a folder become the trash's own, so that it takes no more
+ * descriptors, and no more stack, the deeper they are. */
+static bool remove_folder(int trash, const char *name, const atomic_bool *stop)
 {
-	if (*d != NULL)
-		closedir(*d);
-}
-
-/* A folder may be closed to its owner's own eyes; we own it all. */
-static DIR *open_folder(int dir, const char *name)
-{
-	int fd;
-	DIR *d;
-
-	(void)fchmodat(dir, name, 0700, 0);
-	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	d = fd < 0 ? NULL : fdopendir(fd);
-	if (d == NULL && fd >= 0)
-		close(fd);
-	return d;
-}
-
-static bool is_dots(const char *name)
-{
-	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
-
-static void empty(int dir, const char *name, const volatile bool *stop)
-{
-	cleanup(close_dirp) DIR *d = open_folder(dir, name);
+	cleanup(close_dirp) DIR *d = NULL;
 	const struct dirent *entry;
 
-	while (d != NULL && !*stop && (entry = readdir(d)) != NULL) {
+	(void)fchmodat(trash, name, 0700, 0);
+	d = open_folder(trash, name);
+	while (d != NULL && !atomic_load(stop) &&
+	       (entry = readdir(d)) != NULL) {
 		if (is_dots(entry->d_name) ||
 		    unlinkat(dirfd(d), entry->d_name, 0) == 0)
 			continue;
-		empty(dirfd(d), entry->d_name, stop);
-		(void)unlinkat(dirfd(d), entry->d_name, AT_REMOVEDIR);
+		/* A folder that is moved is written to: its ".." is another. */
+		(void)fchmodat(dirfd(d), entry->d_name, 0700, 0);
+		(void)move_to_trash(dirfd(d), entry->d_name, trash);
 	}
+	return unlinkat(trash, name, AT_REMOVEDIR) == 0;
 }
 
 bool workspace_disk_has_trash(int dir)
 {
-	cleanup(close_dirp) DIR *d = open_folder(dir, "trash");
-	const struct dirent *entry;
-
-	while (d != NULL && (entry = readdir(d)) != NULL)
-		if (!is_dots(entry->d_name))
-			return true;
-	return false;
+	return !is_empty(dir, "trash");
 }
 
-void workspace_disk_empty_trash(int dir, const volatile bool *stop)
+void workspace_disk_empty_trash(int dir, const atomic_bool *stop)
 {
-	empty(dir, "trash", stop);
+	cleanup(close_dirp) DIR *d = open_folder(dir, "trash");
+	const struct dirent *entry;
+	bool removed = d != NULL;
+
+	while (removed && !atomic_load(stop)) {
+		removed = false;
+		rewinddir(d);
+		while (!atomic_load(stop) && (entry = readdir(d)) != NULL)
+			removed |= !is_dots(entry->d_name) &&
+				   remove_folder(dirfd(d), entry->d_name, stop);
+	}
 }

@@ -14,16 +14,20 @@
 #ifndef GUEST_WORKSPACE_DISK_H
 #define GUEST_WORKSPACE_DISK_H
 
-#include "core/err.h"
+#include <stdatomic.h>
+
+#include "guest/workspace_state.h"
 
 /* Make what is missing.  @dir: the folder they are in. */
 int workspace_disk_make(int dir, struct err *e);
-/* Put upper/ aside as old/, with an empty one in its place. */
-int workspace_disk_reset(int dir, struct err *e);
+/* Put upper/ aside as old/, with an empty one in its place.  @now: the state
+ * that it was in. */
+int workspace_disk_reset(int dir, const struct workspace_state *now,
+			 struct err *e);
 /* Have old/, if it is there, removed with the rest of the trash. */
 int workspace_disk_drop_old(int dir, struct err *e);
 bool workspace_disk_has_trash(int dir);
 /* Remove what is in trash/, as far as that goes, until *@stop. */
-void workspace_disk_empty_trash(int dir, const volatile bool *stop);
+void workspace_disk_empty_trash(int dir, const atomic_bool *stop);
 
 #endif

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -353,22 +354,106 @@ static void a_missing_host_fails_it(void)
 
 static void a_reset_leaves_an_empty_upper(void)
 {
-	static const volatile bool stop = false;
+	static const atomic_bool stop = false;
+	struct workspace_state now = {.n = 1};
+	struct stat st;
 
 	begin();
 	put("upper/file", "mine");
-	EQ(workspace_disk_reset(dir, NULL), 0);
+	EQ(workspace_disk_reset(dir, &now, NULL), 0);
 	STR_EQ(look("file"), "ENOENT");
 	EQ(faccessat(dir, "old/file", F_OK, 0), 0);
-	/* Killed, and begun again: what was put aside stays so. */
+	/* Killed before its state was saved, and begun again. */
+	EQ(workspace_disk_reset(dir, &now, NULL), 0);
+	EQ(faccessat(dir, "old/file", F_OK, 0), 0);
+	EQ(fstatat(dir, "upper", &st, 0), 0);
+	EQ(st.st_mode & 07777, 0755);
+	/* And after it: what was moved stays so. */
+	now = (struct workspace_state){.n = 2, .carry = true};
 	put("upper/moved", "carried");
-	EQ(workspace_disk_reset(dir, NULL), 0);
+	EQ(workspace_disk_reset(dir, &now, NULL), 0);
 	EQ(faccessat(dir, "old/file", F_OK, 0), 0);
 	STR_EQ(look("moved"), "100644 carried");
 	EQ(workspace_disk_drop_old(dir, NULL), 0);
 	EQ(faccessat(dir, "old", F_OK, 0), -1);
 	workspace_disk_empty_trash(dir, &stop);
 	EQ(unlinkat(dir, "trash", AT_REMOVEDIR), 0);
+	finish();
+}
+
+static void a_reset_takes_no_file_of_the_generation_before(void)
+{
+	struct workspace_state now = {
+		.n = 2, .mode = WORKSPACE_CHECKOUT, .has_lower = true};
+
+	begin();
+	/* Another reset, before all of a commit was there. */
+	put("upper/ignored", "1");
+	now.carry = true;
+	EQ(renameat(dir, "upper", dir, "old"), 0);
+	EQ(workspace_disk_make(dir, NULL), 0);
+	put("upper/file", "2");
+	EQ(workspace_disk_reset(dir, &now, NULL), 0);
+	STR_EQ(look("file"), "ENOENT");
+	EQ(faccessat(dir, "old/ignored", F_OK, 0), 0);
+	/* One that was complete, but for the rest of what was before it. */
+	now = (struct workspace_state){.n = 3};
+	put("upper/file", "3");
+	EQ(workspace_disk_reset(dir, &now, NULL), 0);
+	STR_EQ(look("file"), "ENOENT");
+	EQ(faccessat(dir, "old/file", F_OK, 0), 0);
+	EQ(faccessat(dir, "old/ignored", F_OK, 0), -1);
+	finish();
+}
+
+/* As the second loop's thread does it. */
+static void *sweep_on_small_stack(void *arg)
+{
+	(void)arg;
+	EQ(checkout_sweep(dir, NULL), 0);
+	return NULL;
+}
+
+static void deep_folders_fit_the_stack(void)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	begin();
+	EQ(fchdir(dir), 0);
+	EQ(chdir("upper"), 0);
+	for (int i = 0; i < 5000; i++)
+		OK(mkdir("deeper", 0755) == 0 && chdir("deeper") == 0);
+	EQ(chdir("/"), 0);
+	EQ(pthread_attr_init(&attr), 0);
+	EQ(pthread_attr_setstacksize(&attr, SIDELOOP_STACK), 0);
+	EQ(pthread_create(&thread, &attr, sweep_on_small_stack, NULL), 0);
+	EQ(pthread_join(thread, NULL), 0);
+	EQ(pthread_attr_destroy(&attr), 0);
+	finish();
+}
+
+static void trash_of_any_depth_goes(void)
+{
+	static const atomic_bool stop = false;
+	const struct workspace_state now = {.n = 1};
+	struct rlimit files;
+
+	begin();
+	EQ(fchdir(dir), 0);
+	EQ(chdir("upper"), 0);
+	for (int i = 0; i < 5000; i++)
+		OK(mkdir("deeper", 0755) == 0 && chdir("deeper") == 0);
+	EQ(mkdir("closed", 0000), 0);
+	EQ(chdir("/"), 0);
+	EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = 64;
+	EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
+	EQ(workspace_disk_reset(dir, &now, NULL), 0);
+	EQ(workspace_disk_drop_old(dir, NULL), 0);
+	OK(workspace_disk_has_trash(dir));
+	workspace_disk_empty_trash(dir, &stop);
+	OK(!workspace_disk_has_trash(dir));
 	finish();
 }
 
@@ -395,4 +480,7 @@ static void the_state_is_kept(void)
 TESTS(CASE(all_files_are_there), CASE(what_fails_is_made_again),
       CASE(what_is_there_stays), CASE(what_an_overlay_hid_stays_away),
       CASE(no_link_is_followed), CASE(a_missing_host_fails_it),
-      CASE(a_reset_leaves_an_empty_upper), CASE(the_state_is_kept))
+      CASE(a_reset_leaves_an_empty_upper),
+      CASE(a_reset_takes_no_file_of_the_generation_before),
+      CASE(deep_folders_fit_the_stack), CASE(trash_of_any_depth_goes),
+      CASE(the_state_is_kept))
