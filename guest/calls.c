@@ -295,14 +295,25 @@ static int get_busy(struct jv params, enum on_busy *out, struct err *e)
 		       "on_busy is none of reject, queue, steer, interrupt");
 }
 
+/* The id of a prompt, which the host may give. */
+static int get_input(struct jv params, char **out, struct err *e)
+{
+	if (get_text(params, "input", ID_MAX, out, e) < 0)
+		return e->code;
+	if (*out == NULL || id_is(*out, "msg"))
+		return 0;
+	return err_set(e, -FAULT_INVALID_ID, "input is no id of a message");
+}
+
 static int call_prompt(struct guest *g, struct call *c, struct err *e)
 {
 	struct prompt_spec p = {.content = jv_get(c->params, "content")};
-	autofree char *key = NULL, *hash = NULL, *actor = NULL;
+	autofree char *key = NULL, *hash = NULL, *actor = NULL, *input = NULL;
 	struct session *s;
 	int r;
 
 	if (find_session(g, c, &s, e) < 0 ||
+	    get_input(c->params, &input, e) < 0 ||
 	    get_busy(c->params, &p.on_busy, e) < 0 ||
 	    get_text(c->params, "idem_key", IDEM_KEY_MAX, &key, e) < 0 ||
 	    get_text(c->params, "idem_hash", IDEM_HASH_MAX, &hash, e) < 0 ||
@@ -312,6 +323,8 @@ static int call_prompt(struct guest *g, struct call *c, struct err *e)
 	p.idem_key = key != NULL && key[0] != '\0' ? key : NULL;
 	p.idem_hash = hash != NULL ? hash : "";
 	p.actor = actor;
+	p.input = input;
+	p.again = input != NULL && jv_bool(jv_get(c->params, "again"), false);
 	r = session_prompt(s, &p, c, e);
 	launch_free(p.launch);
 	return r;

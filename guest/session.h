@@ -69,6 +69,8 @@ struct prompt_spec {
 	struct jv content;
 	enum on_busy on_busy;
 	const char *idem_key, *idem_hash, *actor; /* NULL: none. */
+	const char *input;			  /* Its id; NULL: a new one. */
+	bool again; /* @input was sent before, its answer was lost. */
 	struct launch *launch; /* As in session_wake: when it must wake. */
 };
 int session_prompt(struct session *s, struct prompt_spec *p, struct call *c,

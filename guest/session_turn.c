@@ -359,7 +359,7 @@ void session_settle(struct session *s)
  * Prompts from the host.
  */
 
-static const char idem_sql[] =
+static const char key_sql[] =
 	"SELECT id, n, input_id, first_seq, lower(hex(idem_hash)) AS hash "
 	"FROM turn WHERE session_id=?1 AND idem_key=?2 "
 	"UNION ALL SELECT t.id, t.n, json_extract(e.data, '$.id'), e.seq, "
@@ -368,12 +368,36 @@ static const char idem_sql[] =
 	"(SELECT n FROM session WHERE id=?1) AND e.type='input.message' "
 	"AND e.type<>'acp.update' AND json_extract(e.data, '$.idem_key')=?2";
 
+static const char input_sql[] =
+	"SELECT t.id, t.n, ?2 AS input_id, e.seq AS first_seq FROM event e "
+	"JOIN turn t ON t.session_id=?1 AND t.id=e.turn_id WHERE e.session_n="
+	"(SELECT n FROM session WHERE id=?1) AND e.type='input.message' "
+	"AND e.type<>'acp.update' AND json_extract(e.data, '$.id')=?2";
+
 static int same_hash(bool same, const char *key, struct err *e)
 {
 	if (same)
 		return 1;
 	return err_set(e, -FAULT_IDEMPOTENCY_MISMATCH,
 		       "key '%.64s' was used for another prompt", key);
+}
+
+/* Is it the prompt that came as this input, with this key?  Return: 1; 0; or
+ * the mismatch. */
+static int is_same(const struct prompt_spec *spec, const char *input,
+		   const char *key, const char *hash, struct err *e)
+{
+	if (spec->again && strcmp(input, spec->input) == 0)
+		return 1;
+	if (spec->idem_key == NULL || strcmp(key, spec->idem_key) != 0)
+		return 0;
+	return same_hash(strcmp(hash, spec->idem_hash) == 0, key, e);
+}
+
+static int is_same_prompt(const struct prompt_spec *spec,
+			  const struct prompt *p, struct err *e)
+{
+	return is_same(spec, p->input, p->idem_key, p->idem_hash, e);
 }
 
 static void write_queued(const struct prompt *p, int64_t position, struct jw *w)
@@ -398,34 +422,57 @@ static void write_steered(const struct session *s, const struct prompt *p,
 }
 
 /* The same among those that steer the turn. */
-static const struct prompt *find_steered(const struct session *s,
-					 const char *key)
+static int find_steered(struct session *s, const struct prompt_spec *spec,
+			struct call *c, struct err *e)
 {
 	const struct prompt *p;
+	int r;
 
-	TAILQ_FOREACH (p, &s->steered, link)
-		if (strcmp(p->idem_key, key) == 0)
-			break;
-	return p;
+	TAILQ_FOREACH (p, &s->steered, link) {
+		r = is_same_prompt(spec, p, e);
+		if (r > 0)
+			write_steered(s, p, &c->result);
+		if (r != 0)
+			return r;
+	}
+	return 0;
 }
 
-/* The same among turns that ended. */
-static int find_stored(struct session *s, const struct prompt_spec *spec,
+static int find_queued(struct session *s, const struct prompt_spec *spec,
 		       struct call *c, struct err *e)
 {
-	const char *const args[] = {s->id, spec->idem_key, NULL};
+	const struct prompt *p;
+	int64_t position = 0;
+	int r;
+
+	TAILQ_FOREACH (p, &s->queue, link) {
+		position++;
+		r = is_same_prompt(spec, p, e);
+		if (r > 0)
+			write_queued(p, position, &c->result);
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The same among turns that ended.  @hash: of a key; NULL: any. */
+static int find_stored(struct session *s, const char *sql, const char *what,
+		       const char *hash, struct call *c, struct err *e)
+{
+	const char *const args[] = {s->id, what, NULL};
 	autojw struct jw w = {0};
 	autojson struct json j = {0};
 	struct jv row;
-	int r = reader_rows(s->guest->reader, idem_sql, args, &w, e);
+	int r = reader_rows(s->guest->reader, sql, args, &w, e);
 
 	if (r <= 0)
 		return r;
 	if (w.failed || json_parse(&j, w.buf, w.len, e) < 0)
 		return err_set(e, -ENOMEM, "session %s: out of memory", s->id);
 	row = json_root(&j);
-	r = same_hash(jv_eq(jv_get(row, "hash"), spec->idem_hash),
-		      spec->idem_key, e);
+	r = same_hash(hash == NULL || jv_eq(jv_get(row, "hash"), hash), what,
+		      e);
 	if (r < 0)
 		return r;
 	jw_obj(&c->result);
@@ -442,39 +489,44 @@ static int find_stored(struct session *s, const struct prompt_spec *spec,
 static int find_earlier(struct session *s, const struct prompt_spec *spec,
 			struct call *c, struct err *e)
 {
-	const struct prompt *p;
-	int64_t position = 0;
-	int r;
+	const struct turn *t = &s->turn;
+	int r = 0;
 
-	if (spec->idem_key == NULL)
+	if (spec->idem_key == NULL && !spec->again)
 		return 0;
-	if (turn_is_open(&s->turn) &&
-	    strcmp(s->turn.idem_key, spec->idem_key) == 0) {
-		r = same_hash(strcmp(s->turn.idem_hash, spec->idem_hash) == 0,
-			      spec->idem_key, e);
-		if (r > 0)
-			write_turn(&s->turn, &c->result);
-		return r;
-	}
-	p = find_steered(s, spec->idem_key);
-	if (p != NULL) {
-		r = same_hash(strcmp(p->idem_hash, spec->idem_hash) == 0,
-			      spec->idem_key, e);
-		if (r > 0)
-			write_steered(s, p, &c->result);
-		return r;
-	}
-	TAILQ_FOREACH (p, &s->queue, link) {
-		position++;
-		if (strcmp(p->idem_key, spec->idem_key) != 0)
-			continue;
-		r = same_hash(strcmp(p->idem_hash, spec->idem_hash) == 0,
-			      spec->idem_key, e);
-		if (r > 0)
-			write_queued(p, position, &c->result);
-		return r;
-	}
-	return find_stored(s, spec, c, e);
+	if (turn_is_open(t))
+		r = is_same(spec, t->input, t->idem_key, t->idem_hash, e);
+	if (r > 0)
+		write_turn(t, &c->result);
+	if (r == 0)
+		r = find_steered(s, spec, c, e);
+	if (r == 0)
+		r = find_queued(s, spec, c, e);
+	if (r == 0 && spec->idem_key != NULL)
+		r = find_stored(s, key_sql, spec->idem_key, spec->idem_hash, c,
+				e);
+	if (r == 0 && spec->again)
+		r = find_stored(s, input_sql, spec->input, NULL, c, e);
+	return r;
+}
+
+/* It came before and waits until the session is idle: its answer goes to who
+ * asks again. */
+static bool take_over_next(struct session *s, const struct prompt_spec *spec,
+			   struct call *c)
+{
+	struct call *lost;
+	struct err e = {0};
+
+	if (!spec->again || s->next == NULL ||
+	    strcmp(s->next->input, spec->input) != 0)
+		return false;
+	lost = s->next->call;
+	s->next->call = c;
+	err_set(&e, -FAULT_GUEST_UNREACHABLE, "it was asked again");
+	if (lost != NULL)
+		call_fail(lost, &e);
+	return true;
 }
 
 static int prompt_new(const struct prompt_spec *spec, struct prompt **out,
@@ -496,7 +548,10 @@ static int prompt_new(const struct prompt_spec *spec, struct prompt **out,
 		return err_set(e, -ENOMEM, "prompt: out of memory");
 	}
 	p->needs = needs;
-	id_new(p->input, "msg");
+	if (spec->input != NULL)
+		session_copy(p->input, sizeof(p->input), spec->input);
+	else
+		id_new(p->input, "msg");
 	session_copy(p->actor, sizeof(p->actor), spec->actor);
 	session_copy(p->idem_key, sizeof(p->idem_key), spec->idem_key);
 	session_copy(p->idem_hash, sizeof(p->idem_hash), spec->idem_hash);
@@ -602,8 +657,11 @@ int session_prompt(struct session *s, struct prompt_spec *spec, struct call *c,
 		   struct err *e)
 {
 	struct prompt *p = NULL;
-	int r = find_earlier(s, spec, c, e);
+	int r;
 
+	if (take_over_next(s, spec, c))
+		return 0;
+	r = find_earlier(s, spec, c, e);
 	if (r < 0)
 		return r;
 	if (r > 0) {

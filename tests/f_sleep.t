@@ -109,6 +109,58 @@ f061_after_a_power_cut() {
 }
 ok "F061 a prompt right after a power cut is answered" f061_after_a_power_cut
 
+# frozen_call METHOD PATH BODY - make a request whose call comes to a guest that
+# stands still, and cut its power: what hibd answers is in $tmp/late.
+frozen_call() {
+	_guest=$(guest_pid "$VM")
+	kill -STOP "$_guest"
+	curl -sSv --max-time "$((30 * slow))" --unix-socket \
+		"$HIB_HOME/hibd.sock" -X "$1" --data-binary "$3" -o "$tmp/late" \
+		"http://hib$2" 2>"$tmp/late.err" &
+	_curl=$!
+	until_true 5 grep -q '^> Content-Length' "$tmp/late.err" &&
+		http GET "/v1/sessions/$SES" >"$tmp/x" &&
+		http GET "/v1/sessions/$SES" >"$tmp/x"
+	kill -9 "$_guest"
+	wait "$_curl" && cat "$tmp/late"
+}
+inputs() {
+	log_json "$1" | jq -s 'map(select(.type == "input.message")) | length'
+}
+slept=$VM
+f061_prompt_on_its_way() {
+	new_vm && new_session && says "$SES" first first && n=$(inputs "$SES") &&
+		frozen_call POST "/v1/sessions/$SES/prompt" \
+			'{"text":"!say late","wait":true}' &&
+		jq -e '.state == "completed" and .text == "late"' "$tmp/late" &&
+		equal "$(inputs "$SES")" $((n + 1))
+}
+ok "F061 a prompt on its way at a power cut is answered, once" \
+	f061_prompt_on_its_way
+resume_on_its_way() {
+	hib session suspend "$SES" && n=$(inputs "$SES") &&
+		frozen_call POST "/v1/sessions/$SES/resume" '{}' &&
+		jq -e '.session.state == "idle"' "$tmp/late" &&
+		says "$SES" '!say up' up
+}
+ok "so is a resume" resume_on_its_way
+f061_prompt_that_must_not_wake() {
+	frozen_call POST "/v1/sessions/$SES/prompt" \
+		'{"text":"!say no","noWake":true}' &&
+		jq -e '.data.code == "guest_unreachable" and
+			.data.retryable' "$tmp/late"
+}
+ok "F061 not so one that must not wake" f061_prompt_that_must_not_wake
+create_on_its_way() {
+	new_vm && frozen_call POST "/v1/sessions" \
+		"{\"agent\":\"echo\",\"vm\":\"$VM\"}" &&
+		SES=$(jq -r .session.id "$tmp/late") && state_is "$SES" idle &&
+		says "$SES" '!say made' made && equal "$(hib session list \
+			--vm "$VM" --json | jq length)" 1
+}
+ok "a session that is being made then is made, once" create_on_its_way
+VM=$slept
+
 f216_events() {
 	seq_before=$(hib vm events "$VM" --json | jq 'last.seq')
 	hib vm sleep "$VM" && hib vm wake "$VM" && hib vm stop "$VM" &&

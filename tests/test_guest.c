@@ -1390,6 +1390,73 @@ TEST(a_repeated_prompt_is_answered_as_before)
 	down(h);
 }
 
+#define INPUT "msg_019353e4a7c07b3e8f1a2b3c4d5e6f70"
+
+static struct reply *prompt_again(struct host *h, const char *more)
+{
+	char all[256];
+
+	snprintf(all, sizeof(all), ",\"input\":\"" INPUT "\"%s", more);
+	return prompt_more(h, "hi", all);
+}
+
+TEST(a_prompt_whose_answer_was_lost_is_answered_once)
+{
+	struct host *h = up();
+	struct reply *a, *b;
+
+	create(h);
+	refused(prompt_more(h, "hi", ",\"input\":\"" SES "\""), "invalid_id");
+	a = prompt_again(h, ",\"again\":true");
+	expect_ok(a);
+	OK(jv_eq(jv_get(a->v, "input"), INPUT));
+	await(h, "turn.completed");
+	b = prompt_again(h, ",\"again\":true");
+	expect_ok(b);
+	same_turn(a, b);
+	OK(jv_eq(jv_get(b->v, "input"), INPUT));
+	drop(a);
+	drop(b);
+	done(prompt_more(h, "!sleep 300", ""));
+	a = prompt_again(h, ",\"again\":true,\"on_busy\":\"queue\"");
+	expect_ok(a);
+	drop(a);
+	EQ(count(h, SES, "turn.started"), 2);
+	down(h);
+}
+
+TEST(a_queued_prompt_whose_answer_was_lost_is_queued_once)
+{
+	struct host *h = up();
+
+	create(h);
+	done(prompt_more(h, "!sleep 300", ""));
+	done(prompt_again(h, ",\"on_busy\":\"queue\""));
+	done(prompt_again(h, ",\"again\":true,\"on_busy\":\"queue\""));
+	await(h, "turn.completed");
+	await(h, "turn.completed");
+	done(prompt_again(h, ",\"again\":true"));
+	EQ(count(h, SES, "turn.started"), 2);
+	down(h);
+}
+
+TEST(a_prompt_that_interrupts_is_taken_over_by_who_asks_again)
+{
+	struct host *h = up();
+	struct reply *a, *b;
+
+	create(h);
+	done(prompt_more(h, "!sleep 300", ""));
+	a = prompt_again(h, ",\"on_busy\":\"interrupt\"");
+	b = prompt_again(h, ",\"again\":true,\"on_busy\":\"interrupt\"");
+	expect_ok(b);
+	refused(a, "guest_unreachable");
+	drop(b);
+	await(h, "turn.completed");
+	EQ(count(h, SES, "turn.started"), 2);
+	down(h);
+}
+
 TEST(F088_queue_runs_after_and_steer_is_refused)
 {
 	struct host *h = up();
@@ -1782,6 +1849,9 @@ TESTS(CASE(hello_tells_who_we_are_and_refuses_another_vm),
       CASE(F034_an_agents_error_fails_the_turn_not_the_session),
       CASE(F094_F095_a_completed_turn_is_summed_up),
       CASE(a_repeated_prompt_is_answered_as_before),
+      CASE(a_prompt_whose_answer_was_lost_is_answered_once),
+      CASE(a_queued_prompt_whose_answer_was_lost_is_queued_once),
+      CASE(a_prompt_that_interrupts_is_taken_over_by_who_asks_again),
       CASE(F088_queue_runs_after_and_steer_is_refused),
       CASE(interrupt_cancels_and_goes_on),
       CASE(F097_late_updates_name_the_old_turn),

@@ -439,7 +439,7 @@ static void create_on_answer(const char *body, size_t len, const struct err *e,
 
 static void create_call(struct op *op)
 {
-	op_call(op, "session.create", create_on_answer);
+	op_call_again(op, "session.create", create_on_answer, create_call);
 }
 
 static void create_on_files(const struct err *e, void *arg)

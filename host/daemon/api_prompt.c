@@ -138,6 +138,8 @@ static void resume_on_answer(const char *body, size_t len, const struct err *e,
 	op_stored(op, body, len, e, op->next);
 }
 
+static void resume_awake(struct op *op);
+
 static void resume_call(struct op *op, void (*next)(struct op *op))
 {
 	autofree char *restore = NULL;
@@ -157,7 +159,7 @@ static void resume_call(struct op *op, void (*next)(struct op *op))
 		return;
 	jw_obj_end(&op->params);
 	op->next = next;
-	op_call(op, "session.resume", resume_on_answer);
+	op_call_again(op, "session.resume", resume_on_answer, resume_awake);
 }
 
 /* Prompt and answer come here with the step that follows in op->after. */
@@ -218,6 +220,7 @@ void session_resume_route(struct op *op)
 /* --- prompt ------------------------------------------------------------- */
 
 static void prompt_call(struct op *op);
+static void prompt_again(struct op *op);
 
 /* Turn ended: the answer of a prompt that waits. */
 static void prompt_write_end(struct op *op, const struct event *ev)
@@ -355,6 +358,7 @@ static bool prompt_put_content(struct op *op)
 static void prompt_call(struct op *op)
 {
 	autofree char *key = NULL, *actor = NULL, *busy = NULL;
+	bool may_wake = !jv_bool(jv_get(op->in, "noWake"), false);
 	struct jw *w = &op->params;
 
 	if (!op_string(op, "idempotencyKey", KEY_MAX, &key) ||
@@ -364,6 +368,8 @@ static void prompt_call(struct op *op)
 	jw_reset(w);
 	jw_obj(w);
 	jw_kstr(w, "session", op->session);
+	jw_kstr(w, "input", op->input);
+	jw_kbool(w, "again", op->n_again > 0);
 	if (!prompt_put_content(op))
 		return;
 	if (busy != NULL)
@@ -373,7 +379,8 @@ static void prompt_call(struct op *op)
 	if (key != NULL)
 		prompt_put_key(op, key);
 	jw_obj_end(w);
-	op_call(op, "session.prompt", prompt_on_answer);
+	op_call_again(op, "session.prompt", prompt_on_answer,
+		      may_wake ? prompt_again : NULL);
 }
 
 static void prompt_awake(struct op *op)
@@ -386,11 +393,20 @@ static void prompt_awake(struct op *op)
 		prompt_call(op);
 }
 
+/* Its answer was lost.  The guest knows by op->input whether it took it; a new
+ * one does not know how to start the agent. */
+static void prompt_again(struct op *op)
+{
+	op->resumed = false;
+	prompt_awake(op);
+}
+
 void session_prompt_route(struct op *op)
 {
 	struct vm *vm;
 	bool asleep;
 
+	id_new(op->input, "msg");
 	if (!op_load_session(op) || !op_check_writable(op))
 		return;
 	vm = vm_find(op->d, op->vm);

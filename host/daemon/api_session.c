@@ -136,7 +136,7 @@ void session_config_route(struct op *op)
 
 /* --- change ------------------------------------------------------------- */
 
-static void simple_call(struct op *op, const char *method, const char *reason)
+static void write_simple(struct op *op, const char *reason)
 {
 	struct jw *w = &op->params;
 
@@ -149,7 +149,6 @@ static void simple_call(struct op *op, const char *method, const char *reason)
 	else
 		jw_kstr(w, "reason", reason);
 	jw_obj_end(w);
-	op_call(op, method, call_on_answer);
 }
 
 static void update_data(struct op *op, struct jw *w)
@@ -246,6 +245,12 @@ void session_update_route(struct op *op)
 		update_by_host(op);
 }
 
+static void suspend_call(struct op *op)
+{
+	write_simple(op, "suspend");
+	op_call(op, "session.suspend", call_on_answer);
+}
+
 void session_suspend_route(struct op *op)
 {
 	struct vm *vm;
@@ -254,7 +259,7 @@ void session_suspend_route(struct op *op)
 		return;
 	vm = vm_find(op->d, op->vm);
 	if (vm != NULL && !vm_is_off(vm))
-		simple_call(op, "session.suspend", "suspend");
+		suspend_call(op);
 	else if (strcmp(op->brief.state, "closed") == 0)
 		op_refuse(op, -FAULT_SESSION_CLOSED, "%s is closed",
 			  op->session);
@@ -270,7 +275,8 @@ void session_suspend_route(struct op *op)
 
 static void close_call(struct op *op)
 {
-	simple_call(op, "session.close", "closed");
+	write_simple(op, "closed");
+	op_call_again(op, "session.close", call_on_answer, close_call);
 }
 
 static void close_by_host(struct op *op)
@@ -319,7 +325,7 @@ static void archive_call(struct op *op)
 	jw_kstr(w, "session", op->session);
 	jw_kbool(w, "archived", strcmp(op->what, "archive") == 0);
 	jw_obj_end(w);
-	op_call(op, "session.archive", call_on_answer);
+	op_call_again(op, "session.archive", call_on_answer, archive_call);
 }
 
 void session_archive_route(struct op *op)

@@ -209,12 +209,25 @@ static void op_send(struct op *op)
 		  op_on_called, op);
 }
 
+/* The call has ended. */
+static void op_called(const char *body, size_t len, const struct err *e,
+		      struct op *op)
+{
+	if (e->code != -FAULT_GUEST_UNREACHABLE || op->again == NULL ||
+	    op->n_again == OP_AGAIN_MAX) {
+		op->called(body, len, e, op);
+		return;
+	}
+	op->n_again++;
+	op_wake(op, op->again);
+}
+
 static void op_on_fed(const struct err *e, void *arg)
 {
 	struct op *op = arg;
 
 	if (e->code < 0)
-		op->called("", 0, e, op);
+		op_called("", 0, e, op);
 	else
 		op_send(op);
 }
@@ -237,7 +250,7 @@ static void op_on_called(const char *body, size_t len, const struct err *e,
 
 	if (e->code != -FAULT_SESSION_NOT_FOUND || vm == NULL ||
 	    !op_may_feed(op)) {
-		op->called(body, len, e, op);
+		op_called(body, len, e, op);
 		return;
 	}
 	op->fed = true;
@@ -245,6 +258,12 @@ static void op_on_called(const char *body, size_t len, const struct err *e,
 }
 
 void op_call(struct op *op, const char *method, link_done_cb done)
+{
+	op_call_again(op, method, done, NULL);
+}
+
+void op_call_again(struct op *op, const char *method, link_done_cb done,
+		   void (*again)(struct op *op))
 {
 	struct vm *vm = vm_find(op->d, op->vm);
 
@@ -256,6 +275,7 @@ void op_call(struct op *op, const char *method, link_done_cb done)
 		vm_touch(vm);
 	op->method = method;
 	op->called = done;
+	op->again = again;
 	op_send(op);
 }
 

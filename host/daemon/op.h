@@ -14,6 +14,7 @@
 
 #define SESSION_TTL_MAX_MS (30LL * 24 * 3600 * 1000)
 #define OP_STORED_MS	   10000 /* Guest's answer until the host has stored it. */
+#define OP_AGAIN_MAX	   2	 /* Calls of one op made again. */
 
 enum scope { SCOPE_READ, SCOPE_PROMPT, SCOPE_ANSWER, SCOPE_ADMIN };
 
@@ -30,6 +31,7 @@ struct op {
 
 	/* From the path or from earlier steps. */
 	char session[ID_MAX], turn[ID_MAX], request[ID_MAX];
+	char input[ID_MAX];	    /* Of a prompt. */
 	char vm[VM_NAME_MAX + 1];   /* Id or, from the path, name. */
 	char what[80];		    /* Last word of the path. */
 	struct session_brief brief; /* As of the last op_load_session(). */
@@ -43,7 +45,9 @@ struct op {
 	bool fed; /* The guest was given the session, or shall not be. */
 	const char *method; /* Of the last op_call(), and who gets its end. */
 	link_done_cb called;
-	int64_t ttl_ms;	     /* Of an update; < 0: none is given. */
+	void (*again)(struct op *op); /* Makes it again; NULL: nothing does. */
+	unsigned n_again;	      /* How often that was. */
+	int64_t ttl_ms;		      /* Of an update; < 0: none is given. */
 	const char *warning; /* For the answer; static text, or NULL. */
 	void (*next)(struct op *op);
 	void (*after)(struct op *op); /* Of op_resume(). */
@@ -79,6 +83,11 @@ void op_wake(struct op *op, void (*next)(struct op *op));
  * does not know op->session yet, because it was forked here, is given it first,
  * unless op->fed is set.  @method: static text. */
 void op_call(struct op *op, const char *method, link_done_cb done);
+/* The same for a call that does nothing the second time: when the channel is
+ * lost while it is on its way, the VM is woken and then @again is run, which
+ * makes it again; up to OP_AGAIN_MAX times.  @again NULL: op_call(). */
+void op_call_again(struct op *op, const char *method, link_done_cb done,
+		   void (*again)(struct op *op));
 /* The usual end of a call: @done's arguments; waits until the host has stored
  * up to result.last_seq, then op->next.  Failure answers the op. */
 void op_stored(struct op *op, const char *body, size_t len, const struct err *e,
