@@ -260,6 +260,7 @@ static int reconcile_all(struct guest *g, struct err *e)
 
 static int serve(struct guest *g, struct jv params, struct err *e)
 {
+	struct jv complete = jv_path(params, "workspace.complete");
 	char text[32];
 	int r = reconcile_all(g, e);
 
@@ -273,6 +274,8 @@ static int serve(struct guest *g, struct jv params, struct err *e)
 	put_meta(g, "boot_id", g->boot_id);
 	g->state = GUEST_SERVING;
 	log_info("%s: serving, generation %s", g->vm, text);
+	if (!jv_bool(complete, true))
+		session_leftover_files(g);
 	return 0;
 }
 

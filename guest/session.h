@@ -113,6 +113,8 @@ void session_retry(struct session *s);
 void session_retry_files(struct guest *g);
 /* Give that up. */
 void session_drop_files(struct guest *g);
+/* Commit what an earlier boot did not. */
+void session_leftover_files(struct guest *g);
 
 /* Back-pressure: let the agent wait, or go on. */
 void session_hold(struct session *s, bool on);

@@ -19,6 +19,9 @@
  * So is that of a turn whose host was away; it is tried again until the next
  * checkpoint has taken its place.
  *
+ * What the last boot has left uncommitted, of whichever turns, is committed once
+ * the guest serves.
+ *
  * What changed between turns is no turn's: when somebody else has written, or a
  * checkpoint is under way, the agent gets its prompt after one more.
  */
@@ -139,7 +142,7 @@ static void record_late(struct guest *g, const struct checkpoint *c)
 	struct session *s;
 	struct err e = {0};
 
-	if (c->answer == NULL)
+	if (c->answer == NULL || !c->wants_diff)
 		return;
 	if (session_find(g, c->session, &s, &e) < 0) {
 		log_debug("%s: %s", c->session, e.msg);
@@ -195,6 +198,19 @@ void session_retry_files(struct guest *g)
 void guest_on_late_files(uv_timer_t *t)
 {
 	session_retry_files(container_of(t, struct guest, late_timer));
+}
+
+void session_leftover_files(struct guest *g)
+{
+	struct turn_files *f = has_files(g) ? calloc(1, sizeof(*f)) : NULL;
+
+	if (f == NULL)
+		return;
+	f->guest = g;
+	f->c.reason = "late";
+	f->c.wait_ms = UPLINK_WAIT_MS;
+	f->c.done = files_on_late;
+	checkpoint_start(g->checkpoints, &f->c);
 }
 
 void session_drop_files(struct guest *g)

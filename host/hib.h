@@ -184,20 +184,24 @@ HIB_API int hib_vm_get(struct hib *h, const char *vm, char **json,
 HIB_API int hib_vm_list(struct hib *h, char **json, struct hib_error *e);
 HIB_API int hib_vm_wake(struct hib *h, const char *vm, char **json,
 			struct hib_error *e);
-/* Turns that are cut off are named in "interrupted". */
+/* Turns that are cut off are named in "interrupted".  The last commit before it
+ * is waited for for some seconds; "workspace":{"head","complete"} says whether
+ * that was enough.  What was not is committed soon after the next boot. */
 HIB_API int hib_vm_sleep(struct hib *h, const char *vm, char **json,
 			 struct hib_error *e);
 HIB_API int hib_vm_stop(struct hib *h, const char *vm, char **json,
 			struct hib_error *e);
 /* Commit what is in its /workspace.  Wakes nothing: one that is off has its
- * newest commit.  @json: {"head","changed"}. */
+ * newest commit.  @json: {"head","changed"}, and of one that is off "complete",
+ * false when its disk has newer files. */
 HIB_API int hib_checkpoint(struct hib *h, const char *vm, char **json,
 			   struct hib_error *e);
 /* Give /workspace the files that it had after turn @to, or of a commit.
  * @paths: only these, NULL-terminated; NULL: all.  The VM sleeps for it, and
  * wakes again if it ran; -HIB_TURN_ACTIVE while a turn runs, unless @force.
  * What was there before is committed first, and is @json's "was":
- * {"vm","n","head","from","was"}. */
+ * {"vm","n","head","from","was"}.  When it cannot be committed nothing is
+ * restored, unless @force: then it is lost. */
 HIB_API int hib_restore_files(struct hib *h, const char *vm, const char *to,
 			      const char *const *paths, bool force, char **json,
 			      struct hib_error *e);
@@ -210,8 +214,10 @@ struct hib_vm_fork_options {
 };
 
 /* Make a VM like another, with its files and its sessions as they were; those
- * that are closed or archived stay behind.  The source stays as it is.  @o: NULL
- * for the defaults.  @id: may be NULL.  @json: {"vm","from","sessions":
+ * that are closed or archived stay behind.  The source stays as it is, but
+ * commits first what it has, for which one that is off is only woken when it
+ * went to sleep without.  @o: NULL for the defaults.  @id: may be NULL.  @json:
+ * {"vm","from","sessions":
  * [{"from","id"}]}.  After a failure there is no new VM. */
 HIB_API int hib_vm_fork(struct hib *h, const char *vm,
 			const struct hib_vm_fork_options *o,
@@ -336,7 +342,7 @@ struct hib_fork_options {
 	bool start; /* Start its agent, too. */
 	/* "share" (NULL): it works in the same VM, on the same files.  "copy":
 	 * in a VM of its own, which begins with the files as they were at that
-	 * turn, or with those of the newest commit.  "none": in one without
+	 * turn, or with all that are there now.  "none": in one without
 	 * files. */
 	const char *workspace;
 	const char *vm; /* Into that VM instead, whatever files it has. */

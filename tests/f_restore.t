@@ -146,7 +146,7 @@ ok "a checkpoint on demand tells the newest commit, and wakes nothing" on_demand
 told() {
 	http GET "/v1/vms/$VM" >"$tmp/x" &&
 		equal "$(jq -c .workspace "$tmp/body")" \
-			"{\"n\":$(workspace_n),\"base\":\"$(commit_of 1)\",\"head\":\"$(repo rev-parse main)\",\"mode\":null}" &&
+			"{\"n\":$(workspace_n),\"base\":\"$(commit_of 1)\",\"complete\":true,\"head\":\"$(repo rev-parse main)\",\"mode\":null}" &&
 		in_vm "$SES" true && http GET "/v1/vms/$VM" >"$tmp/x" &&
 		jq -e '.workspace.mode == "plain" or .workspace.mode == "overlay"' \
 			"$tmp/body"
@@ -160,6 +160,103 @@ slept() {
 			"{\"head\":\"$(repo rev-parse main)\",\"complete\":true}"
 }
 ok "sleep tells that all files are committed" slept
+
+# --- a sleep that is too short -------------------------------------------
+
+# Nothing can be committed as long as somebody holds the reference.
+hold_commits() {
+	: >"$git_dir/refs/heads/main.lock"
+}
+
+let_commit() {
+	rm -f "$git_dir/refs/heads/main.lock"
+}
+
+# write_uncommitted NAME - a file that only the disk of the sleeping VM has.
+write_uncommitted() {
+	hold_commits && in_vm "$SES" "echo $1 >$1" >"$tmp/x" &&
+		hib vm sleep --json "$VM" >"$tmp/slept" && let_commit &&
+		jq -e '.workspace.complete == false' "$tmp/slept" &&
+		not has_file "$1"
+}
+
+has_file() {
+	equal "$(repo show "main:$1" 2>&1)" "$1"
+}
+
+says_newer() {
+	hib "$@" 2>"$tmp/err" >"$tmp/x" && grep -q 'newer files' "$tmp/err"
+}
+
+unsaved_told() {
+	write_uncommitted left1 &&
+		equal "$(hib vm get "$VM" --json |
+			jq .config.workspace.complete)" false &&
+		says_newer vm get "$VM" && says_newer files log "$VM" &&
+		says_newer files ls "$VM" &&
+		not says_newer files ls --at main "$VM" &&
+		hib files checkpoint --json "$VM" | jq -e '.complete == false'
+}
+ok "files that were not committed in time are told of" unsaved_told
+
+unsaved_boot() {
+	hib vm wake "$VM" && until_true 10 has_file left1 &&
+		hib files log --json "$VM" | jq -e '.[0].reason == "late"' &&
+		not says_newer files log "$VM" && hib vm sleep "$VM" &&
+		not says_newer vm get "$VM" && hib vm wake "$VM"
+}
+ok "and are committed when the VM runs again" unsaved_boot
+
+unsaved_no_turns() {
+	write_uncommitted left2 && in_vm "$SES" 'echo mine >mine' &&
+		log_json "$SES" | jq -se '[.[] | select(.type == "turn.diff")] |
+			last.data.files | map(.path) == ["mine"]' &&
+		has_file left2
+}
+ok "they are not taken for the next turn's" unsaved_no_turns
+
+unsaved_restore() {
+	write_uncommitted left3 && hib files restore "$VM" "$one" &&
+		equal "$(hib vm get "$VM" --json | jq -r .state)" suspended &&
+		equal "$(repo show "refs/hib/restored/$(($(workspace_n) - 1)):left3")" \
+			left3
+}
+ok "a restore commits them first" unsaved_restore
+
+unsaved_refused() {
+	write_uncommitted left4 && hold_commits && n=$(workspace_n) &&
+		not hib files restore "$VM" "$two" 2>"$tmp/err" &&
+		grep -q 'not committed' "$tmp/err" &&
+		equal "$(workspace_n)" "$n" && hib vm sleep "$VM" &&
+		not hib vm fork "$VM" && not hib fork --workspace copy "$SES" &&
+		let_commit && hib vm wake "$VM" && in_vm "$SES" 'cat left4'
+}
+ok "what cannot be committed is not restored away, or left out of a fork" \
+	unsaved_refused
+
+unsaved_forced() {
+	write_uncommitted left5 && hib files restore --force "$VM" "$one" &&
+		not says_newer vm get "$VM" && in_vm "$SES" 'test ! -e left5' &&
+		not has_file left5
+}
+ok "unless it is forced" unsaved_forced
+
+unsaved_fork() {
+	write_uncommitted left6 && twin=$(hib vm fork --no-sessions "$VM") &&
+		equal "$(hib files cat "$twin" left6)" left6 &&
+		hib vm sleep "$VM" && write_uncommitted left7 &&
+		fork=$(hib fork --workspace copy "$SES") &&
+		in_vm "$fork" 'cat left6 left7'
+}
+ok "a fork has them" unsaved_fork
+
+unsaved_killed() {
+	in_vm "$SES" true && kill_hibd KILL &&
+		echo left8 >"$HIB_HOME/vms/$VM/disk/vfs/upper/left8" &&
+		kill_vm "$VM" && hib daemon start &&
+		until_true 20 has_file left8
+}
+ok "so does a VM whose power was cut" unsaved_killed
 
 # --- killed ---------------------------------------------------------------
 

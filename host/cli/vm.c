@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "host/cli/commands.h"
+#include "host/cli/workspace.h"
 #include "host/views.h"
 
 struct vm_options {
@@ -171,6 +172,9 @@ int vm_get_command(struct cli *c, int argc, char **argv)
 	if (o.json)
 		return cli_print_json(&row);
 	cli_print_object(json_root(&j));
+	fflush(stdout);
+	if (workspace_is_newer(json_root(&j)))
+		workspace_tell_newer();
 	return 0;
 }
 

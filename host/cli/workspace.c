@@ -22,6 +22,24 @@ struct ls_options {
 
 /* --- the repository of a VM --------------------------------------------- */
 
+bool workspace_is_newer(struct jv vm)
+{
+	static const char *const off[] = {"stopped", "suspended", "failed"};
+	struct jv complete = jv_path(vm, "config.workspace.complete");
+
+	for (size_t i = 0; i < ARRAY_LEN(off); i++)
+		if (jv_eq(jv_get(vm, "state"), off[i]))
+			return !jv_bool(complete, true);
+	return false;
+}
+
+void workspace_tell_newer(void)
+{
+	fputs("hib: newer files are on the VM's disk; they are committed when "
+	      "it runs again (hib vm wake)\n",
+	      stderr);
+}
+
 int workspace_find(struct workspace *ws, struct cli *c, const char *vm)
 {
 	autojson struct json j = {0};
@@ -39,6 +57,7 @@ int workspace_find(struct workspace *ws, struct cli *c, const char *vm)
 	    json_parse(&j, row.buf, row.len, &e) < 0)
 		return cli_fail(&e);
 	(void)jv_strcpy(jv_get(json_root(&j), "id"), ws->vm, sizeof(ws->vm));
+	ws->newer = workspace_is_newer(json_root(&j));
 	ws->cli = c;
 	return -1;
 }
@@ -75,6 +94,8 @@ int workspace_open(struct workspace *ws, struct cli *c, const char *vm,
 {
 	int r = workspace_find(ws, c, vm);
 
+	if (r < 0 && at == NULL && ws->newer)
+		workspace_tell_newer();
 	if (r < 0)
 		r = workspace_open_repo(ws);
 	if (r < 0)

@@ -35,6 +35,7 @@ struct workspace {
 	const struct workspace_source *source;
 	struct cli *cli;
 	char vm[ID_MAX];
+	bool newer; /* It is off, and its disk has files that no commit has. */
 	struct vfs_repo *repo; /* NULL: not opened. */
 	struct vfs_oid commit;
 };
@@ -47,6 +48,10 @@ extern const struct workspace_source workspace_committed;
 int workspace_find(struct workspace *ws, struct cli *c, const char *vm);
 /* Open its repository.  Return: the same. */
 int workspace_open_repo(struct workspace *ws);
+/* Of a row of the VM: is it off, with files on its disk that no commit has?  And
+ * the words for that. */
+bool workspace_is_newer(struct jv vm);
+void workspace_tell_newer(void);
 /* The commit that is named; NULL: the newest.  Return: the same. */
 int workspace_resolve(struct workspace *ws, const char *rev,
 		      struct vfs_oid *out);

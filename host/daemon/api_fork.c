@@ -15,8 +15,8 @@
  * With a workspace of its own it gets a VM like that of its source, whose
  * repository borrows the objects of the other: so that costs the same however
  * much is in it.  The row of the VM is stored with the fork.  It begins with the
- * files as they were where the log is cut, or for a whole log as they are in the
- * newest commit, or with none.
+ * files as they were where the log is cut, or for a whole log with all that the
+ * source has, which is committed first, or with none.
  *
  * Where it is cut: at the end of the turn that `at` names; a seq is rounded down
  * to the end of the last turn that had ended by then; without `at` it is the
@@ -578,11 +578,33 @@ static int own_work(struct depot_job *j, struct vfs_repo *repo, struct err *e)
 static void own_on_resolved(struct depot_job *j, const struct err *e)
 {
 	struct wish *w = container_of(j, struct wish, job);
+
 	if (e->code < 0 && e->code != -FAULT_FILE_NOT_FOUND) {
 		op_fail(w->op, e);
 		wish_free(w);
 	} else {
 		own_prepare(w);
+	}
+}
+
+static void own_resolve(struct wish *w, struct vm *source)
+{
+	w->job.work = own_work;
+	w->job.done = own_on_resolved;
+	depot_read(vm_depot(source), &w->job);
+}
+
+static void own_on_committed(struct vm *vm, const struct err *e, void *arg)
+{
+	struct wish *w = arg;
+
+	if (e->code == 0 && vm != NULL) {
+		own_resolve(w, vm);
+	} else if (e->code == 0) {
+		own_prepare(w); /* It says that the VM is gone. */
+	} else {
+		op_fail(w->op, e);
+		wish_free(w);
 	}
 }
 
@@ -592,18 +614,18 @@ static void own_begin(struct op *op, struct wish *w)
 	struct jv at = jv_get(op->in, "at");
 	bool cut = jv_has(at) && !jv_is(at, JV_NULL);
 	bool files = strcmp(w->workspace, "copy") == 0;
+	struct vm *source = vm_find(op->d, op->vm);
 
 	w->op = op;
 	if (files && cut)
 		files = revision_of_session(&w->rev, op->d->reader, op->session,
 					    w->at);
-	if (!files) {
+	if (!files)
 		own_prepare(w);
-		return;
-	}
-	w->job.work = own_work;
-	w->job.done = own_on_resolved;
-	depot_read(vm_depot(vm_find(op->d, op->vm)), &w->job);
+	else if (cut)
+		own_resolve(w, source);
+	else
+		vm_commit(source, own_on_committed, w);
 }
 
 /* --- the request -------------------------------------------------------- */

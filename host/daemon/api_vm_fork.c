@@ -4,8 +4,8 @@
  *
  * The new VM borrows the committed objects of its source, so this costs the same
  * however much is in it.  It begins with the files of a turn or commit, or with
- * all that the source has: then one that runs commits first, and one that is off
- * is left alone.
+ * all that the source has: then it commits first.  One that is off is left alone,
+ * unless it has files that it did not get to commit.
  *
  * Sessions are not forked here.  The answer says which there are, and where each
  * stood at that time: who wants them forks them into the new VM one by one.
@@ -156,13 +156,11 @@ static void forking_resolve(struct vm_forking *f)
 		forking_on_worked(&f->job, &(struct err){0});
 }
 
-static void forking_on_checkpoint(const char *body, size_t len,
-				  const struct err *e, void *arg)
+static void forking_on_committed(struct vm *vm, const struct err *e, void *arg)
 {
 	struct vm_forking *f = arg;
 
-	(void)body;
-	(void)len;
+	(void)vm;
 	if (e->code < 0)
 		forking_fail(f, e);
 	else
@@ -210,10 +208,7 @@ void vm_fork_route(struct op *op)
 	} else if (at != NULL) {
 		f->time_ms = turn_end(op, f->source, at);
 		forking_resolve(f);
-	} else if (vm_is_off(vm)) {
-		forking_resolve(f);
 	} else {
-		link_call(vm_link(vm), "workspace.checkpoint", "{}",
-			  forking_on_checkpoint, f);
+		vm_commit(vm, forking_on_committed, f);
 	}
 }

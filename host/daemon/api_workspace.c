@@ -5,12 +5,15 @@
  * A checkpoint wakes nothing: the files of a VM that is off have all been
  * committed when it went to sleep, or stay on its disk until it is up again.
  *
- * A restore of everything is a new generation of the workspace.  The VM sleeps
- * (and so commits what it has), is kept from booting, and then, in this order:
+ * A restore of everything is a new generation of the workspace.  The VM commits
+ * what it has (one that is off is booted for that if it has such files), sleeps,
+ * is kept from booting, and then, in this order:
  *
  *	refs/hib/restored/<n> names the head that was left;
  *	refs/heads/main names the commit, so history goes on from there;
  *	the catalog has generation n+1 with that commit as base.
+ *
+ * Files that cannot be committed stop it, unless it is forced: they would be lost.
  *
  * The last one is the restore: killed before it, the VM has the files it had, and
  * its next commit merely has another parent.  The guest finds the new generation
@@ -89,9 +92,12 @@ static void put_oid(struct jw *w, const char *key, const struct vfs_oid *oid)
 
 static void checkpoint_on_head(struct op *op, const struct vfs_oid *head)
 {
+	const struct vm *vm = vm_find(op->d, op->vm);
+
 	jw_obj(&op->out);
 	put_oid(&op->out, "head", head);
 	jw_kbool(&op->out, "changed", false);
+	jw_kbool(&op->out, "complete", vm == NULL || vm_is_complete(vm));
 	jw_obj_end(&op->out);
 	op_reply_out(op);
 }
@@ -132,6 +138,7 @@ struct restore {
 	char vm[ID_MAX];
 	struct revision rev;
 	struct retake paths; /* None: everything. */
+	bool force;	     /* Whatever is lost. */
 	bool ran;	     /* Boot it again. */
 	int64_t n;	     /* The generation that is left. */
 	struct vfs_oid commit, base, was;
@@ -229,6 +236,28 @@ static void restore_on_worked(struct depot_job *j, const struct err *e)
 	change_submit(s->d->store, c, restore_on_stored, s);
 }
 
+static void restore_on_back(struct vm *vm, const struct err *e, void *arg)
+{
+	(void)vm;
+	(void)arg;
+	if (e->code < 0)
+		log_warn("%s", e->msg);
+}
+
+/* The VM is off, and has files that only its disk has: they come first. */
+static void restore_refuse(struct restore *s, struct vm *vm)
+{
+	struct err e = {0};
+
+	err_set(&e, -FAULT_NOT_READY,
+		"the newest files of %s are not committed; try again, or give "
+		"them up by force",
+		s->vm);
+	if (s->ran)
+		vm_need(vm, restore_on_back, NULL);
+	restore_end(s, &e);
+}
+
 static void restore_on_off(struct vm *vm, const struct err *e, void *arg)
 {
 	struct restore *s = arg;
@@ -239,6 +268,10 @@ static void restore_on_off(struct vm *vm, const struct err *e, void *arg)
 			s->vm);
 	if (e->code < 0 || busy.code < 0) {
 		restore_end(s, e->code < 0 ? e : &busy);
+		return;
+	}
+	if (!s->force && !vm_is_complete(vm)) {
+		restore_refuse(s, vm);
 		return;
 	}
 	vm_lock(vm);
@@ -263,7 +296,7 @@ static bool restore_may(struct restore *s, struct vm *vm, struct err *e)
 {
 	char turn[ID_MAX] = "";
 
-	if (vm_is_off(vm) || jv_bool(jv_get(s->op->in, "force"), false))
+	if (vm_is_off(vm) || s->force)
 		return true;
 	(void)reader_sessions(s->d->reader, s->vm, find_turn, turn, NULL);
 	if (turn[0] == '\0')
@@ -271,6 +304,23 @@ static bool restore_may(struct restore *s, struct vm *vm, struct err *e)
 	err_set(e, -FAULT_TURN_ACTIVE, "turn %s runs in %s", turn, s->vm);
 	err_data(e, "\"turn\":\"%s\"", turn);
 	return false;
+}
+
+/* Most is committed before the VM goes to sleep, which does not wait for long. */
+static void restore_on_committed(struct vm *vm, const struct err *e, void *arg)
+{
+	struct restore *s = arg;
+	struct err bad = *e;
+
+	if (bad.code == 0 && vm == NULL)
+		err_set(&bad, -FAULT_VM_NOT_FOUND, "%s is not here", s->vm);
+	if (bad.code < 0) {
+		err_wrap(&bad, "the newest files of %s are not committed",
+			 s->vm);
+		restore_end(s, &bad);
+		return;
+	}
+	vm_off(vm, VM_OFF_SLEEP, restore_on_off, s);
 }
 
 static int resolve_work(struct depot_job *j, struct vfs_repo *repo,
@@ -295,7 +345,10 @@ static void resolve_on_done(struct depot_job *j, const struct err *e)
 		return;
 	}
 	s->ran = !vm_is_off(vm);
-	vm_off(vm, VM_OFF_SLEEP, restore_on_off, s);
+	if (s->force)
+		vm_off(vm, VM_OFF_SLEEP, restore_on_off, s);
+	else
+		vm_commit(vm, restore_on_committed, s);
 }
 
 /* The member "paths". */
@@ -330,6 +383,7 @@ static void restore_begin(struct op *op, struct vm *vm, const char *to)
 	}
 	s->op = op;
 	s->d = op->d;
+	s->force = jv_bool(jv_get(op->in, "force"), false);
 	memcpy(s->vm, vm_id(vm), ID_MAX);
 	if (revision_read(&s->rev, op->d->reader, s->vm, to, &e) < 0 ||
 	    read_paths(s, &e) < 0) {

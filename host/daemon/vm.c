@@ -222,6 +222,7 @@ static void vm_fail_boot(struct vm *vm, const struct err *e)
 	log_error("%s: %s", vm->id, e->msg);
 	vm_move(vm, VM_FAILED);
 	c = vm_change(vm);
+	vm_change_complete(c, vm);
 	change_add_vm_event(c, vm->id, "vm.shutdown", data);
 	change_submit(vm->d->store, c, NULL, NULL);
 	vm_tell(&vm->up, vm, e);
@@ -264,6 +265,8 @@ static void vm_on_booted(struct machine *m, const struct err *e, void *arg)
 		vm_free(vm);
 		return;
 	}
+	if (m == NULL) /* Nothing ran. */
+		vm->workspace.complete = vm->workspace.was_complete;
 	if (m == NULL && vm->state == VM_SUSPENDING) {
 		vm_settle(vm);
 		return;
@@ -295,7 +298,10 @@ static void vm_boot(struct vm *vm)
 	vm->fault = (struct err){0};
 	vm->gone_clean = vm->adopted = false;
 	vm->powering = true;
+	vm->workspace.was_complete = vm->workspace.complete;
+	vm->workspace.complete = false;
 	c = vm_change(vm);
+	vm_change_complete(c, vm);
 	change_add_tail(c, vm->id, false);
 	change_submit(vm->d->store, c, NULL, NULL);
 	vm->ops->boot(&vm->d->loop, &spec, &vm_machine_events, vm,
@@ -543,6 +549,7 @@ static void vm_settle(struct vm *vm)
 	c = vm_change(vm);
 	if (vm->gone_clean)
 		change_add_tail(c, vm->id, true);
+	vm_change_complete(c, vm);
 	snprintf(
 		data, sizeof(data),
 		"{\"reason\":\"%s\",\"kind\":\"cold\",\"tail_complete\":%s%s%s}",

@@ -128,12 +128,18 @@ struct depot *vm_depot(const struct vm *vm);
 /* An event that ends a turn is stored: let refs/hib/<session>/<turn> name the
  * commit that it tells, soon. */
 void vm_mark_turn(struct vm *vm, const struct event *ev);
-/* Its generation of files and their base, {"n","base"}. */
+/* Its generation of files, their base, and whether all that it has is committed,
+ * {"n","base","complete"}. */
 void vm_put_workspace(const struct vm *vm, struct jw *w);
 /* What became of its files when it went off, {"head","complete"}; "" when it did
  * not run.  Not complete: the rest stays on its disk, and is committed when it
  * runs again. */
 const char *vm_slept(const struct vm *vm);
+/* Is all that is on its disk committed?  Never while it is on. */
+bool vm_is_complete(const struct vm *vm);
+/* Have all that it has committed: one that is off and not complete is booted for
+ * that, and stays up.  @cb is given NULL when the VM is gone by then. */
+void vm_commit(struct vm *vm, vm_done_cb cb, void *arg);
 /* Its generation of files, and a new one: in a change, and once that is stored
  * in memory, while the VM is off. */
 int64_t vm_workspace_n(const struct vm *vm);

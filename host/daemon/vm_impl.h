@@ -30,6 +30,9 @@ struct workspace {
 	 * anew with the files of @base. */
 	int64_t n;
 	char base[VFS_OID_HEX]; /* A commit of the VM; "": no files. */
+	/* All that is on its disk is committed.  Never while it is on. */
+	bool complete;
+	bool was_complete; /* The same, when it was last booted. */
 };
 
 struct vm {
@@ -89,6 +92,8 @@ void vm_tell(struct waiter_list *l, struct vm *vm, const struct err *e);
 void vm_workspace_read(struct vm *vm, struct jv workspace);
 /* The same with the VM's mounts, for the guest's start. */
 void vm_workspace_write_start(const struct vm *vm, struct jw *w);
+/* Write down whether all of its files are committed. */
+void vm_change_complete(struct change *c, const struct vm *vm);
 /* What the guest says of its files when it is frozen. */
 void vm_note_files(struct vm *vm, struct jv workspace);
 /* Nobody uses its files any more: bury its folder, sweep the graves. */

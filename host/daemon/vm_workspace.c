@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "host/daemon/op.h"
 #include "host/daemon/vm_impl.h"
 
 #define LOG_COMPONENT	"vm"
@@ -19,16 +18,20 @@ void vm_put_workspace(const struct vm *vm, struct jw *w)
 	jw_obj(w);
 	jw_kint(w, "n", ws->n);
 	jw_kstr(w, "base", ws->base[0] != '\0' ? ws->base : NULL);
+	jw_kbool(w, "complete", ws->complete);
 	jw_obj_end(w);
 }
 
 void vm_workspace_write_start(const struct vm *vm, struct jw *w)
 {
-	vm_put_workspace(vm, w);
-	if (vm->mounts == NULL)
-		return;
-	op_extend(w);
-	jw_kraw(w, "mounts", vm->mounts);
+	const struct workspace *ws = &vm->workspace;
+
+	jw_obj(w);
+	jw_kint(w, "n", ws->n);
+	jw_kstr(w, "base", ws->base[0] != '\0' ? ws->base : NULL);
+	jw_kbool(w, "complete", ws->was_complete);
+	if (vm->mounts != NULL)
+		jw_kraw(w, "mounts", vm->mounts);
 	jw_obj_end(w);
 }
 
@@ -38,6 +41,7 @@ void vm_workspace_read(struct vm *vm, struct jv workspace)
 	struct vfs_oid base;
 
 	ws->n = jv_int(jv_get(workspace, "n"), 1);
+	ws->complete = jv_bool(jv_get(workspace, "complete"), false);
 	if (jv_strcpy(jv_get(workspace, "base"), ws->base, sizeof(ws->base)) <
 		    0 ||
 	    vfs_oid_parse(ws->base, &base) < 0)
@@ -57,6 +61,7 @@ int64_t vm_workspace_n(const struct vm *vm)
 void vm_set_workspace(struct vm *vm, int64_t n, const struct vfs_oid *base)
 {
 	vm->workspace.n = n;
+	vm->workspace.complete = true;
 	vfs_oid_format(base, vm->workspace.base);
 }
 
@@ -68,7 +73,8 @@ void vm_change_workspace(struct change *c, const char *vm, int64_t n,
 	vfs_oid_format(base, hex);
 	change_add(c,
 		   "UPDATE vm SET config=json_set(config,'$.workspace.n',"
-		   "CAST(?2 AS INTEGER),'$.workspace.base',?3) WHERE id=?1",
+		   "CAST(?2 AS INTEGER),'$.workspace.base',?3,"
+		   "'$.workspace.complete',json('true')) WHERE id=?1",
 		   3, vm, int_text(n), hex);
 	snprintf(data, sizeof(data), "{\"n\":%lld,\"base\":\"%s\"}",
 		 (long long)n, hex);
@@ -92,6 +98,7 @@ void vm_note_files(struct vm *vm, struct jv workspace)
 	jw_kbool(&w, "complete", complete);
 	jw_obj_end(&w);
 	snprintf(vm->slept, sizeof(vm->slept), "%s", w.buf ? w.buf : "");
+	vm->workspace.complete = complete;
 	if (!complete && jv_has(workspace))
 		log_warn("%s: not all of its files are committed", vm->id);
 }
@@ -99,6 +106,72 @@ void vm_note_files(struct vm *vm, struct jv workspace)
 const char *vm_slept(const struct vm *vm)
 {
 	return vm->slept;
+}
+
+void vm_change_complete(struct change *c, const struct vm *vm)
+{
+	change_add(c,
+		   "UPDATE vm SET config=json_set(config,"
+		   "'$.workspace.complete',json(?2)) WHERE id=?1",
+		   2, vm->id, vm->workspace.complete ? "true" : "false");
+}
+
+bool vm_is_complete(const struct vm *vm)
+{
+	return vm->workspace.complete;
+}
+
+/* --- committing all ----------------------------------------------------- */
+
+struct committing {
+	struct hibd *d;
+	char vm[ID_MAX];
+	vm_done_cb cb;
+	void *arg;
+};
+
+static void committing_end(struct committing *k, const struct err *e)
+{
+	k->cb(k->d->stopping ? NULL : vm_find(k->d, k->vm), e, k->arg);
+	free(k);
+}
+
+static void committing_on_made(const char *body, size_t len,
+			       const struct err *e, void *arg)
+{
+	static const struct err none;
+
+	(void)body;
+	(void)len;
+	/* A guest that keeps no commits has nothing that is missing there. */
+	committing_end(arg,
+		       e->code == -FAULT_CAPABILITY_UNSUPPORTED ? &none : e);
+}
+
+static void committing_on_up(struct vm *vm, const struct err *e, void *arg)
+{
+	if (e->code < 0)
+		committing_end(arg, e);
+	else
+		link_call(vm->channel, "workspace.checkpoint", "{}",
+			  committing_on_made, arg);
+}
+
+void vm_commit(struct vm *vm, vm_done_cb cb, void *arg)
+{
+	static const struct err none;
+	struct committing *k;
+
+	if (vm_is_off(vm) && vm->workspace.complete) {
+		cb(vm, &none, arg);
+		return;
+	}
+	k = calloc(1, sizeof(*k));
+	if (k == NULL)
+		abort();
+	*k = (struct committing){.d = vm->d, .cb = cb, .arg = arg};
+	memcpy(k->vm, vm->id, ID_MAX);
+	vm_need(vm, committing_on_up, k);
 }
 
 /* --- the host stream ---------------------------------------------------- */
