@@ -69,6 +69,7 @@ enum {
 	HIB_AGENT_UNKNOWN = 40407,
 	HIB_TURN_NOT_FOUND = 40403,
 	HIB_FILE_NOT_FOUND = 40405,
+	HIB_SNAPSHOT_NOT_FOUND = 40406,
 	HIB_TURN_ACTIVE = 40901,
 	HIB_SESSION_CONFLICT = 40902,
 	HIB_NOT_WAITING = 40903,
@@ -80,6 +81,7 @@ enum {
 	HIB_ALREADY_EXISTS = 40911,
 	HIB_IDEMPOTENCY_MISMATCH = 40912,
 	HIB_NO_TURN = 40913,
+	HIB_NOT_READY = 40914,
 	HIB_CURSOR_AHEAD = 40916,
 	HIB_SESSION_EXPIRED = 41001,
 	HIB_AGENT_AUTH_REQUIRED = 41201,
@@ -166,16 +168,20 @@ struct hib_vm_options {
 	int64_t idle_ms;     /* Sleep after that; 0: the default; < 0: never. */
 	bool no_boot;
 	int64_t max_sessions; /* Live at a time, at most; 0: the default. */
-	/* Folders of this machine, "host:guest" or "host:guest:ro", NULL at
+	/* Folders of this machine outside HIB_HOME, "host:guest" or
+	 * "host:guest:ro", NULL at
 	 * the end; or NULL. */
 	const char *const *mounts;
 	int64_t quota; /* Bytes of /home and /workspace; 0: no limit. */
 	/* What /workspace begins with: the absolute path of a folder or, with
 	 * "#REV", of a git repository, or a URL of one.  NULL: nothing. */
 	const char *workspace;
+	/* Files written into it once it is there, JSON: [{"path","content" or
+	 * "content_b64","mode"}]; or NULL.  The VM is booted for them. */
+	const char *initial_files;
 };
 
-/* @id: may be NULL. */
+/* @id: may be NULL.  After a failure there is no new VM. */
 HIB_API int hib_vm_create(struct hib *h, const struct hib_vm_options *o,
 			  char id[HIB_ID_MAX], char **json,
 			  struct hib_error *e);

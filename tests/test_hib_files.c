@@ -4,6 +4,8 @@
  */
 #include "host/hib.h"
 
+#include <sys/stat.h>
+
 #include "tests/tap.h"
 
 static char home[64], hibd[512];
@@ -21,7 +23,9 @@ static void teardown(void)
 		(void)hib_shutdown(h, true, NULL);
 		hib_close(h);
 	}
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", home);
+	/* The daemon may still be at work there. */
+	snprintf(cmd, sizeof(cmd),
+		 "until rm -rf %s 2>/dev/null; do sleep 0.05; done", home);
 	EQ(system(cmd), 0);
 }
 
@@ -280,8 +284,313 @@ TEST(a_watch_can_be_left_and_ends_with_its_handle)
 	EQ(hib_open(&again, &h, &e), 0);
 }
 
+/* --- what is committed -------------------------------------------------- */
+
+/* A session of the echo agent. */
+static void session_new(struct hib_session_options *o, char id[HIB_ID_MAX])
+{
+	o->size = sizeof(*o);
+	o->agent = "echo";
+	o->vm = "box";
+	good(hib_create_session(h, o, id, NULL, &e));
+}
+
+/* A turn in which the agent runs a command. */
+static void run(const char *session, const char *command,
+		struct hib_reply *reply)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "!run %s", command);
+	reply->size = sizeof(*reply);
+	good(hib_send_prompt(h, session, HIB_TEXT(text), reply, &e));
+	STR_EQ(reply->state, "completed");
+	if (strstr(reply->text, "exit: 0") == NULL)
+		FAIL("%s: %s", command, reply->text);
+}
+
+/* The value of a member that is a string, or "" for null. */
+static void get_text(const char *row, const char *key, char *out, size_t size)
+{
+	char name[64];
+	const char *at;
+
+	snprintf(name, sizeof(name), "\"%s\":", key);
+	at = strstr(row, name);
+	OK(at != NULL);
+	at += strlen(name);
+	out[0] = '\0';
+	if (*at == '"')
+		snprintf(out, size, "%.*s", (int)strcspn(at + 1, "\""), at + 1);
+}
+
+static void member_is(const char *key, const char *want)
+{
+	char value[64];
+
+	get_text(json, key, value, sizeof(value));
+	STR_EQ(value, want);
+}
+
+TEST(a_checkpoint_is_made_and_taken_back)
+{
+	const char *paths[] = {"kept", NULL};
+	char first[64], second[64], now[64];
+
+	setup();
+	good(hib_checkpoint(h, "box", &json, &e));
+	json_has("\"head\":null");
+	put("kept", "one");
+	put("gone", "one");
+	good(hib_checkpoint(h, "box", &json, &e));
+	get_text(json, "head", first, sizeof(first));
+	EQ(strlen(first), 40);
+	json_has("\"changed\":true");
+	put("kept", "two");
+	put("gone", "two");
+	good(hib_restore_files(h, "box", first, paths, false, &json, &e));
+	get_text(json, "was", second, sizeof(second));
+	get_text(json, "head", now, sizeof(now));
+	member_is("from", first);
+	json_has("\"n\":2");
+	OK(strcmp(first, second) != 0 && strcmp(second, now) != 0);
+	content_is("kept", "one");
+	content_is("gone", "two");
+	good(hib_restore_files(h, "box", second, NULL, false, &json, &e));
+	member_is("head", second);
+	member_is("was", now);
+	json_has("\"n\":3");
+	content_is("kept", "two");
+
+	paths[0] = "none";
+	EQ(hib_restore_files(h, "box", first, paths, false, NULL, &e),
+	   -HIB_FILE_NOT_FOUND);
+	EQ(hib_restore_files(h, "box", "trn_0", NULL, false, NULL, &e),
+	   -HIB_SNAPSHOT_NOT_FOUND);
+	EQ(hib_restore_files(h, "none", first, NULL, false, NULL, &e),
+	   -HIB_VM_NOT_FOUND);
+	EQ(hib_checkpoint(h, "none", NULL, &e), -HIB_VM_NOT_FOUND);
+}
+
+TEST(a_restore_interrupts_only_by_force)
+{
+	struct hib_prompt p = {
+		.size = sizeof(p), .text = "!sleep 60000", .no_wait = true};
+	struct hib_session_options o = {0};
+	struct hib_reply reply = {0};
+	char id[HIB_ID_MAX], turn[HIB_ID_MAX];
+
+	setup();
+	session_new(&o, id);
+	run(id, "echo one >a", &reply);
+	strcpy(turn, reply.turn);
+	hib_reply_done(&reply);
+	put("a", "two");
+	good(hib_send_prompt(h, id, &p, &reply, &e));
+	hib_reply_done(&reply);
+	EQ(hib_restore_files(h, "box", turn, NULL, false, NULL, &e),
+	   -HIB_TURN_ACTIVE);
+	content_is("a", "two");
+	good(hib_restore_files(h, "box", turn, NULL, true, NULL, &e));
+	content_is("a", "one\n");
+}
+
+/* The agent of a session sees files with these contents, and no more. */
+static void agent_sees(const char *session, const char *command)
+{
+	struct hib_reply reply = {0};
+
+	run(session, command, &reply);
+	hib_reply_done(&reply);
+}
+
+TEST(a_vm_is_forked_with_its_sessions)
+{
+	struct hib_vm_fork_options f = {.size = sizeof(f), .name = "twin"};
+	struct hib_session_options o = {.title = "first"};
+	struct hib_reply reply = {0};
+	char id[HIB_ID_MAX], vm[HIB_ID_MAX], twin[HIB_ID_MAX];
+
+	setup();
+	session_new(&o, id);
+	run(id, "echo one >a", &reply);
+	put("b", "two");
+	good(hib_vm_fork(h, "box", &f, vm, &json, &e));
+	member_is("vm", vm);
+	get_text(strstr(json, "\"sessions\""), "id", twin, sizeof(twin));
+	json_has(id);
+	OK(strcmp(twin, id) != 0);
+	good(hib_get_session(h, twin, false, &json, &e));
+	member_is("vm_id", vm);
+	json_has("\"title\":\"first\"");
+	agent_sees(twin, "grep -qx one a && grep -q two b && rm a");
+	content_is("a", "one\n");
+	EQ(hib_vm_fork(h, "box", &f, NULL, NULL, &e), -HIB_ALREADY_EXISTS);
+
+	f.name = NULL;
+	f.at = reply.turn;
+	f.no_sessions = true;
+	good(hib_vm_fork(h, "box", &f, vm, &json, &e));
+	json_has("\"sessions\":[]");
+	EQ(hib_stat_file(h, vm, "b", NULL, NULL, &e), -HIB_FILE_NOT_FOUND);
+	f.at = "trn_0";
+	EQ(hib_vm_fork(h, "box", &f, NULL, NULL, &e), -HIB_SNAPSHOT_NOT_FOUND);
+	EQ(hib_vm_fork(h, "none", NULL, NULL, NULL, &e), -HIB_VM_NOT_FOUND);
+	hib_reply_done(&reply);
+}
+
+TEST(a_session_is_forked_with_files_of_its_own)
+{
+	struct hib_fork_options f = {.size = sizeof(f), .workspace = "copy"};
+	struct hib_session_options o = {0};
+	struct hib_reply reply = {0};
+	char id[HIB_ID_MAX], fork[HIB_ID_MAX], vm[HIB_ID_MAX];
+
+	setup();
+	session_new(&o, id);
+	run(id, "echo one >a", &reply);
+	agent_sees(id, "echo two >a");
+	put("b", "late");
+	good(hib_fork_session(h, id, &f, fork, &json, &e));
+	get_text(json, "vm_id", vm, sizeof(vm));
+	agent_sees(fork, "grep -qx two a && grep -q late b && echo mine >a");
+	content_is("a", "two\n");
+
+	f.at = reply.turn;
+	good(hib_fork_session(h, id, &f, fork, NULL, &e));
+	agent_sees(fork, "grep -qx one a && test ! -e b");
+	f.workspace = "none";
+	good(hib_fork_session(h, id, &f, fork, NULL, &e));
+	agent_sees(fork, "test -z \"$(ls -A)\"");
+	f.workspace = "both";
+	EQ(hib_fork_session(h, id, &f, NULL, NULL, &e), -HIB_INVALID_ARGUMENT);
+	f.workspace = "copy";
+	f.vm = vm;
+	EQ(hib_fork_session(h, id, &f, NULL, NULL, &e), -HIB_INVALID_ARGUMENT);
+	f.workspace = NULL;
+	good(hib_fork_session(h, id, &f, fork, &json, &e));
+	member_is("vm_id", vm);
+	hib_reply_done(&reply);
+}
+
+TEST(what_a_session_has_made_is_had_by_its_id)
+{
+	struct hib_session_options o = {.config =
+						"{\"artifacts\":[\"out/**\"]}"};
+	struct bytes *b = calloc(1, sizeof(*b));
+	char id[HIB_ID_MAX], artifact[HIB_ID_MAX];
+
+	setup();
+	OK(b != NULL);
+	session_new(&o, id);
+	agent_sees(id, "mkdir out && printf abc >out/a && echo no >b");
+	good(hib_get_view(h, id, "artifacts", &json, &e));
+	get_text(json, "id", artifact, sizeof(artifact));
+	member_is("path", "out/a");
+	good(hib_get_artifact(h, id, artifact, take, b, &e));
+	EQ(b->len, 3);
+	OK(memcmp(b->data, "abc", 3) == 0);
+	good(hib_vm_sleep(h, "box", NULL, &e));
+	good(hib_get_artifact(h, id, artifact, take, b, &e));
+	EQ(b->len, 6);
+	artifact[HIB_ID_MAX - 2] ^= 1;
+	EQ(hib_get_artifact(h, id, artifact, take, b, &e), -HIB_FILE_NOT_FOUND);
+	EQ(hib_get_artifact(h, id, id, take, b, &e), -HIB_INVALID_ID);
+	free(b);
+}
+
+/* --- what a VM begins with ---------------------------------------------- */
+
+static void write_text(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	OK(f != NULL && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+TEST(folders_of_this_machine_are_seen_in_a_vm)
+{
+	char folder[] = "/tmp/hib:shelf-XXXXXX", file[128], rw[256], ro[256];
+	const char *mounts[] = {rw, ro, NULL}, *bad[] = {"/nowhere", NULL};
+	struct hib_vm_options v = {
+		.size = sizeof(v), .name = "shelf", .mounts = mounts};
+	struct hib_session_options o = {0};
+	char id[HIB_ID_MAX];
+
+	setup();
+	OK(mkdtemp(folder) != NULL);
+	snprintf(file, sizeof(file), "%s/f", folder);
+	snprintf(rw, sizeof(rw), "%s:/workspace/rw", folder);
+	snprintf(ro, sizeof(ro), "%s:/workspace/ro:ro", folder);
+	EQ(chmod(folder, 0777), 0);
+	write_text(file, "here");
+	good(hib_vm_create(h, &v, NULL, NULL, &e));
+	o.size = sizeof(o);
+	o.agent = "echo";
+	o.vm = "shelf";
+	good(hib_create_session(h, &o, id, NULL, &e));
+	agent_sees(id, "grep -q here rw/f && grep -q here ro/f && echo x >rw/x "
+		       "&& ! echo y >ro/y");
+	snprintf(file, sizeof(file), "%s/x", folder);
+	EQ(access(file, R_OK), 0);
+	good(hib_vm_destroy(h, "shelf", true, &e));
+	EQ(unlink(file), 0);
+	snprintf(file, sizeof(file), "%s/f", folder);
+	EQ(unlink(file), 0);
+	EQ(rmdir(folder), 0);
+	v.mounts = bad;
+	EQ(hib_vm_create(h, &v, NULL, NULL, &e), -HIB_INVALID_ARGUMENT);
+	bad[0] = "/nowhere:/workspace/x";
+	OK(hib_vm_create(h, &v, NULL, NULL, &e) < 0);
+	EQ(hib_vm_get(h, "shelf", NULL, &e), -HIB_VM_NOT_FOUND);
+}
+
+TEST(files_are_there_before_the_first_turn)
+{
+	struct hib_vm_options v = {
+		.size = sizeof(v),
+		.name = "first",
+		.initial_files =
+			"[{\"path\":\"d/s\",\"content\":\"#!/bin/sh\\n\","
+			"\"mode\":\"0755\"},"
+			"{\"path\":\"b\",\"content_b64\":\"AP8=\"}]"};
+	struct hib_session_options o = {.initial_files =
+						"[{\"path\":\"/workspace/t\","
+						"\"content\":\"text\"}]"};
+	char id[HIB_ID_MAX];
+
+	setup();
+	session_new(&o, id);
+	content_is("t", "text");
+	agent_sees(id, "test -w t");
+	o.initial_files = "[{\"path\":\"../t\",\"content\":\"\"}]";
+	EQ(hib_create_session(h, &o, NULL, NULL, &e), -HIB_PATH_ESCAPE);
+	o.initial_files = "[{\"path\":\"t\"}]";
+	EQ(hib_create_session(h, &o, NULL, NULL, &e), -HIB_INVALID_ARGUMENT);
+	o.initial_files = "no JSON";
+	EQ(hib_create_session(h, &o, NULL, NULL, &e), -HIB_INVALID_ARGUMENT);
+
+	good(hib_vm_create(h, &v, NULL, NULL, &e));
+	good(hib_stat_file(h, "first", "d/s", NULL, &json, &e));
+	json_has("\"mode\":\"100755\"");
+	good(hib_stat_file(h, "first", "b", NULL, &json, &e));
+	json_has("\"size\":2");
+	good(hib_vm_destroy(h, "first", true, &e));
+	v.initial_files = "[{\"path\":\"a\",\"content\":\"\"},"
+			  "{\"path\":\"a/b\",\"content\":\"\"}]";
+	OK(hib_vm_create(h, &v, NULL, NULL, &e) < 0);
+	EQ(hib_vm_get(h, "first", NULL, &e), -HIB_VM_NOT_FOUND);
+}
+
 TESTS(CASE(bytes_come_back_as_they_went),
       CASE(an_etag_says_which_version_may_be_replaced),
       CASE(names_are_listed_moved_copied_and_removed),
       CASE(changes_are_told_until_what_is_watched_is_gone),
-      CASE(a_watch_can_be_left_and_ends_with_its_handle))
+      CASE(a_watch_can_be_left_and_ends_with_its_handle),
+      CASE(a_checkpoint_is_made_and_taken_back),
+      CASE(a_restore_interrupts_only_by_force),
+      CASE(a_vm_is_forked_with_its_sessions),
+      CASE(a_session_is_forked_with_files_of_its_own),
+      CASE(what_a_session_has_made_is_had_by_its_id),
+      CASE(folders_of_this_machine_are_seen_in_a_vm),
+      CASE(files_are_there_before_the_first_turn))

@@ -69,6 +69,20 @@ int lib_options(void *ours, size_t size_of, const void *theirs, struct err *e)
 
 /* --- the loop ----------------------------------------------------------- */
 
+int lib_put_json(struct jw *w, const char *key, const char *text, struct err *e)
+{
+	autojson struct json j = {0};
+	struct err bad = {0};
+
+	if (text == NULL)
+		return 0;
+	if (json_parse(&j, text, strlen(text), &bad) < 0)
+		return err_set(e, -FAULT_INVALID_ARGUMENT, "%s: %s", key,
+			       bad.msg);
+	jw_kraw(w, key, text);
+	return 0;
+}
+
 int lib_may_run(const struct hib *h, struct err *e)
 {
 	return h->running ? err_set(e, -FAULT_INVALID_ARGUMENT,

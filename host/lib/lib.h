@@ -50,6 +50,11 @@ int lib_result(int r, const struct err *e, struct hib_error *out);
  * zero.  @size_of: of ours.  -FAULT_INVALID_ARGUMENT when size is not set. */
 int lib_options(void *ours, size_t size_of, const void *theirs, struct err *e);
 
+/* A member of JSON that the caller wrote, checked before it goes into ours; NULL
+ * adds none.  -FAULT_INVALID_ARGUMENT. */
+int lib_put_json(struct jw *w, const char *key, const char *text,
+		 struct err *e);
+
 /* May a call run now?  -FAULT_INVALID_ARGUMENT from within a callback. */
 int lib_may_run(const struct hib *h, struct err *e);
 void lib_run(struct hib *h, uv_run_mode mode);

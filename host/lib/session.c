@@ -55,27 +55,11 @@ static void put_tags(struct jw *w, const char *const *tags)
 	jw_arr_end(w);
 }
 
-/* JSON that the caller wrote, checked before it goes into ours. */
-static int put_json(struct jw *w, const char *key, const char *text,
-		    struct err *e)
-{
-	autojson struct json j = {0};
-	struct err bad = {0};
-
-	if (text == NULL)
-		return 0;
-	if (json_parse(&j, text, strlen(text), &bad) < 0)
-		return err_set(e, -FAULT_INVALID_ARGUMENT, "%s: %s", key,
-			       bad.msg);
-	jw_kraw(w, key, text);
-	return 0;
-}
-
 /* Rules, or one word. */
 static int put_policy(struct jw *w, const char *policy, struct err *e)
 {
 	if (policy == NULL || strchr("{\" \t\r\n", policy[0]) != NULL)
-		return put_json(w, "policy", policy, e);
+		return lib_put_json(w, "policy", policy, e);
 	jw_kstr(w, "policy", policy);
 	return 0;
 }
@@ -104,11 +88,11 @@ static int create_body(const struct hib_session_options *o, const char *id,
 	put_tags(w, o->tags);
 	r = put_env(w, o->env, e);
 	if (r == 0)
-		r = put_json(w, "config", o->config, e);
+		r = lib_put_json(w, "config", o->config, e);
 	if (r == 0)
 		r = put_policy(w, o->policy, e);
 	if (r == 0)
-		r = put_json(w, "initialFiles", o->initial_files, e);
+		r = lib_put_json(w, "initialFiles", o->initial_files, e);
 	jw_obj_end(w);
 	if (r == 0 && w->failed)
 		r = err_set(e, -ENOMEM, "out of memory");
@@ -371,7 +355,7 @@ static int answer_body(const struct hib_answer *a, struct jw *w, struct err *e)
 	if (a->option == NULL && a->action == NULL)
 		jw_kstr(w, "outcome", "cancelled");
 	put_kstr(w, "actor", a->actor);
-	r = put_json(w, "content", a->content, e);
+	r = lib_put_json(w, "content", a->content, e);
 	jw_obj_end(w);
 	return r;
 }

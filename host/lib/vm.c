@@ -91,6 +91,8 @@ int hib_vm_create(struct hib *h, const struct hib_vm_options *options,
 	if (o.no_boot)
 		jw_kbool(&body, "boot", false);
 	r = put_mounts(&body, o.mounts, &err);
+	if (r == 0)
+		r = lib_put_json(&body, "initialFiles", o.initial_files, &err);
 	if (r < 0) {
 		jw_done(&body);
 		return lib_result(r, &err, e);
