@@ -28,6 +28,7 @@
 #include "core/log.h"
 #include "guest/checkpoint_pipe.h"
 #include "guest/limits.h"
+#include "guest/workspace_mounts.h"
 #include "vfs/collect.h"
 #include "vfs/sent.h"
 
@@ -38,7 +39,7 @@ TAILQ_HEAD(checkpoint_list, checkpoint);
 struct checkpoints {
 	struct workspace *ws;
 	char db[PATH_MAX];
-	const char *view;
+	const char *lower, *view;
 	struct checkpoint_list waiting; /* The first one runs. */
 	bool stopped;
 	bool touched;
@@ -111,8 +112,12 @@ static int collect(struct checkpoints *cs, struct err *e)
 		       O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	autoclose int view =
 		overlay ? open(cs->view, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	const struct workspace_overlay over = {.lower = cs->lower,
+					       .commit = cs->state.lower};
+	autoclose int lower = overlay ? workspace_open_lower(&over) : -1;
 	struct vfs_collect_spec spec = {.upper = upper,
 					.view = overlay ? view : upper,
+					.lower = lower,
 					.sent = cs->sent,
 					.from_nothing = !cs->base.has,
 					.write = collect_on_write,
@@ -120,7 +125,7 @@ static int collect(struct checkpoints *cs, struct err *e)
 	struct vfs_collect_result got;
 	int r;
 
-	if (upper < 0 || (overlay && view < 0))
+	if (upper < 0 || (overlay && (view < 0 || lower < 0)))
 		return err_set(e, -errno, "workspace: %s", strerror(errno));
 	r = vfs_collect(&spec, &got, e);
 	if (r < 0)
@@ -378,7 +383,7 @@ bool checkpoints_are_due(const struct checkpoints *cs)
 }
 
 struct checkpoints *checkpoints_new(struct workspace *ws, const char *vfs,
-				    const char *view)
+				    const char *lower, const char *view)
 {
 	struct checkpoints *cs = calloc(1, sizeof(*cs));
 
@@ -386,6 +391,7 @@ struct checkpoints *checkpoints_new(struct workspace *ws, const char *vfs,
 		return NULL;
 	cs->ws = ws;
 	snprintf(cs->db, sizeof(cs->db), "%s/vfs.db", vfs);
+	cs->lower = lower;
 	cs->view = view;
 	TAILQ_INIT(&cs->waiting);
 	return cs;

@@ -48,10 +48,10 @@ struct checkpoint {
 
 struct checkpoints; /* Opaque. */
 
-/* @vfs: folder of vfs.db.  @view: where the workspace is seen; borrowed for good.
- * NULL: out of memory. */
+/* @vfs: folder of vfs.db.  @lower, @view: where the commits and the workspace are
+ * seen; borrowed for good.  NULL: out of memory. */
 struct checkpoints *checkpoints_new(struct workspace *ws, const char *vfs,
-				    const char *view);
+				    const char *lower, const char *view);
 /* Begin no other: call it before workspace_close(), which waits for the one
  * that runs. */
 void checkpoints_stop(struct checkpoints *cs);

@@ -585,8 +585,8 @@ static int open_workspace(struct guest *g, struct err *e)
 	r = workspace_open(&spec, &g->workspace, e);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	g->checkpoints =
-		checkpoints_new(g->workspace, g->opt->vfs, g->opt->workspace);
+	g->checkpoints = checkpoints_new(g->workspace, g->opt->vfs, spec.lower,
+					 g->opt->workspace);
 	return g->checkpoints != NULL
 		       ? 0
 		       : err_set(e, -ENOMEM, "checkpoints: out of memory");

@@ -36,7 +36,7 @@ struct tree {
 
 /* One workspace, with what the host has of it. */
 struct bench {
-	int upper, view;
+	int upper, view, lower;
 	struct vfs_sent *sent;
 	struct tree host;
 	struct vfs_collect_result result; /* Of the last walk. */
@@ -281,6 +281,7 @@ static void open_bench(struct bench *b, const char *upper, const char *view)
 	*b = (struct bench){0};
 	b->upper = open(upper, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	b->view = open(view, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	b->lower = -1;
 	OK(b->upper >= 0 && b->view >= 0);
 	if (vfs_sent_open("vfs.db", &b->sent, &e) < 0)
 		FAIL("%s", e.msg);
@@ -314,6 +315,7 @@ static void walk(struct bench *b, bool from_nothing)
 {
 	struct vfs_collect_spec spec = {.upper = b->upper,
 					.view = b->view,
+					.lower = b->lower,
 					.sent = b->sent,
 					.from_nothing = from_nothing,
 					.write = on_write,
@@ -510,6 +512,46 @@ TEST(rules_are_read_where_users_see_them)
 	b.view = open("view", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	checkpoint(&b);
 	OK(set_has(&b, " x.o") && !set_has(&b, "d/x.o"));
+	drop_bench(&b);
+}
+
+TEST(what_the_commit_below_has_is_not_ignored)
+{
+	struct bench b;
+
+	make_bench(&b);
+	EQ(system("mkdir -p low/d up/d up/node_modules && touch low/d/old.o && "
+		  "echo '*.o' >up/.hibignore && echo 1 >up/d/old.o && "
+		  "touch up/d/new.o up/node_modules/x"),
+	   0);
+	b.lower = open("low", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	OK(b.lower >= 0);
+	checkpoint(&b);
+	OK(set_has(&b, "d/old.o"));
+	OK(!set_has(&b, "d/new.o") && !set_has(&b, "node_modules"));
+	checkpoint(&b);
+	OK(!b.result.changed);
+	close(b.lower);
+	drop_bench(&b);
+}
+
+TEST(rules_that_cannot_be_read_end_the_walk)
+{
+	struct vfs_collect_result result;
+	struct vfs_collect_spec spec;
+	struct err e = {0};
+	struct bench b;
+
+	make_bench(&b);
+	put_file("up/a", "x");
+	spec = (struct vfs_collect_spec){.upper = b.upper,
+					 .view = -1,
+					 .lower = -1,
+					 .sent = b.sent,
+					 .write = on_write,
+					 .arg = &b};
+	EQ(vfs_collect(&spec, &result, &e), -EBADF);
+	EQ(b.set.len, 0);
 	drop_bench(&b);
 }
 
@@ -957,8 +999,10 @@ TESTS(CASE(what_is_new_is_told_once), CASE(what_is_gone_is_deleted),
       CASE(what_the_host_did_not_take_is_told_again),
       CASE(without_rows_everything_is_told),
       CASE(rules_are_about_what_the_host_does_not_have),
-      CASE(rules_are_read_where_users_see_them), CASE(deep_trees_need_no_stack),
-      CASE(many_entries_are_looked_at_once),
+      CASE(rules_are_read_where_users_see_them),
+      CASE(what_the_commit_below_has_is_not_ignored),
+      CASE(rules_that_cannot_be_read_end_the_walk),
+      CASE(deep_trees_need_no_stack), CASE(many_entries_are_looked_at_once),
       CASE(little_that_did_not_change_costs_little),
       CASE(small_files_that_are_replaced_are_whole),
       CASE(large_files_that_are_replaced_are_whole),

@@ -41,7 +41,8 @@
 #define CACHE_TAG     "CACHEDIR.TAG"
 #define CACHE_TAG_IS  "Signature: 8a477f597d28d172789f06886806bc55"
 #define NS_PER_S      1000000000LL
-#define OPEN_ANYTHING (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+#define OPEN_SAFELY   (O_CLOEXEC | O_NOFOLLOW)
+#define OPEN_ANYTHING (OPEN_SAFELY | O_NONBLOCK)
 
 struct row {
 	char *name;
@@ -193,7 +194,7 @@ static int steady_on_end(void *arg)
 static int open_below(int root, const char *path, uint64_t flags)
 {
 	struct open_how how = {
-		.flags = flags | OPEN_ANYTHING,
+		.flags = flags | (flags & O_PATH ? OPEN_SAFELY : OPEN_ANYTHING),
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
 			   RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
 	};
@@ -204,7 +205,7 @@ static int open_below(int root, const char *path, uint64_t flags)
 }
 
 /* The first bytes of a regular file.  Return: their number; -ENOENT when it is
- * none, or cannot be read. */
+ * none; -errno. */
 static ssize_t read_head(int fd, char *out, size_t max)
 {
 	struct stat st;
@@ -213,7 +214,7 @@ static ssize_t read_head(int fd, char *out, size_t max)
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return -ENOENT;
 	n = read(fd, out, max);
-	return n < 0 ? -ENOENT : n;
+	return n < 0 ? -errno : n;
 }
 
 /* Does a folder say of itself that all in it can be made again?  See
@@ -518,6 +519,28 @@ static bool is_ignored(const struct walk *w, const struct folder *f,
 	return said == VFS_IGNORE_SKIP;
 }
 
+/* What is gone, of another mount, no file, or kept from us by its owner (a lease
+ * is EAGAIN), is passed over. */
+static bool may_vanish(int code)
+{
+	return code == -ENOENT || code == -ENOTDIR || code == -ELOOP ||
+	       code == -EXDEV || code == -EACCES || code == -EPERM ||
+	       code == -ENAMETOOLONG || code == -ENXIO || code == -EAGAIN;
+}
+
+/* Has the commit below it?  Return: 1, 0 or an error. */
+static int is_committed(const struct walk *w, const char *path)
+{
+	autoclose int fd = w->spec->lower < 0
+				   ? -ENOENT
+				   : open_below(w->spec->lower, path, O_PATH);
+
+	if (fd < 0 && !may_vanish(fd))
+		return err_set(w->e, fd, "workspace: %s: %s", path,
+			       strerror(-fd));
+	return fd >= 0;
+}
+
 static int take_ignored(struct walk *w, const struct folder *f,
 			const char *name, const struct row *row,
 			const struct stat *st)
@@ -556,6 +579,7 @@ static int take(struct walk *w, const struct folder *f, const char *name,
 {
 	char path[VFS_CHANGE_PATH_MAX + 1];
 	struct stat st;
+	int r = 0;
 
 	w->stats->n_entries++;
 	if (join(f->path, name, path) < 0)
@@ -567,9 +591,13 @@ static int take(struct walk *w, const struct folder *f, const char *name,
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) &&
 	    !S_ISLNK(st.st_mode))
 		return skip(w, f, row, &w->stats->n_special);
-	if (!is_there(row) && is_ignored(w, f, name, path, S_ISDIR(st.st_mode)))
-		return take_ignored(w, f, name, row, &st);
-	return take_known(w, f, name, path, row, &st);
+	if (!is_there(row) &&
+	    is_ignored(w, f, name, path, S_ISDIR(st.st_mode))) {
+		r = is_committed(w, path);
+		if (r == 0)
+			return take_ignored(w, f, name, row, &st);
+	}
+	return r < 0 ? r : take_known(w, f, name, path, row, &st);
 }
 
 /*
@@ -601,29 +629,27 @@ static int enter_rules(struct walk *w, const char *path)
 {
 	char at[VFS_CHANGE_PATH_MAX + 1];
 	autofree char *text = NULL;
-	autoclose int fd = -1;
-	ssize_t n = -1;
+	autoclose int fd = -ENOENT;
+	ssize_t n;
 
 	if (join(path, VFS_IGNORE_FILE, at) == 0)
 		fd = open_below(w->spec->view, at, O_RDONLY);
+	n = fd;
 	if (fd >= 0) {
 		text = malloc(VFS_IGNORE_BYTES_MAX);
 		if (text == NULL)
 			return no_memory(w);
 		n = read_head(fd, text, VFS_IGNORE_BYTES_MAX);
 	}
+	/* Without its rules a folder would be told with all that they leave
+	 * out. */
+	if (n < 0 && !may_vanish((int)n))
+		return err_set(w->e, (int)n, "workspace: %s: %s", at,
+			       strerror((int)-n));
 	if (vfs_ignore_enter(w->ignore, path, n < 0 ? NULL : text,
 			     n < 0 ? 0 : (size_t)n) < 0)
 		return no_memory(w);
 	return 0;
-}
-
-/* A folder that is gone, or of another mount, is passed over. */
-static bool may_vanish(int code)
-{
-	return code == -ENOENT || code == -ENOTDIR || code == -ELOOP ||
-	       code == -EXDEV || code == -EACCES || code == -EPERM ||
-	       code == -ENAMETOOLONG;
 }
 
 static int visit(struct walk *w, const char *path)

@@ -21,6 +21,8 @@ struct vfs_collect_spec {
 	/* The workspace as its users see it, where .hibignore files are looked
 	 * up: a rule may be older than the upper tree.  May be @upper. */
 	int view;
+	/* The files of the commit that the upper tree lies over; -1: none. */
+	int lower;
 	/* What the host has.  Rows are changed as it is told; the caller
 	 * commits them when the host has taken the change set, or rolls back. */
 	struct vfs_sent *sent;
