@@ -169,8 +169,7 @@ struct hib_vm_options {
 	bool no_boot;
 	int64_t max_sessions; /* Live at a time, at most; 0: the default. */
 	/* Folders of this machine outside HIB_HOME, "host:guest" or
-	 * "host:guest:ro", NULL at
-	 * the end; or NULL. */
+	 * "host:guest:ro", NULL at the end; or NULL. */
 	const char *const *mounts;
 	int64_t quota; /* Bytes of /home and /workspace; 0: no limit. */
 	/* What /workspace begins with: the absolute path of a folder or, with

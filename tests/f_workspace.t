@@ -318,6 +318,31 @@ f176_vm() {
 		not in_guest mount -o remount,bind,rw /skills
 }
 ok "F176 those of a VM, and read-only ones at a place of their own" f176_vm
+by_option() {
+	printf one >"$tmp/a:b" && printf '#!/bin/sh\necho ran\n' >"$tmp/go" &&
+		chmod 750 "$tmp/go" && head -c 3000000 /dev/urandom >"$tmp/large" &&
+		VM=$(hib vm create --no-boot --file "$tmp/a:b:c" --file "$tmp/large:") &&
+		new_session --file "$tmp/go" --file "$tmp/a:b:d/e/" --file \
+			"$tmp/go:/workspace/x/y" &&
+		equal "$(hib files cat "$VM" large | cksum)" "$(cksum <"$tmp/large")" &&
+		succeeds '[ "$(cat c)$(cat d/e/a:b)" = oneone ] && ./go && x/y &&
+			[ $(stat -c %a go) = 750 ]'
+}
+ok "F176 files of this machine by option" by_option
+by_option_refused() {
+	vms=$(hib vm list --json | jq length)
+	head -c 17000000 /dev/zero >"$tmp/huge" || return 1
+	for f in "$tmp/none" "$tmp" "$tmp/go:../x" ''; do
+		refused "" 5 hib vm create --file "$tmp/go" --file "$f" || return 1
+	done
+	refused file_not_found 6 hib vm create --file "$tmp/go:a" --file \
+		"$tmp/go:a/b" || return 1
+	not hib vm create --file "$tmp/huge" 2>"$tmp/err" &&
+		grep -q '16 MiB' "$tmp/err" &&
+		not hib session create --agent echo --file "$tmp/huge" &&
+		equal "$(hib vm list --json | jq length)" "$vms"
+}
+ok "or none of them" by_option_refused
 bad_files() {
 	vms=$(hib vm list --json | jq length)
 	for f in '"x"' '[{"path":"a"}]' '[{"content":"a"}]' '[{"path":"a","content":1}]'; do

@@ -55,8 +55,7 @@ const struct command commands[] = {
 	 "[--id ID] [--net none|host] [--model M] [--mode M] [--thought L] "
 	 "[--option ID=VALUE]... [--max-processes N] [--max-memory BYTES] "
 	 "[--max-cpu PERCENT] [--max-files N] [--artifacts PATTERN]... "
-	 "[--config JSON] "
-	 "[--instructions TEXT] "
+	 "[--file HOST[:GUEST]]... [--config JSON] [--instructions TEXT] "
 	 "[--policy P] [--skip-os-instructions] [--start-timeout-ms N] "
 	 "[--permission-timeout-ms N] [--ttl-ms N] [--key K] [--json]",
 	 "Start an agent and print the session's id", session_create_command},
@@ -107,7 +106,8 @@ const struct command commands[] = {
 	 "[--backend sandbox] [--image I] [--name N] [--id ID] "
 	 "[--net none|host] [--idle-ms N] [--max-sessions N] "
 	 "[--mount HOST:GUEST[:ro]]... [--quota SIZE] "
-	 "[--workspace DIR|URL|PATH#REV] [--no-boot] [--json]",
+	 "[--workspace DIR|URL|PATH#REV] [--file HOST[:GUEST]]... "
+	 "[--no-boot] [--json]",
 	 "Make and boot a VM and print its id", vm_create_command},
 	{"vm list", "[--json]", "List VMs", vm_list_command},
 	{"vm get", "[--json] VM", "Print one", vm_get_command},

@@ -7,6 +7,7 @@
 #include "core/policy.h"
 #include "host/cli/commands.h"
 #include "host/cli/config.h"
+#include "host/cli/first_files.h"
 #include "host/views.h"
 
 /* Of a session's processes, as --max-... and as members of config.limits. */
@@ -24,7 +25,7 @@ struct session_options {
 	const char *agent, *vm, *cwd, *title, *id, *instructions, *net, *state,
 		*tag_filter, *config, *restore, *policy, *at, *model, *key,
 		*cursor;
-	struct opt_list env, tags, artifacts;
+	struct opt_list env, tags, artifacts, files;
 	struct wish_options wishes;
 	int64_t start_ms, permission_ms, ttl_ms, limit;
 	int64_t limits[LIMITS]; /* -1: not given. */
@@ -123,6 +124,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_NUMBER, session_options, limits[MAX_FILES],
 		    "max-files"),
 		OPT(OPT_LIST, session_options, artifacts, "artifacts"),
+		OPT(OPT_LIST, session_options, files, "file"),
 		OPT(OPT_TEXT, session_options, config, "config"),
 		OPT(OPT_TEXT, session_options, instructions, "instructions"),
 		OPT(OPT_TEXT, session_options, policy, "policy"),
@@ -139,7 +141,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 	struct hib_session_options s = {.size = sizeof(s)};
 	char id[HIB_ID_MAX];
 	autofree char *json = NULL, *policy = NULL;
-	autojw struct jw config = {0};
+	autojw struct jw config = {0}, files = {0};
 	struct err why = {0};
 	struct hib_error e;
 	int r = cli_options(c, argc, argv, opts, &o, 0, 0);
@@ -151,6 +153,8 @@ int session_create_command(struct cli *c, int argc, char **argv)
 		r = cli_fail(&why);
 	if (r < 0)
 		r = write_config(c, &o, &config);
+	if (r < 0)
+		r = first_files_read(&o.files, &files);
 	if (r < 0)
 		r = cli_hib(c);
 	if (r >= 0)
@@ -171,6 +175,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 	s.permission_timeout_ms = o.permission_ms;
 	s.ttl_ms = o.ttl_ms;
 	s.idempotency_key = o.key;
+	s.initial_files = files.buf;
 	if (hib_create_session(c->hib, &s, id, &json, &e) < 0)
 		return cli_fail_hib(&e);
 	say_warnings(json);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "host/cli/commands.h"
+#include "host/cli/first_files.h"
 #include "host/cli/workspace.h"
 #include "host/views.h"
 
@@ -14,7 +15,7 @@ struct vm_options {
 	const char *quota, *workspace, *at;
 	int64_t idle_ms, max_sessions;
 	bool json, force, no_boot, no_sessions;
-	struct opt_list mounts;
+	struct opt_list mounts, files;
 };
 
 static const struct opt json_only[] = {
@@ -74,6 +75,7 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_NUMBER, vm_options, idle_ms, "idle-ms"),
 		OPT(OPT_NUMBER, vm_options, max_sessions, "max-sessions"),
 		OPT(OPT_LIST, vm_options, mounts, "mount"),
+		OPT(OPT_LIST, vm_options, files, "file"),
 		OPT(OPT_TEXT, vm_options, quota, "quota"),
 		OPT(OPT_TEXT, vm_options, workspace, "workspace"),
 		OPT(OPT_FLAG, vm_options, no_boot, "no-boot"),
@@ -83,11 +85,14 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 	struct vm_options o = {.idle_ms = -1};
 	struct hib_vm_options v = {.size = sizeof(v)};
 	autofree char *workspace = NULL;
+	autojw struct jw files = {0};
 	char id[HIB_ID_MAX];
 	struct hib_error e;
 	char *row = NULL;
 	int r = cli_options(c, argc, argv, opts, &o, 0, 0);
 
+	if (r < 0)
+		r = first_files_read(&o.files, &files);
 	if (r < 0)
 		r = cli_hib(c);
 	if (r >= 0)
@@ -103,6 +108,7 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 	if (o.quota != NULL && read_size(o.quota, &v.quota) < 0)
 		return cli_usage(c, "--quota '%.40s': as 500M or 2G", o.quota);
 	v.mounts = o.mounts.n > 0 ? o.mounts.item : NULL;
+	v.initial_files = files.buf;
 	v.max_sessions = o.max_sessions;
 	/* Here 0 means never; in the SDK it is the default. */
 	v.idle_ms = o.idle_ms > 0 ? o.idle_ms : o.idle_ms == 0 ? -1 : 0;
