@@ -5,8 +5,9 @@
  * Boot: the launcher (host/sandbox/) is spawned with a pipe for one line and
  * the console log as stderr; it says the pid of the guest's first process, which
  * is our child, and exits.  The machine is that process: a pidfd tells its end,
- * and SIGKILL to it ends its whole PID namespace.  Who it is goes to
- * machine.json, so that the next hibd finds it:
+ * and SIGKILL to it ends its whole PID namespace.  Who it is the launcher has
+ * written to machine.json before it lets it run, so that the next hibd finds it,
+ * whenever this one dies:
  *
  *	BOOTING ---------> RUNNING ---------> GONE
  *	   |    the line      |  pidfd readable, or released
@@ -15,8 +16,7 @@
  *
  * The console log is locked (flock(2)) through the very open file that the
  * guest keeps as its stderr, so the kernel holds the lock exactly as long as the
- * guest lives: two guests can never run on one disk, even if hibd died before
- * it could write machine.json.
+ * guest lives: two guests can never run on one disk.
  *
  * The `open` counter holds one for each libuv handle; the last close callback
  * frees the machine, after it has told of a boot that failed.
@@ -343,10 +343,25 @@ static void boot_fail(struct machine *m)
 }
 
 /* A guest that cannot be kept: we are its parent, so nobody else reaps it. */
-static void discard_guest(pid_t pid)
+static void discard_guest(const struct machine *m, pid_t pid)
 {
 	(void)kill(pid, SIGKILL);
 	(void)waitid(P_PID, (id_t)pid, NULL, WEXITED);
+	machine_id_forget(m->dir);
+}
+
+/* The same, by what its launcher has written down; it is of this boot, since
+ * this boot has the lock of the console log. */
+static void discard_unreported(const struct machine *m)
+{
+	struct err e;
+	pid_t pid;
+	int fd = machine_id_open(m->dir, &pid, &e);
+
+	if (fd < 0)
+		return;
+	discard_guest(m, pid);
+	close(fd);
 }
 
 static int read_report(struct machine *m, struct err *e)
@@ -355,16 +370,18 @@ static int read_report(struct machine *m, struct err *e)
 	struct jv error;
 	int64_t pid;
 
-	if (m->n_line == 0)
+	if (m->n_line == 0) {
+		discard_unreported(m);
 		return err_set(e, -EIO, "the launcher of %s said nothing",
 			       m->dir);
+	}
 	if (json_parse(&j, m->line, m->n_line, e) < 0)
 		return err_wrap(e, "what the launcher said");
 	pid = jv_int(jv_get(json_root(&j), "pid"), 0);
 	error = jv_get(json_root(&j), "error");
 	if (jv_has(error)) {
 		if (pid > 1)
-			discard_guest((pid_t)pid);
+			discard_guest(m, (pid_t)pid);
 		(void)err_read(e, error);
 		return err_wrap(e, "start sandbox");
 	}
@@ -377,14 +394,11 @@ static int read_report(struct machine *m, struct err *e)
 /* Nobody but us reaps the guest, so its pid stays its own. */
 static int take_guest(struct machine *m, uv_loop_t *loop, struct err *e)
 {
-	int r;
-
 	m->pidfd = machine_id_open_pid(m->pid);
 	if (m->pidfd < 0)
 		return err_set(e, m->pidfd, "open process %d: %s", m->pid,
 			       strerror(-m->pidfd));
-	r = machine_id_write(m->dir, m->pid, e);
-	return r < 0 ? r : watch(m, loop, e);
+	return watch(m, loop, e);
 }
 
 static void boot_finish(struct machine *m)
@@ -395,7 +409,7 @@ static void boot_finish(struct machine *m)
 	if (r == 0) {
 		r = take_guest(m, m->pipe.loop, &m->err);
 		if (r < 0)
-			discard_guest(m->pid);
+			discard_guest(m, m->pid);
 	}
 	if (r < 0) {
 		boot_fail(m);
@@ -437,6 +451,7 @@ static void boot_on_deadline(uv_timer_t *t)
 	struct machine *m = t->data;
 
 	(void)uv_process_kill(&m->launcher, SIGKILL);
+	discard_unreported(m);
 	(void)err_set(&m->err, -ETIMEDOUT,
 		      "the launcher of %s took more than %d ms", m->dir,
 		      BOOT_DEADLINE_MS);

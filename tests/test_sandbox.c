@@ -585,6 +585,40 @@ TEST(machine_is_adopted_after_restart)
 	EQ(kill(pid, 0), -1);
 }
 
+/* Boot it, and end before anything of that has been read. */
+static void boot_and_die(void)
+{
+	char sock[PATH_MAX + 16];
+	uv_loop_t loop;
+
+	snprintf(sock, sizeof(sock), "%s/run/api.sock", vm.dir);
+	EQ(uv_loop_init(&loop), 0);
+	backend_sandbox.boot(&loop, &vm.spec, &events, NULL, on_booted);
+	while (access(sock, F_OK) < 0)
+		usleep(1000);
+	_exit(0);
+}
+
+TEST(machine_of_a_host_that_died_at_its_boot_is_adopted)
+{
+	struct machine *found;
+	int status;
+	pid_t pid;
+	struct err e;
+
+	set_up();
+	pid = fork();
+	if (pid == 0)
+		boot_and_die();
+	EQ(waitpid(pid, &status, 0), pid);
+	EQ(status, 0);
+	EQ(backend_sandbox.adopt(&vm.loop, &vm.spec, &events, NULL, &found, &e),
+	   0);
+	vm.machine = found;
+	OK(strncmp(ask("who"), "pid 1 ", 6) == 0);
+	finish();
+}
+
 TEST(another_process_is_not_adopted)
 {
 	char path[PATH_MAX + 16], json[512], *ticks;
@@ -758,6 +792,7 @@ static void be_a_user(void)
 	each(killed_machine_reports_exit)		\
 	each(exit_is_told_with_the_last_words)		\
 	each(machine_is_adopted_after_restart)		\
+	each(machine_of_a_host_that_died_at_its_boot_is_adopted) \
 	each(another_process_is_not_adopted)		\
 	each(two_guests_on_one_disk_are_refused)	\
 	each(long_vm_dir_path_works)			\

@@ -16,7 +16,8 @@
  *	{"error":{..},"pid":N}		why not; "pid" if there is one to reap
  *
  * The order of things: leave the host's mount namespace, make the guest's first
- * process, and while it makes its network take the trees that will be seen, leave
+ * process, write down in the VM's folder which one it is (hibd may die before it
+ * has read our line), and while it makes its network take the trees that will be seen, leave
  * the host's root and fill the new one; then let the guest in.
  */
 #include <getopt.h>
@@ -25,6 +26,7 @@
 
 #include "core/id.h"
 #include "core/json.h"
+#include "host/machine_id.h"
 #include "host/sandbox/box.h"
 #include "host/sandbox/etc.h"
 #include "host/sandbox/fuse.h"
@@ -113,6 +115,8 @@ static int start(struct box *b, struct guest *g, struct err *e)
 		r = image_take_vm(b, e);
 	if (r == 0)
 		r = guest_make(b, g, e);
+	if (r == 0)
+		r = machine_id_write(b->dir, g->pid, e);
 	if (r == 0)
 		r = build(b, e);
 	if (r == 0)
