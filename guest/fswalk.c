@@ -87,10 +87,25 @@ static int names_read(struct names *l, int dir)
 		close_fd(&fd);
 		return r;
 	}
-	while (r == 0 && (en = readdir(d)) != NULL)
+	while (r == 0) {
+		errno = 0;
+		en = readdir(d);
+		if (en == NULL) {
+			r = -errno;
+			break;
+		}
 		r = names_add(l, en->d_name);
+	}
 	closedir(d);
 	return r == 0 ? names_sort(l) : r;
+}
+
+/* Gone or closed to us meanwhile.  All else is a failure: who copies a tree and
+ * then removes it must not take what cannot be read for empty. */
+static bool is_passed_over(int r)
+{
+	return r == -FAULT_FILE_NOT_FOUND || r == -FAULT_FORBIDDEN ||
+	       r == -FAULT_PATH_ESCAPE || r == -FAULT_INVALID_ARGUMENT;
 }
 
 struct walk {
@@ -124,7 +139,9 @@ static int enter_folder(struct walk *w, int *dir, unsigned depth)
 	close_fd(dir);
 	*dir = -1;
 	fd = fsat_folder(w->spec->root, w->path, NULL);
-	return fd < 0 ? 0 : walk_folder(w, fd, depth + 1);
+	if (fd < 0)
+		return is_passed_over(fd) ? 0 : fd;
+	return walk_folder(w, fd, depth + 1);
 }
 
 static int walk_entry(struct walk *w, int *dir, const char *name,
@@ -136,9 +153,12 @@ static int walk_entry(struct walk *w, int *dir, const char *name,
 	bool due = is_due(w, &enter);
 	int r = 0;
 
-	if ((!due && !enter) ||
-	    fstatat(*dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (!due && !enter)
 		return 0;
+	if (fstatat(*dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		r = fsat_fail(errno, w->path, NULL);
+		return is_passed_over(r) ? 0 : r;
+	}
 	if (due)
 		r = w->spec->entry(&en, w->spec->arg);
 	if (r != 0)
@@ -173,8 +193,10 @@ static int walk_folder(struct walk *w, int fd, unsigned depth)
 
 		if (dir < 0)
 			dir = fsat_folder(w->spec->root, w->path, NULL);
-		if (dir < 0)
+		if (dir < 0) {
+			r = is_passed_over(dir) ? 0 : dir;
 			break;
+		}
 		at = push(w, l.sorted[i]);
 		if (at == SIZE_MAX)
 			continue;
@@ -201,5 +223,8 @@ int fswalk(const struct fswalk_spec *spec, struct err *e)
 		return err_set(e, -FAULT_MESSAGE_TOO_LARGE,
 			       "/%.*s: a folder has more than %u entries",
 			       ERR_MSG_MAX / 2, w.path, FS_NAMES_MAX);
+	if (r <= -FAULT_INVALID_ARGUMENT) /* Not of the system. */
+		return err_set(e, r, "/%.*s: cannot be read to its end",
+			       ERR_MSG_MAX / 2, spec->path);
 	return r < 0 ? fsat_fail(-r, spec->path, e) : 0;
 }

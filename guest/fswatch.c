@@ -30,6 +30,7 @@
 	(IN_CREATE | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM | \
 	 IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 #define BUF_BYTES (64u << 10)
+#define READS_MAX 8	  /* Buffers of events in one turn of the loop. */
 #define TEMP	  ".hib-" /* Names that fswrite.c gives in passing. */
 
 /* A folder with a watch. */
@@ -228,6 +229,11 @@ static int add_folder(struct fswatch *w, int root, const char *path)
 	return 1;
 }
 
+static void put_overflow(struct jw *w)
+{
+	jw_lit(w, "{\"type\":\"overflow\"}\n", 20);
+}
+
 static void put_event(struct jw *w, const char *type, const char *path,
 		      const char *from, bool folder)
 {
@@ -253,6 +259,10 @@ static int adding_entry(const struct fswalk_entry *en, void *arg)
 	struct fswatch *w = a->w;
 	bool folder = S_ISDIR(en->st->st_mode);
 
+	if (w->tell && w->found_out.len > FS_SEND_MAX) {
+		put_overflow(&w->found_out);
+		w->tell = false;
+	}
 	if (w->tell)
 		put_event(&w->found_out, "create", en->path, NULL, folder);
 	if (folder && w->recursive && add_folder(w, a->root, en->path) < 0)
@@ -442,7 +452,7 @@ static bool on_event(struct fswatch *w, const struct inotify_event *ev)
 
 	if (ev->mask & IN_Q_OVERFLOW) {
 		settle_from(w);
-		jw_lit(&w->out, "{\"type\":\"overflow\"}\n", 20);
+		put_overflow(&w->out);
 		(void)paths_add(&w->pending, w->folder ? w->path : "");
 		w->tell = false;
 		return true;
@@ -482,8 +492,11 @@ static void watch_on_readable(uv_poll_t *h, int status, int events)
 	(void)events;
 	if (w->stream == NULL)
 		return;
-	while (alive && w->out.len < FS_SEND_MAX &&
-	       (n = read(w->fd, buf, sizeof(buf))) > 0) {
+	/* What else there is comes at the next turn: whoever makes events as
+	 * fast as we read them does not hold up the loop. */
+	for (int i = 0; alive && i < READS_MAX && w->out.len < FS_SEND_MAX &&
+			(n = read(w->fd, buf, sizeof(buf))) > 0;
+	     i++) {
 		for (char *p = buf; alive && p < buf + n;
 		     p += sizeof(*ev) + ev->len) {
 			ev = (const struct inotify_event *)(void *)p;

@@ -7,9 +7,11 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "guest/fsat.h"
+#include "guest/fswalk.h"
 #include "guest/fswrite.h"
 #include "guest/limits.h"
 #include "tests/tap.h"
@@ -487,6 +489,33 @@ TEST(a_deep_and_a_wide_folder_go)
 	EQ(count_entries(""), 0);
 }
 
+/* No folder can be opened from here on. */
+static int forbid_opening(const struct fswalk_entry *en, void *arg)
+{
+	struct rlimit none;
+
+	(void)arg;
+	EQ(getrlimit(RLIMIT_NOFILE, &none), 0);
+	none.rlim_cur = 0;
+	if (strcmp(en->path, "t/a") == 0)
+		EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+	return 0;
+}
+
+TEST(a_folder_that_cannot_be_read_is_not_taken_for_empty)
+{
+	struct fswalk_spec walk = {
+		.path = "", .depth = 9, .entry = forbid_opening};
+	struct rlimit files;
+
+	setup();
+	EQ(write_file("t/a/b/f", "x"), 0);
+	EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+	walk.root = root;
+	EQ(fswalk(&walk, &err), -FAULT_OVERLOADED);
+	EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
+}
+
 /* As the pool's threads run it. */
 static void *on_small_stack(void *params)
 {
@@ -724,6 +753,7 @@ TESTS(CASE(a_file_and_its_folders_are_made),
       CASE(a_move_replaces_only_if_told), CASE(a_removal_may_expect_a_version),
       CASE(a_tree_is_copied_with_modes_and_links),
       CASE(a_deep_and_a_wide_folder_go),
+      CASE(a_folder_that_cannot_be_read_is_not_taken_for_empty),
       CASE(the_deepest_folder_fits_the_stack_of_a_thread),
       CASE(a_list_is_in_order_and_goes_on_where_it_was_cut),
       CASE(a_list_of_any_folder_is_the_sum_of_its_pages),
