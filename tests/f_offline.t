@@ -126,7 +126,8 @@ f128_disk_gone() {
 }
 ok "F128 a log outlives its VM's disk" f128_disk_gone
 f128_vm_destroyed() {
-	hib vm destroy "$VM" && not [ -e "$HIB_HOME/vms/$VM" ] &&
+	hib vm destroy "$VM" &&
+		until_true 10 not [ -e "$HIB_HOME/vms/$VM" ] &&
 		state_is "$first" closed && log_json "$first" |
 		head -c "$(wc -c <"$tmp/with")" | cmp - "$tmp/with" &&
 		not grep -q "$VM" "$HIB_HOME"/vms/*/machine.json
