@@ -158,6 +158,16 @@ HIB_API int hib_create_token(struct hib *h, const char *session,
 
 /* --- VMs: an id or a name says which ------------------------------------ */
 
+/* How far the files of a new VM are. */
+struct hib_import_progress {
+	size_t size;	   /* sizeof(struct hib_import_progress) */
+	const char *stage; /* "receive": of a URL; "read": all. */
+	int64_t n, total;  /* Objects or files; total 0: not known. */
+	int64_t bytes;	   /* Received, or read. */
+};
+/* During the call, some times a second. */
+typedef void (*hib_import_cb)(const struct hib_import_progress *p, void *arg);
+
 struct hib_vm_options {
 	size_t size;	     /* sizeof(struct hib_vm_options) */
 	const char *id;	     /* NULL: made here. */
@@ -178,6 +188,8 @@ struct hib_vm_options {
 	/* Files written into it once it is there, JSON: [{"path","content" or
 	 * "content_b64","mode"}]; or NULL.  The VM is booted for them. */
 	const char *initial_files;
+	hib_import_cb on_import; /* For workspace; or NULL. */
+	void *arg;
 };
 
 /* @id: may be NULL.  After a failure there is no new VM. */

@@ -343,6 +343,48 @@ by_option_refused() {
 		equal "$(hib vm list --json | jq length)" "$vms"
 }
 ok "or none of them" by_option_refused
+# --- files to begin with, and how far they are ------------------------------
+
+mkdir "$tmp/many" && truncate -s 64M "$tmp/many/large" && echo a >"$tmp/many/a"
+create_watched() {
+	curl -sN --max-time "$((60 * slow))" --unix-socket "$HIB_HOME/hibd.sock" \
+		-H 'Accept: text/event-stream' -d "$1" http://hib/v1/vms
+}
+import_told() {
+	create_watched "{\"workspace\":\"$tmp/many\",\"boot\":false}" \
+		>"$tmp/events" &&
+		equal "$(grep '^event' "$tmp/events" | sort -u | tr '\n' ' ')" \
+			"event: progress event: result " &&
+		sed -n 's/^data: //p' "$tmp/events" | jq -se \
+			'.[0].stage == "read" and .[0].bytes > 0 and (last | .id)' &&
+		hib vm get "$(sed -n 's/^data: //p' "$tmp/events" |
+			jq -sr 'last.id')"
+}
+ok "a client that wants it is told how far an import is" import_told
+import_failed() {
+	create_watched '{"workspace":"/nowhere"}' >"$tmp/events" &&
+		equal "$(grep '^event' "$tmp/events")" "event: error" &&
+		sed -n 's/^data: //p' "$tmp/events" |
+		jq -e '.data.code == "invalid_argument"' &&
+		create_watched '{"net":"x"}' | jq -e '.data.code == "invalid_argument"'
+}
+ok "and of its failure" import_failed
+on_terminal() {
+	python3 -c 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)' \
+		"$O/bin/hib" "$@" >"$tmp/shown"
+}
+import_shown() {
+	on_terminal vm create --no-boot --workspace "$tmp/many" &&
+		grep -q 'reading 0 files, .* MiB' "$tmp/shown" &&
+		hib vm get "$(grep -o 'vm_[0-9a-f]*' "$tmp/shown")" &&
+		on_terminal vm create --json --no-boot --workspace "$tmp/many" &&
+		not grep -q reading "$tmp/shown" && jq .id "$tmp/shown" &&
+		hib vm create --no-boot --workspace "$tmp/many" 2>"$tmp/err" &&
+		[ ! -s "$tmp/err" ] &&
+		not on_terminal vm create --workspace /nowhere
+}
+ok "a terminal shows it" import_shown
+
 bad_files() {
 	vms=$(hib vm list --json | jq length)
 	for f in '"x"' '[{"path":"a"}]' '[{"content":"a"}]' '[{"path":"a","content":1}]'; do

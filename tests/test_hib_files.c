@@ -493,7 +493,7 @@ TEST(what_a_session_has_made_is_had_by_its_id)
 	good(hib_vm_sleep(h, "box", NULL, &e));
 	good(hib_get_artifact(h, id, artifact, take, b, &e));
 	EQ(b->len, 6);
-	artifact[HIB_ID_MAX - 2] ^= 1;
+	artifact[HIB_ID_MAX - 2] = artifact[HIB_ID_MAX - 2] == '0' ? '1' : '0';
 	EQ(hib_get_artifact(h, id, artifact, take, b, &e), -HIB_FILE_NOT_FOUND);
 	EQ(hib_get_artifact(h, id, id, take, b, &e), -HIB_INVALID_ID);
 	free(b);
@@ -582,6 +582,47 @@ TEST(files_are_there_before_the_first_turn)
 	EQ(hib_vm_get(h, "first", NULL, &e), -HIB_VM_NOT_FOUND);
 }
 
+struct imported {
+	unsigned n;
+	int64_t bytes;
+};
+
+static void on_import(const struct hib_import_progress *p, void *arg)
+{
+	struct imported *i = arg;
+
+	STR_EQ(p->stage, "read");
+	OK(p->bytes >= i->bytes);
+	i->n++;
+	i->bytes = p->bytes;
+}
+
+TEST(an_import_tells_how_far_it_is)
+{
+	char folder[] = "/tmp/hib-import-XXXXXX", file[64];
+	struct imported i = {0};
+	struct hib_vm_options v = {.size = sizeof(v),
+				   .name = "import",
+				   .workspace = folder,
+				   .no_boot = true,
+				   .on_import = on_import,
+				   .arg = &i};
+
+	setup();
+	OK(mkdtemp(folder) != NULL);
+	EQ(hib_vm_create(h, &v, NULL, NULL, &e), -HIB_INVALID_ARGUMENT);
+	OK(strstr(e.message, "no files") != NULL);
+	snprintf(file, sizeof(file), "%s/large", folder);
+	write_text(file, "");
+	EQ(truncate(file, 64 << 20), 0);
+	good(hib_vm_create(h, &v, NULL, &json, &e));
+	json_has("\"name\":\"import\"");
+	OK(i.n > 0 && i.bytes > 0 && i.bytes <= 64 << 20);
+	EQ(hib_vm_create(h, &v, NULL, NULL, &e), -HIB_ALREADY_EXISTS);
+	EQ(unlink(file), 0);
+	EQ(rmdir(folder), 0);
+}
+
 TESTS(CASE(bytes_come_back_as_they_went),
       CASE(an_etag_says_which_version_may_be_replaced),
       CASE(names_are_listed_moved_copied_and_removed),
@@ -593,4 +634,5 @@ TESTS(CASE(bytes_come_back_as_they_went),
       CASE(a_session_is_forked_with_files_of_its_own),
       CASE(what_a_session_has_made_is_had_by_its_id),
       CASE(folders_of_this_machine_are_seen_in_a_vm),
-      CASE(files_are_there_before_the_first_turn))
+      CASE(files_are_there_before_the_first_turn),
+      CASE(an_import_tells_how_far_it_is))

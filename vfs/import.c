@@ -46,8 +46,10 @@ int import_file(struct import *im, const char *path, uint32_t mode,
 
 int import_data(struct import *im, const char *data, size_t n)
 {
+	int r = vfs_commit_feed(im->commit, data, n, im->e);
+
 	im->progress.bytes += n;
-	return vfs_commit_feed(im->commit, data, n, im->e);
+	return r < 0 ? r : import_tell(im);
 }
 
 int import_file_end(struct import *im)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * progress.c - How much of a file is through, on a terminal
+ * progress.c - How far something is that takes long, on a terminal
  */
 #include "host/cli/progress.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,20 +19,41 @@ void progress_begin(struct progress *p, const char *name)
 	*p = (struct progress){.name = name, .next_ms = now_ms() + EVERY_MS};
 }
 
-void progress_add(struct progress *p, size_t n)
+/* Is it time to say something?  Then the line is empty. */
+static bool is_due(struct progress *p)
 {
 	int64_t now;
 
-	p->bytes += n;
 	if (!isatty(STDERR_FILENO))
-		return;
+		return false;
 	now = now_ms();
 	if (now < p->next_ms)
-		return;
+		return false;
 	p->next_ms = now + EVERY_MS;
 	p->shown = true;
-	fprintf(stderr, "\r\033[K%8.1f MiB  ", (double)p->bytes / (1 << 20));
+	fputs("\r\033[K", stderr);
+	return true;
+}
+
+void progress_add(struct progress *p, size_t n)
+{
+	p->bytes += n;
+	if (!is_due(p))
+		return;
+	fprintf(stderr, "%8.1f MiB  ", (double)p->bytes / (1 << 20));
 	workspace_print_name(stderr, p->name, strlen(p->name));
+	fflush(stderr);
+}
+
+void progress_say(struct progress *p, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!is_due(p))
+		return;
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
 	fflush(stderr);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * progress.h - How much of a file is through, on a terminal
+ * progress.h - How far something is that takes long, on a terminal
  */
 #ifndef HOST_CLI_PROGRESS_H
 #define HOST_CLI_PROGRESS_H
@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "core/base.h"
 
 struct progress {
 	const char *name;
@@ -21,6 +23,8 @@ struct progress {
  * @name: borrowed until the end. */
 void progress_begin(struct progress *p, const char *name);
 void progress_add(struct progress *p, size_t n);
+/* The same in words of the caller. */
+void progress_say(struct progress *p, const char *fmt, ...) printf_like(2, 3);
 void progress_end(struct progress *p);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "host/cli/commands.h"
 #include "host/cli/first_files.h"
+#include "host/cli/progress.h"
 #include "host/cli/workspace.h"
 #include "host/views.h"
 
@@ -64,6 +65,22 @@ static char *workspace_source(const char *given)
 	return asprintf(&out, "%s%s", real, given + n) < 0 ? NULL : out;
 }
 
+static void create_on_import(const struct hib_import_progress *p, void *arg)
+{
+	bool clones = strcmp(p->stage, "receive") == 0;
+	double mib = (double)p->bytes / (1 << 20);
+
+	if (p->total > 0)
+		progress_say(arg, "%s %lld of %lld %s, %.1f MiB",
+			     clones ? "receiving" : "reading", (long long)p->n,
+			     (long long)p->total, clones ? "objects" : "files",
+			     mib);
+	else
+		progress_say(arg, "%s %lld %s, %.1f MiB",
+			     clones ? "receiving" : "reading", (long long)p->n,
+			     clones ? "objects" : "files", mib);
+}
+
 int vm_create_command(struct cli *c, int argc, char **argv)
 {
 	static const struct opt opts[] = {
@@ -86,6 +103,7 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 	struct hib_vm_options v = {.size = sizeof(v)};
 	autofree char *workspace = NULL;
 	autojw struct jw files = {0};
+	struct progress progress;
 	char id[HIB_ID_MAX];
 	struct hib_error e;
 	char *row = NULL;
@@ -112,7 +130,12 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 	v.max_sessions = o.max_sessions;
 	/* Here 0 means never; in the SDK it is the default. */
 	v.idle_ms = o.idle_ms > 0 ? o.idle_ms : o.idle_ms == 0 ? -1 : 0;
+	if (workspace != NULL && !o.json && isatty(STDERR_FILENO))
+		v.on_import = create_on_import;
+	v.arg = &progress;
+	progress_begin(&progress, "");
 	r = hib_vm_create(c->hib, &v, id, &row, &e);
+	progress_end(&progress);
 	if (r == 0 && !o.json)
 		cli_print(id);
 	return finish(o.json, r, row, &e);

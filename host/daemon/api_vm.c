@@ -110,6 +110,19 @@ static void create_on_up(struct vm *vm, const struct err *e, void *arg)
 				  create_on_files, op);
 }
 
+static void create_on_progress(const struct vfs_import_progress *p, void *arg)
+{
+	autojw struct jw w = {0};
+
+	jw_obj(&w);
+	jw_kstr(&w, "stage", p->stage);
+	jw_kint(&w, "n", (int64_t)p->n);
+	jw_kint(&w, "total", (int64_t)p->total);
+	jw_kint(&w, "bytes", (int64_t)p->bytes);
+	jw_obj_end(&w);
+	op_event(arg, "progress", &w);
+}
+
 static void create_on_stored(struct vm *vm, const struct err *e, void *arg)
 {
 	struct op *op = arg;
@@ -170,6 +183,9 @@ void vm_create_route(struct op *op)
 	cfg.image = image ? image : "host";
 	cfg.workspace = workspace;
 	cfg.net = net && strcmp(net, "host") == 0 ? VM_NET_HOST : VM_NET_NONE;
+	cfg.progress = create_on_progress;
+	cfg.progress_arg = op;
+	op_stream_if_wanted(op);
 	vm_create(op->d, &cfg, create_on_stored, op);
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/sse.h"
 #include "core/time.h"
 #include "host/views.h"
 
@@ -76,12 +77,46 @@ static void op_free(struct op *op)
 	free(op);
 }
 
+static void send_event(struct http_req *r, const char *event, const char *json,
+		       size_t len)
+{
+	autojw struct jw w = {0};
+
+	sse_write(&w, -1, event, json, len);
+	if (w.failed)
+		http_stream_abort(r);
+	else
+		http_stream_write(r, w.buf, w.len);
+}
+
+void op_stream_if_wanted(struct op *op)
+{
+	const char *accept =
+		op->r != NULL ? http_header(op->r, "Accept") : NULL;
+
+	op->streams =
+		accept != NULL && strstr(accept, "text/event-stream") != NULL;
+	if (op->streams)
+		http_stream_begin(op->r, 200, "text/event-stream", NULL, NULL);
+}
+
+void op_event(struct op *op, const char *event, const struct jw *data)
+{
+	if (op->streams && op->r != NULL && !data->failed &&
+	    http_stream_queued(op->r) == 0)
+		send_event(op->r, event, data->buf, data->len);
+}
+
 void op_reply(struct op *op, const char *json, size_t len)
 {
 	struct http_req *r = op_end(op);
 
-	if (r != NULL)
+	if (r != NULL && op->streams) {
+		send_event(r, "result", json, len);
+		http_stream_end(r);
+	} else if (r != NULL) {
 		http_reply(r, 200, "application/json", json, len);
+	}
 	op_free(op);
 }
 
@@ -98,11 +133,22 @@ void op_reply_empty(struct op *op)
 	op_reply(op, "{}", 2);
 }
 
+static void send_error(struct http_req *r, const struct err *e)
+{
+	autojw struct jw w = {0};
+
+	err_write(e, &w);
+	send_event(r, "error", w.buf, w.len);
+	http_stream_end(r);
+}
+
 void op_fail(struct op *op, const struct err *e)
 {
 	struct http_req *r = op_end(op);
 
-	if (r != NULL)
+	if (r != NULL && op->streams)
+		send_error(r, e);
+	else if (r != NULL)
 		http_reply_err(r, e);
 	op_free(op);
 }

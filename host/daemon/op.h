@@ -49,12 +49,19 @@ struct op {
 	unsigned n_again;	      /* How often that was. */
 	int64_t ttl_ms;		      /* Of an update; < 0: none is given. */
 	const char *warning; /* For the answer; static text, or NULL. */
+	bool streams;	     /* The answer is the last event of a stream. */
 	void (*next)(struct op *op);
 	void (*after)(struct op *op); /* Of op_resume(). */
 	struct err err;
 };
 
 struct op *op_new(struct hibd *d, struct http_req *r);
+
+/* For a client that accepts text/event-stream: answer with events of which the
+ * last is "result", or "error" with the error object.  Else nothing. */
+void op_stream_if_wanted(struct op *op);
+/* One before that; left out while the client is slow. */
+void op_event(struct op *op, const char *event, const struct jw *data);
 
 /* Answers; @op is no more afterwards. */
 void op_reply(struct op *op, const char *json, size_t len);

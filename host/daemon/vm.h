@@ -19,6 +19,7 @@
 #include <sys/queue.h>
 
 #include "host/backend.h"
+#include "host/daemon/import_watch.h"
 #include "host/daemon/link.h"
 
 #define VM_NAME_MAX	   64
@@ -68,6 +69,10 @@ struct vm_config {
 	const char *workspace;
 	const struct vm *fork_of;
 	const struct vfs_oid *base; /* Of fork_of. */
+
+	/* Told how far the import of @workspace is, before the end; or NULL. */
+	import_progress_cb progress;
+	void *progress_arg;
 };
 
 typedef void (*vm_done_cb)(struct vm *vm, const struct err *e, void *arg);

@@ -218,7 +218,8 @@ static int vm_make_disk(struct vm *vm, const struct vm_config *cfg,
 struct creation {
 	struct vm *vm;
 	uv_work_t work;
-	char *import, *source; /* One of them, or none. */
+	char *import, *source;	    /* One of them, or none. */
+	struct import_watch *watch; /* Of the import; or NULL. */
 	bool has_base;
 	struct vfs_oid base;
 	struct err err;
@@ -270,8 +271,11 @@ static void creation_list(struct creation *cr)
 /* A clone may take long, and hibd stops now. */
 static int creation_go_on(const struct vfs_import_progress *p, void *arg)
 {
-	(void)p;
-	return atomic_load((atomic_bool *)arg);
+	struct creation *cr = arg;
+
+	if (cr->watch != NULL)
+		import_watch_note(cr->watch, p);
+	return atomic_load(&cr->vm->d->stopping);
 }
 
 static void creation_work(uv_work_t *w)
@@ -285,8 +289,8 @@ static void creation_work(uv_work_t *w)
 		(void)graves_fork(cr->source, vm->dir, &cr->base, &cr->err);
 	else if (snprintf(path, sizeof(path), "%s/workspace.git", vm->dir) <
 		 (int)sizeof(path))
-		(void)vfs_import(cr->import, path, creation_go_on,
-				 &vm->d->stopping, &cr->base, &cr->err);
+		(void)vfs_import(cr->import, path, creation_go_on, cr,
+				 &cr->base, &cr->err);
 }
 
 static void creation_on_worked(uv_work_t *w, int status)
@@ -294,6 +298,7 @@ static void creation_on_worked(uv_work_t *w, int status)
 	struct creation *cr = w->data;
 
 	(void)status;
+	import_watch_free(take_ptr(cr->watch));
 	if (cr->err.code < 0)
 		creation_fail(cr, &cr->err);
 	else
@@ -312,6 +317,9 @@ static void creation_begin(struct creation *cr, const struct vm_config *cfg)
 		creation_list(cr);
 		return;
 	}
+	if (cr->import != NULL && cfg->progress != NULL)
+		cr->watch = import_watch_new(&cr->vm->d->loop, cfg->progress,
+					     cfg->progress_arg);
 	cr->has_base = true;
 	cr->work.data = cr;
 	(void)uv_queue_work(&cr->vm->d->loop, &cr->work, creation_work,

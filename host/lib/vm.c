@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/sse.h"
 #include "host/lib/lib.h"
 
 static struct jw path_of(const char *path)
@@ -57,6 +58,144 @@ static int put_mounts(struct jw *w, const char *const *mounts, struct err *e)
 	return r;
 }
 
+/* --- with progress: the answer is the last event of a stream -------------- */
+
+struct watched {
+	const struct hib_vm_options *o;
+	struct sse_reader sse;
+	char *row;
+	struct err err;
+	bool over;
+};
+
+static void tell_progress(const struct watched *w, struct jv progress)
+{
+	struct hib_import_progress p = {
+		.size = sizeof(p),
+		.n = jv_int(jv_get(progress, "n"), 0),
+		.total = jv_int(jv_get(progress, "total"), 0),
+		.bytes = jv_int(jv_get(progress, "bytes"), 0),
+	};
+	autofree char *stage = jv_strdup(jv_get(progress, "stage"), NULL);
+
+	p.stage = stage != NULL ? stage : "";
+	w->o->on_import(&p, w->o->arg);
+}
+
+static void watched_on_sse(const struct sse_event *ev, void *arg)
+{
+	struct watched *w = arg;
+	autojson struct json j = {0};
+
+	if (w->over || json_parse(&j, ev->data, ev->len, NULL) < 0)
+		return;
+	if (strcmp(ev->event, "progress") == 0) {
+		tell_progress(w, json_root(&j));
+		return;
+	}
+	w->over = true;
+	if (strcmp(ev->event, "error") == 0)
+		(void)err_read(&w->err, json_root(&j));
+	else
+		w->row = strndup(ev->data, ev->len);
+}
+
+/* An attempt begins. */
+static void watched_on_head(struct request *q)
+{
+	struct watched *w = q->arg;
+
+	sse_reader_done(&w->sse);
+	sse_reader_init(&w->sse, watched_on_sse, w);
+}
+
+static int watched_on_data(struct request *q, char *data, size_t n)
+{
+	struct watched *w = q->arg;
+
+	return sse_reader_feed(&w->sse, data, n);
+}
+
+static int watched_result(struct watched *w, struct err *e)
+{
+	if (w->err.code < 0) {
+		*e = w->err;
+		return e->code;
+	}
+	if (!w->over)
+		return err_set(e, -FAULT_GUEST_UNREACHABLE,
+			       "hibd has not said what became of it");
+	return w->row != NULL ? 0 : err_set(e, -ENOMEM, "out of memory");
+}
+
+static int post_watched(struct hib *h, const struct hib_vm_options *o,
+			struct jw *path, struct jw *body, char **json,
+			struct hib_error *e)
+{
+	struct watched w = {.o = o};
+	struct request q = {
+		.method = "POST",
+		.path = path->buf,
+		.body = body->buf,
+		.body_len = body->len,
+		.headers = "Accept: text/event-stream\r\n",
+		.on_head = watched_on_head,
+		.on_data = watched_on_data,
+		.arg = &w,
+	};
+	struct err err = {0};
+	int r;
+
+	sse_reader_init(&w.sse, watched_on_sse, &w);
+	r = request_run(h, &q, &err);
+	if (r == 0)
+		r = watched_result(&w, &err);
+	if (r == 0 && json != NULL)
+		*json = take_ptr(w.row);
+	free(w.row);
+	sse_reader_done(&w.sse);
+	jw_done(&q.out);
+	jw_done(path);
+	jw_done(body);
+	return lib_result(r, &err, e);
+}
+
+/* --- VMs ---------------------------------------------------------------- */
+
+static int create_body(const struct hib_vm_options *o, char id[HIB_ID_MAX],
+		       struct jw *body, struct err *e)
+{
+	int r;
+
+	if (o->id != NULL && !id_is(o->id, "vm"))
+		return err_set(e, -FAULT_INVALID_ID, "'%.64s' is no VM id",
+			       o->id);
+	if (o->id != NULL)
+		memcpy(id, o->id, strlen(o->id) + 1);
+	else
+		id_new(id, "vm");
+	jw_obj(body);
+	jw_kstr(body, "id", id);
+	put_kstr(body, "name", o->name);
+	put_kstr(body, "backend", o->backend);
+	put_kstr(body, "image", o->image);
+	put_kstr(body, "net", o->net);
+	if (o->idle_ms != 0)
+		jw_kint(body, "idle_ms", o->idle_ms < 0 ? 0 : o->idle_ms);
+	if (o->max_sessions != 0)
+		jw_kint(body, "max_sessions", o->max_sessions);
+	put_kstr(body, "workspace", o->workspace);
+	if (o->quota != 0)
+		jw_kint(body, "quota", o->quota);
+	if (o->no_boot)
+		jw_kbool(body, "boot", false);
+	r = put_mounts(body, o->mounts, e);
+	if (r == 0)
+		r = lib_put_json(body, "initialFiles", o->initial_files, e);
+	jw_obj_end(body);
+	return r;
+}
+
 int hib_vm_create(struct hib *h, const struct hib_vm_options *options,
 		  char out_id[HIB_ID_MAX], char **json, struct hib_error *e)
 {
@@ -66,40 +205,17 @@ int hib_vm_create(struct hib *h, const struct hib_vm_options *options,
 	char id[HIB_ID_MAX];
 	int r = lib_options(&o, sizeof(o), options, &err);
 
-	if (r == 0 && o.id != NULL && !id_is(o.id, "vm"))
-		r = err_set(&err, -FAULT_INVALID_ID, "'%.64s' is no VM id",
-			    o.id);
-	if (r < 0)
-		return lib_result(r, &err, e);
-	if (o.id != NULL)
-		memcpy(id, o.id, strlen(o.id) + 1);
-	else
-		id_new(id, "vm");
-	jw_obj(&body);
-	jw_kstr(&body, "id", id);
-	put_kstr(&body, "name", o.name);
-	put_kstr(&body, "backend", o.backend);
-	put_kstr(&body, "image", o.image);
-	put_kstr(&body, "net", o.net);
-	if (o.idle_ms != 0)
-		jw_kint(&body, "idle_ms", o.idle_ms < 0 ? 0 : o.idle_ms);
-	if (o.max_sessions != 0)
-		jw_kint(&body, "max_sessions", o.max_sessions);
-	put_kstr(&body, "workspace", o.workspace);
-	if (o.quota != 0)
-		jw_kint(&body, "quota", o.quota);
-	if (o.no_boot)
-		jw_kbool(&body, "boot", false);
-	r = put_mounts(&body, o.mounts, &err);
 	if (r == 0)
-		r = lib_put_json(&body, "initialFiles", o.initial_files, &err);
+		r = create_body(&o, id, &body, &err);
 	if (r < 0) {
 		jw_done(&body);
 		return lib_result(r, &err, e);
 	}
-	jw_obj_end(&body);
 	path = path_of("/v1/vms");
-	r = request_post(h, &path, &body, false, json, e);
+	if (o.on_import != NULL)
+		r = post_watched(h, &o, &path, &body, json, e);
+	else
+		r = request_post(h, &path, &body, false, json, e);
 	if (r == 0 && out_id != NULL)
 		memcpy(out_id, id, sizeof(id));
 	return r;
