@@ -99,10 +99,10 @@ f131_sse() {
 		jq -e ".last_seq == $(last_seq "$SES") and .state == \"idle\"" &&
 		log_json "$SES" >"$tmp/log" && data "$tmp/sse" |
 		cmp - "$tmp/log" || return 1
-	stream "$SES" "$tmp/sse" -H 'Last-Event-ID: 40'
-	until_true 5 grep -q '^id: *45$' "$tmp/sse"
+	stream "$SES" "$tmp/sse40" -H 'Last-Event-ID: 40'
+	until_true 5 grep -q '^id: *45$' "$tmp/sse40"
 	kill "$STREAMER"
-	equal "$(ids "$tmp/sse" | head -n 1)" 41
+	equal "$(ids "$tmp/sse40" | head -n 1)" 41
 }
 ok "F131 SSE has the log's numbers and bytes and continues after a cut" f131_sse
 

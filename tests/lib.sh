@@ -84,7 +84,9 @@ cleanup() {
 	trap - EXIT
 	run_at_exit
 	kill_all
-	cd / && rm -rf "$tmp"
+	# What agents have left may be closed to its owner.
+	cd / && chmod -R u+rwX "$tmp" 2>/dev/null
+	rm -rf "$tmp"
 	exit "$_status"
 }
 trap cleanup EXIT
