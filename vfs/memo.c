@@ -7,6 +7,7 @@
  */
 #include "vfs/memo.h"
 
+#include <git2/sys/odb_backend.h>
 #include <string.h>
 
 #include "vfs/browse.h"
@@ -21,9 +22,10 @@ static size_t place_of(const git_oid *oid)
 
 void vfs_memo_drop_blob(struct vfs_memo *m)
 {
-	git_odb_object_free(m->object);
+	if (m->data != NULL)
+		git_odb_backend_data_free(m->backend, m->data);
 	git_odb_stream_free(m->stream);
-	m->object = NULL;
+	m->data = NULL;
 	m->stream = NULL;
 }
 

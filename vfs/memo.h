@@ -19,9 +19,10 @@ struct vfs_memo_size {
 
 struct vfs_memo {
 	struct vfs_memo_size *sizes; /* VFS_SIZES_MAX; NULL: not one yet. */
-	/* The blob at hand: one of object and stream; neither: none. */
+	/* The blob at hand: one of data and stream; neither: none. */
 	git_oid blob;
-	git_odb_object *object;
+	void *data; /* Of backend. */
+	git_odb_backend *backend;
 	git_odb_stream *stream;
 	uint64_t pos, size; /* Where the stream stands; of the blob. */
 };
