@@ -2,10 +2,10 @@
 /*
  * objects.c - hibd's end of the "host" stream: the connection, and reading
  *
- * Each GET is a fetch.  Fetches wait in order; one of a guest is at work at a
- * time, and none begins while the guest has not taken OBJECTS_QUEUE_MAX bytes of
- * answers.  So a guest that asks for everything and reads nothing costs that
- * much memory, and its open streams.
+ * Each GET is a fetch.  Fetches wait in order; a batch of them, the small ones
+ * together, is at work for a guest at a time, and none begins while the guest has
+ * not taken OBJECTS_QUEUE_MAX bytes of answers.  So a guest that asks for
+ * everything and reads nothing costs that much memory, and its open streams.
  *
  *	WAITING ---> RUNNING ---> ANSWERED      (the stream's end frees it)
  *	    stream's end: gone    |
@@ -25,15 +25,24 @@
 #define LOG_COMPONENT "objects"
 
 struct fetch {
-	TAILQ_ENTRY(fetch) link;
-	struct depot_job job;
+	TAILQ_ENTRY(fetch) link; /* In the owner's list or in the batch. */
+	int (*work)(struct fetch *f, struct vfs_repo *repo, struct err *e);
+	struct batch *batch;	  /* While it runs. */
 	struct objects *owner;	  /* NULL once the stream has ended. */
 	struct h2_stream *stream; /* The same. */
 	struct vfs_oid oid;
 	uint64_t off, len; /* Of a blob. */
 	struct jw out;
+	struct err err;
+	bool done;     /* There is an answer. */
 	bool waits;    /* In the owner's list. */
 	size_t queued; /* Its share of the owner's. */
+};
+
+struct batch {
+	struct depot_job job;
+	struct objects *owner; /* NULL once it is closed. */
+	struct fetch_list fetches;
 };
 
 static void objects_go(struct objects *o);
@@ -54,9 +63,8 @@ static int add_entry(const struct vfs_entry *entry, void *arg)
 	return listing_add(arg, entry, NULL);
 }
 
-static int tree_work(struct depot_job *j, struct vfs_repo *repo, struct err *e)
+static int tree_work(struct fetch *f, struct vfs_repo *repo, struct err *e)
 {
-	struct fetch *f = container_of(j, struct fetch, job);
 	struct listing_writer w = {0};
 	int r = vfs_browse_tree(repo, &f->oid, add_entry, &w, e);
 
@@ -74,12 +82,31 @@ static int add_bytes(const void *data, size_t n, void *arg)
 	return out->failed ? -ENOMEM : 0;
 }
 
-static int blob_work(struct depot_job *j, struct vfs_repo *repo, struct err *e)
+static int blob_work(struct fetch *f, struct vfs_repo *repo, struct err *e)
 {
-	struct fetch *f = container_of(j, struct fetch, job);
-
 	return vfs_browse_read(repo, &f->oid, f->off, f->len, add_bytes,
 			       &f->out, e);
+}
+
+static int batch_work(struct depot_job *j, struct vfs_repo *repo, struct err *e)
+{
+	struct batch *b = container_of(j, struct batch, job);
+	struct fetch *f = TAILQ_FIRST(&b->fetches);
+	size_t bytes = 0;
+
+	(void)e;
+	for (; f != NULL && bytes < OBJECTS_BATCH_BYTES;
+	     f = TAILQ_NEXT(f, link)) {
+		int r = f->work(f, repo, &f->err);
+
+		if (r < 0 && f->err.code == 0)
+			err_set(&f->err, r, "workspace: %s", strerror(-r));
+		if (r >= 0)
+			f->err.code = 0;
+		f->done = true;
+		bytes += f->out.len;
+	}
+	return 0;
 }
 
 /* --- a fetch ------------------------------------------------------------ */
@@ -102,31 +129,72 @@ static void fetch_answer(struct fetch *f, const struct err *e)
 	jw_done(&f->out);
 }
 
-static void fetch_on_done(struct depot_job *j, const struct err *e)
+static void fetch_wait(struct fetch *f, struct fetch_list *list)
 {
-	struct fetch *f = container_of(j, struct fetch, job);
-	struct objects *o = f->owner;
+	TAILQ_INSERT_TAIL(list, f, link);
+	f->waits = true;
+}
 
-	if (o == NULL) {
-		fetch_free(f);
-		return;
+/* @e is of a repository that cannot be opened, which is all of theirs. */
+static void batch_on_done(struct depot_job *j, const struct err *e)
+{
+	struct batch *b = container_of(j, struct batch, job);
+	struct fetch_list left = TAILQ_HEAD_INITIALIZER(left);
+	struct objects *o = b->owner;
+	struct fetch *f;
+
+	while ((f = TAILQ_FIRST(&b->fetches)) != NULL) {
+		TAILQ_REMOVE(&b->fetches, f, link);
+		f->batch = NULL;
+		if (f->owner == NULL)
+			fetch_free(f);
+		else if (e->code < 0 || f->done)
+			fetch_answer(f, e->code < 0 ? e : &f->err);
+		else
+			fetch_wait(f, &left);
 	}
+	free(b);
+	if (o == NULL)
+		return;
 	o->running = NULL;
-	fetch_answer(f, e);
+	TAILQ_CONCAT(&left, &o->waiting, link);
+	TAILQ_CONCAT(&o->waiting, &left, link);
 	objects_go(o);
+}
+
+static void batch_fill(struct batch *b, struct objects *o)
+{
+	struct fetch *f;
+
+	for (size_t n = 0;
+	     n < OBJECTS_BATCH_MAX && (f = TAILQ_FIRST(&o->waiting)) != NULL;
+	     n++) {
+		TAILQ_REMOVE(&o->waiting, f, link);
+		f->waits = false;
+		TAILQ_INSERT_TAIL(&b->fetches, f, link);
+		f->batch = b;
+	}
 }
 
 static void objects_go(struct objects *o)
 {
-	struct fetch *f = TAILQ_FIRST(&o->waiting);
+	struct batch *b;
 
-	if (f == NULL || o->running != NULL || o->closed ||
+	if (TAILQ_EMPTY(&o->waiting) || o->running != NULL || o->closed ||
 	    o->queued >= OBJECTS_QUEUE_MAX)
 		return;
-	TAILQ_REMOVE(&o->waiting, f, link);
-	f->waits = false;
-	o->running = f;
-	depot_read(o->spec.depot, &f->job);
+	b = calloc(1, sizeof(*b));
+	if (b == NULL) {
+		h2_reset(TAILQ_FIRST(&o->waiting)->stream);
+		return;
+	}
+	TAILQ_INIT(&b->fetches);
+	b->owner = o;
+	b->job.work = batch_work;
+	b->job.done = batch_on_done;
+	batch_fill(b, o);
+	o->running = b;
+	depot_read(o->spec.depot, &b->job);
 }
 
 static void fetch_on_end(struct h2_stream *s, int r, void *arg)
@@ -137,8 +205,7 @@ static void fetch_on_end(struct h2_stream *s, int r, void *arg)
 	(void)s;
 	(void)r;
 	o->queued -= f->queued;
-	if (o->running == f) {
-		o->running = NULL;
+	if (f->batch != NULL) {
 		f->owner = NULL;
 		f->stream = NULL;
 	} else {
@@ -187,7 +254,7 @@ static bool fetch_read_path(struct fetch *f, const char *path)
 {
 	if (!take_oid(&path, &f->oid))
 		return false;
-	if (f->job.work == blob_work &&
+	if (f->work == blob_work &&
 	    (!take_number(&path, VFS_SIZE_MAX, &f->off) ||
 	     !take_number(&path, OBJECTS_RANGE_MAX, &f->len)))
 		return false;
@@ -204,12 +271,10 @@ static void fetch_begin(struct objects *o, struct h2_stream *s,
 		return; /* The stream is refused. */
 	f->owner = o;
 	f->stream = s;
-	f->job.work = strncmp(path, "/blob/", 6) == 0 ? blob_work : tree_work;
-	f->job.done = fetch_on_done;
+	f->work = strncmp(path, "/blob/", 6) == 0 ? blob_work : tree_work;
 	h2_stream_set(s, &fetch_events, f);
 	if (fetch_read_path(f, path + strlen("/blob/"))) {
-		TAILQ_INSERT_TAIL(&o->waiting, f, link);
-		f->waits = true;
+		fetch_wait(f, &o->waiting);
 		objects_go(o);
 		return;
 	}
@@ -314,6 +379,8 @@ void objects_close(struct objects *o)
 	if (o == NULL)
 		return;
 	o->closed = true;
+	if (o->running != NULL)
+		o->running->owner = NULL;
 	h2_close(take_ptr(o->h2)); /* Ends all streams. */
 	dialer_close(o->dialer);
 	free(o);

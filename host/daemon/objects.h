@@ -15,8 +15,10 @@
 #include "host/backend.h"
 #include "host/daemon/depot.h"
 
-#define OBJECTS_RANGE_MAX (8u << 20)  /* Bytes of a file in one answer. */
-#define OBJECTS_QUEUE_MAX (16u << 20) /* Answered and not yet taken. */
+#define OBJECTS_RANGE_MAX   (8u << 20)	 /* Bytes of a file in one answer. */
+#define OBJECTS_BATCH_MAX   32		 /* Done together, as long as their.. */
+#define OBJECTS_BATCH_BYTES (256u << 10) /* ..answers have no more bytes. */
+#define OBJECTS_QUEUE_MAX   (16u << 20)	 /* Answered and not yet taken. */
 
 struct objects; /* Opaque. */
 

@@ -18,6 +18,7 @@
 #define CHECKPOINT_PIECE_MS  30000	   /* For the guest to send them. */
 #define CHECKPOINT_BYTES_MAX (16ull << 30) /* All of it. */
 
+struct batch;
 struct fetch;
 
 struct objects {
@@ -30,7 +31,7 @@ struct objects {
 	uint64_t connected_at; /* uv_now(). */
 	bool closed;
 	TAILQ_HEAD(fetch_list, fetch) waiting;
-	struct fetch *running;
+	struct batch *running;
 	size_t queued;	      /* Bytes answered and not yet taken. */
 	unsigned checkpoints; /* Open ones. */
 };
