@@ -24,6 +24,7 @@
 
 #include "core/log.h"
 #include "tests/tap.h"
+#include "vfs/ahead.h"
 #include "vfs/listing.h"
 
 #define DEADLINE_MS 400
@@ -43,6 +44,7 @@ struct object {
 /* What the two processes share. */
 struct shared {
 	atomic_bool dead;
+	atomic_bool gave_up; /* What it was asked while it was dead fails. */
 	atomic_int lie;
 	atomic_uint trees, blobs, silent;
 	struct vfs_lower_stats stats;
@@ -217,6 +219,8 @@ static void answer(uv_loop_t *loop, struct answer *a)
 	send_answer(loop, a);
 	while ((late = unanswered) != NULL) {
 		unanswered = late->next;
+		if (atomic_load(&t.shared->gave_up))
+			late->status = -FAULT_GUEST_UNREACHABLE;
 		send_answer(loop, late);
 	}
 }
@@ -818,6 +822,163 @@ TEST(a_source_that_lies_is_an_error)
 	stop();
 }
 
+/* --- what is asked for ahead --- */
+
+/* Files 100 to 199 of a folder each, and folders of one file. */
+#define MANY                                                         \
+	"mkdir f d && for i in $(seq 100 199); do echo $i >f/$i && " \
+	"mkdir d/$i && echo $i >d/$i/file; done"
+
+static int read_number(unsigned number)
+{
+	char name[32], buf[16];
+	int n;
+
+	snprintf(name, sizeof(name), "f/%u", number);
+	n = read_lower(name, buf, sizeof(buf));
+	if (n > 0)
+		EQ((unsigned)atoi(buf), number);
+	return n;
+}
+
+static void wait_for(const atomic_uint *count, unsigned n)
+{
+	while (atomic_load(count) < n)
+		(void)poll(NULL, 0, 1);
+}
+
+TEST(who_reads_in_order_is_read_for)
+{
+	set_up(MANY, true);
+	for (unsigned i = 100; i < 102; i++)
+		EQ(read_number(i), 4);
+	EQ(blobs(), 2);
+	EQ(read_number(102), 4);
+	wait_for(&t.shared->blobs, 3 + AHEAD_MIN);
+	for (unsigned i = 103; i < 110; i++)
+		EQ(read_number(i), 4);
+	OK(blobs() > 110 - 100);
+	EQ(sh("cat $L/f/* >/dev/null"), 0);
+	EQ(blobs(), 100);
+	stop();
+	start(true);
+	EQ(sh("cat $L/f/* >/dev/null"), 0);
+	EQ(blobs(), 100);
+	stop();
+}
+
+TEST(who_walks_in_order_is_walked_for)
+{
+	set_up(MANY, true);
+	EQ(sh("ls $L/d/100 $L/d/101 >/dev/null"), 0);
+	EQ(trees(), 4);
+	EQ(sh("ls $L/d/102 >/dev/null"), 0);
+	wait_for(&t.shared->trees, 5 + AHEAD_MIN);
+	EQ(sh("find $L >/dev/null"), 0);
+	EQ(trees(), 103);
+	EQ(blobs(), 0);
+	stop();
+}
+
+TEST(who_picks_files_is_not_read_for)
+{
+	unsigned n = 0;
+
+	set_up(MANY, true);
+	for (unsigned i = 0; i < 12; i++, n++)
+		EQ(read_number(100 + i * 37 % 100), 4);
+	EQ(sh("ls $L/f >/dev/null"), 0);
+	EQ(blobs(), n);
+	stop();
+}
+
+/* Return: how many entries the folder has, or -errno.  Of a folder, unlike of a
+ * file, the kernel asks once. */
+static int list_number(unsigned number)
+{
+	const struct dirent *entry;
+	char name[32];
+	int n = 0;
+	DIR *d;
+
+	snprintf(name, sizeof(name), "d/%u", number);
+	d = opendir(in_lower(name));
+	OK(d != NULL);
+	errno = 0;
+	while ((entry = readdir(d)) != NULL)
+		n += entry->d_name[0] != '.';
+	if (errno != 0)
+		n = -errno;
+	closedir(d);
+	return n;
+}
+
+/* List it in a process. */
+static pid_t lister_of(unsigned number, int want)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		EQ(list_number(number), want);
+		_exit(0);
+	}
+	return pid;
+}
+
+static void ended_well(pid_t pid)
+{
+	int status;
+
+	EQ(waitpid(pid, &status, 0), pid);
+	EQ(status, 0);
+}
+
+/* A source that is dead has been asked for folders of d ahead. */
+static pid_t ask_a_dead_source(void)
+{
+	pid_t pid;
+
+	set_up(MANY, true);
+	EQ(list_number(100), 1);
+	EQ(list_number(101), 1);
+	atomic_store(&t.shared->dead, true);
+	pid = lister_of(102, -EIO);
+	wait_for(&t.shared->silent, 1 + AHEAD_MIN);
+	return pid;
+}
+
+TEST(what_was_asked_ahead_has_its_readers_time)
+{
+	pid_t first = ask_a_dead_source();
+	int64_t began;
+
+	(void)poll(NULL, 0, DEADLINE_MS / 2);
+	began = now_ms();
+	EQ(list_number(103), -EIO);
+	OK(now_ms() - began >= DEADLINE_MS - 10);
+	OK(now_ms() - began < 20 * DEADLINE_MS);
+	ended_well(first);
+	atomic_store(&t.shared->dead, false);
+	EQ(sh("diff -r $S $L"), 0);
+	stop();
+}
+
+TEST(what_failed_ahead_is_asked_for_its_reader)
+{
+	pid_t first = ask_a_dead_source(), second;
+
+	EQ(access(in_lower("d/103"), F_OK), 0);
+	second = lister_of(103, 1);
+	while (sh("grep -q 'State:.*[SD] (' /proc/%d/status", second) != 0)
+		(void)poll(NULL, 0, 1);
+	atomic_store(&t.shared->gave_up, true);
+	atomic_store(&t.shared->dead, false);
+	EQ(list_number(150), 1);
+	ended_well(first);
+	ended_well(second);
+	stop();
+}
+
 /* The second folder is larger than what may stay in memory. */
 TEST(a_folder_may_be_wide)
 {
@@ -906,7 +1067,12 @@ TESTS(CASE(a_commit_is_seen_as_it_is), CASE(nothing_can_be_changed),
       CASE(a_dead_source_is_an_error_in_time),
       CASE(a_killed_reader_ends_at_once), CASE(a_signal_disturbs_no_reader),
       CASE(a_server_ends_with_readers_waiting),
-      CASE(a_source_that_lies_is_an_error), CASE(a_folder_may_be_wide),
-      CASE(folders_may_be_deep), CASE(a_file_can_be_mapped),
-      CASE(an_overlay_takes_what_is_written),
+      CASE(a_source_that_lies_is_an_error),
+      CASE(who_reads_in_order_is_read_for),
+      CASE(who_walks_in_order_is_walked_for),
+      CASE(who_picks_files_is_not_read_for),
+      CASE(what_was_asked_ahead_has_its_readers_time),
+      CASE(what_failed_ahead_is_asked_for_its_reader),
+      CASE(a_folder_may_be_wide), CASE(folders_may_be_deep),
+      CASE(a_file_can_be_mapped), CASE(an_overlay_takes_what_is_written),
       CASE(git_finds_nothing_changed_in_an_overlay))

@@ -46,6 +46,7 @@ struct blob {
 	/* Small. */
 	char *data;
 	bool ready;
+	struct ask *ahead; /* For nobody yet; else NULL. */
 
 	/* Large. */
 	int fd; /* Of the cached object or the part; -1: neither. */
@@ -195,6 +196,7 @@ static void on_stored(uv_work_t *work, int status)
 
 	blob->in_work = false;
 	b->n_works--;
+	b->store_bytes -= is_small(blob) ? blob->key.size : 0;
 	if (status == 0 && blob->work_result < 0)
 		log_debug("blob %s: not cached: %s",
 			  vfs_oid_format(&blob->key.oid, hex),
@@ -206,17 +208,24 @@ static void on_stored(uv_work_t *work, int status)
 		all_closed(b);
 }
 
+static bool too_many_stores(const struct blobs *b)
+{
+	return b->n_works >= LOWER_STORES_MAX ||
+	       b->store_bytes >= LOWER_STORES_BYTES;
+}
+
 static void store(struct blob *blob)
 {
 	struct blobs *b = blob->owner;
 
 	if (b->cache == NULL || b->closed != NULL || blob->in_work ||
-	    (is_small(blob) && b->n_works >= LOWER_STORES_MAX))
+	    (is_small(blob) && too_many_stores(b)))
 		return;
 	if (uv_queue_work(b->loop, &blob->work, store_work, on_stored) < 0)
 		return;
 	blob->in_work = true;
 	b->n_works++;
+	b->store_bytes += is_small(blob) ? blob->key.size : 0;
 }
 
 /* --- waits --- */
@@ -281,6 +290,8 @@ static void on_small(int status, const char *data, size_t n, void *arg)
 	struct blob_wait *w;
 
 	blob->n_asks--;
+	blob->owner->n_coming--;
+	blob->ahead = NULL;
 	if (r == 0) {
 		memcpy(blob->data, data, n);
 		blob->ready = true;
@@ -295,9 +306,6 @@ static void on_small(int status, const char *data, size_t n, void *arg)
 
 static int load_small(struct blobs *b, struct blob *blob)
 {
-	blob->data = malloc(blob->key.size);
-	if (blob->data == NULL)
-		return -ENOMEM;
 	if (b->cache != NULL && objcache_get(b->cache, &blob->key.oid,
 					     blob->data, blob->key.size) == 0) {
 		blob->ready = true;
@@ -308,6 +316,7 @@ static int load_small(struct blobs *b, struct blob *blob)
 		       blob) < 0)
 		return -ENOMEM;
 	blob->n_asks++;
+	b->n_coming++;
 	return 0;
 }
 
@@ -315,6 +324,8 @@ static int read_small(struct blob *blob, uint64_t off, size_t len,
 		      struct blob_wait *w, const char **data)
 {
 	if (!blob->ready) {
+		if (blob->ahead != NULL)
+			fetch_want(take_ptr(blob->ahead));
 		begin_wait(blob, off, len, w);
 		settle(blob);
 		return 0;
@@ -608,19 +619,23 @@ static int load_large(struct blobs *b, struct blob *blob)
 
 /* --- all --- */
 
-static struct blob *new_blob(struct blobs *b, const struct blob_key *key)
+/* One that nothing is known of but its key. */
+static struct blob *add_blob(struct blobs *b, const struct blob_key *key)
 {
 	struct blob *blob = calloc(1, sizeof(*blob));
-	int r;
 
 	if (blob == NULL)
 		return NULL;
+	if (key->size <= OBJCACHE_SMALL_MAX)
+		blob->data = malloc(key->size);
 	blob->owner = b;
 	blob->key = *key;
 	blob->fd = -1;
 	blob->last_at = NO_CHUNK;
 	TAILQ_INIT(&blob->waits);
-	if (table_add(&b->table, &blob->link, hash_oid(&key->oid)) < 0) {
+	if ((is_small(blob) && blob->data == NULL) ||
+	    table_add(&b->table, &blob->link, hash_oid(&key->oid)) < 0) {
+		free(blob->data);
 		free(blob);
 		return NULL;
 	}
@@ -628,6 +643,16 @@ static struct blob *new_blob(struct blobs *b, const struct blob_key *key)
 		b->hot_bytes += key->size;
 	else
 		b->n_open++;
+	return blob;
+}
+
+static struct blob *new_blob(struct blobs *b, const struct blob_key *key)
+{
+	struct blob *blob = add_blob(b, key);
+	int r;
+
+	if (blob == NULL)
+		return NULL;
 	r = is_small(blob) ? load_small(b, blob) : load_large(b, blob);
 	if (r < 0) {
 		release(blob);
@@ -636,18 +661,50 @@ static struct blob *new_blob(struct blobs *b, const struct blob_key *key)
 	return blob;
 }
 
-int blobs_read(struct blobs *b, const struct blob_key *key, uint64_t off,
-	       size_t len, struct blob_wait *w, const char **data)
+static struct blob *find(const struct blobs *b, const struct blob_key *key)
 {
 	struct table_link *l =
 		table_find(&b->table, hash_oid(&key->oid), match, key);
+
+	return l != NULL ? container_of(l, struct blob, link) : NULL;
+}
+
+bool blobs_ahead(struct blobs *b, const struct blob_key *key)
+{
 	struct blob *blob;
 
+	assert(key->size > 0 && key->size <= OBJCACHE_SMALL_MAX);
+	if (find(b, key) != NULL ||
+	    (b->cache != NULL && objcache_has(b->cache, &key->oid)))
+		return true;
+	/* What comes should find a way into the cache. */
+	if (b->n_works + b->n_coming >= LOWER_STORES_MAX / 4)
+		return false;
+	make_room(b);
+	blob = add_blob(b, key);
+	if (blob == NULL)
+		return false;
+	blob->ahead = fetch_blob_ahead(b->fetch, &key->oid, key->size, on_small,
+				       blob);
+	if (blob->ahead == NULL) {
+		release(blob);
+		return false;
+	}
+	blob->n_asks++;
+	b->n_coming++;
+	return true;
+}
+
+int blobs_read(struct blobs *b, const struct blob_key *key, uint64_t off,
+	       size_t len, struct blob_wait *w, const char **data)
+{
+	struct blob *blob = find(b, key);
+
 	assert(len > 0 && len <= LOWER_CHUNK && off + len <= key->size);
-	if (l == NULL)
+	if (blob == NULL) {
 		make_room(b);
-	blob = l != NULL ? container_of(l, struct blob, link)
-			 : new_blob(b, key);
+		blob = new_blob(b, key);
+	}
 	if (blob == NULL)
 		return -ENOMEM;
 	return is_small(blob) ? read_small(blob, off, len, w, data)

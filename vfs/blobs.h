@@ -49,7 +49,9 @@ struct blobs {
 	size_t hot_bytes;      /* Of small ones, */
 	unsigned n_open;       /* and the number of large ones, in memory. */
 	char *scratch;	       /* For what is read of a large one. */
-	unsigned n_works;      /* With the thread pool. */
+	unsigned n_coming;     /* Small ones asked of the source. */
+	unsigned n_works;      /* With the thread pool; of which small ones */
+	size_t store_bytes;    /* have so many bytes. */
 	void (*closed)(void *arg);
 	void *arg;
 };
@@ -71,6 +73,9 @@ void blobs_close(struct blobs *b, void (*closed)(void *arg), void *arg);
  */
 int blobs_read(struct blobs *b, const struct blob_key *key, uint64_t off,
 	       size_t len, struct blob_wait *w, const char **data);
+/* Ask for a small blob that somebody may want, unless it is here.
+ * Return: whether it is here or on its way; else enough is on its way. */
+bool blobs_ahead(struct blobs *b, const struct blob_key *key);
 /* Wait no longer; @done is not called. */
 void blobs_cancel(struct blob_wait *w);
 

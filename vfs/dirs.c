@@ -29,6 +29,7 @@ struct dir {
 	struct vfs_oid oid;
 	struct dirs *owner;
 	TAILQ_HEAD(dir_waits, dir_wait) waits;
+	struct ask *ahead; /* For nobody yet; else NULL. */
 
 	/* Once loaded. */
 	TAILQ_ENTRY(dir) used;
@@ -51,7 +52,7 @@ static bool match(struct table_link *link, const void *oid)
 	return vfs_oid_eq(&container_of(link, struct dir, link)->oid, oid);
 }
 
-static struct dir *find(struct dirs *d, const struct vfs_oid *oid)
+static struct dir *find(const struct dirs *d, const struct vfs_oid *oid)
 {
 	struct table_link *l = table_find(&d->table, hash_oid(oid), match, oid);
 
@@ -186,6 +187,7 @@ static void on_answer(int status, const char *data, size_t n, void *arg)
 	struct dir_wait *w;
 	int r = load_answer(dir, status, data, n);
 
+	dir->ahead = NULL;
 	if (r == 0) {
 		add_loaded(d, dir);
 		if (d->cache != NULL)
@@ -262,6 +264,8 @@ int dirs_load(struct dirs *d, const struct vfs_oid *oid, struct dir_wait *w)
 		}
 	}
 	assert(!dir->loaded);
+	if (dir->ahead != NULL)
+		fetch_want(take_ptr(dir->ahead));
 	w->dir = dir;
 	TAILQ_INSERT_TAIL(&dir->waits, w, link);
 	return 0;
@@ -270,6 +274,31 @@ int dirs_load(struct dirs *d, const struct vfs_oid *oid, struct dir_wait *w)
 void dirs_cancel(struct dir_wait *w)
 {
 	TAILQ_REMOVE(&w->dir->waits, w, link);
+}
+
+const struct dir *dirs_peek(const struct dirs *d, const struct vfs_oid *oid)
+{
+	const struct dir *dir = find(d, oid);
+
+	return dir != NULL && dir->loaded ? dir : NULL;
+}
+
+bool dirs_ahead(struct dirs *d, const struct vfs_oid *oid)
+{
+	struct dir *dir;
+
+	if (find(d, oid) != NULL ||
+	    (d->cache != NULL && objcache_has_dir(d->cache, oid)))
+		return true;
+	dir = add(d, oid);
+	if (dir == NULL)
+		return false;
+	dir->ahead = fetch_tree_ahead(d->fetch, oid, on_answer, dir);
+	if (dir->ahead == NULL) {
+		forget(d, dir);
+		return false;
+	}
+	return true;
 }
 
 /* --- what is in one --- */
@@ -300,7 +329,7 @@ void dir_entry(const struct dir *d, size_t i, struct vfs_entry *out)
 	};
 }
 
-bool dir_lookup(const struct dir *d, const char *name, struct vfs_entry *out)
+bool dir_lookup(const struct dir *d, const char *name, size_t *out)
 {
 	const struct vfs_entry key = {.name = name, .name_len = strlen(name)};
 	size_t low = 0, high = d->n;
@@ -313,7 +342,7 @@ bool dir_lookup(const struct dir *d, const char *name, struct vfs_entry *out)
 		dir_entry(d, middle, &entry);
 		order = vfs_entry_order(&key, &entry);
 		if (order == 0) {
-			*out = entry;
+			*out = middle;
 			return true;
 		}
 		if (order < 0)

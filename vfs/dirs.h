@@ -54,10 +54,16 @@ int dirs_load(struct dirs *d, const struct vfs_oid *oid, struct dir_wait *w);
 /* Wait no longer; @done is not called. */
 void dirs_cancel(struct dir_wait *w);
 
+/* The directory, if it is in memory.  It counts as no use of it. */
+const struct dir *dirs_peek(const struct dirs *d, const struct vfs_oid *oid);
+/* Ask for one that somebody may want, unless it is here.  Return: whether it is
+ * here or on its way. */
+bool dirs_ahead(struct dirs *d, const struct vfs_oid *oid);
+
 size_t dir_count(const struct dir *d);
 /* Entry @i, in the order of a listing. */
 void dir_entry(const struct dir *d, size_t i, struct vfs_entry *out);
-/* Return: whether there is such an entry. */
-bool dir_lookup(const struct dir *d, const char *name, struct vfs_entry *out);
+/* Return: whether there is such an entry; where it stands. */
+bool dir_lookup(const struct dir *d, const char *name, size_t *out);
 
 #endif

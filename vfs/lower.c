@@ -212,6 +212,7 @@ int vfs_lower_open(uv_loop_t *loop, int fuse, const char *at,
 	(void)fetch_init(&l->fetch, loop, spec);
 	dirs_init(&l->dirs, &l->fetch, l->cache);
 	blobs_init(&l->blobs, loop, &l->fetch, l->cache);
+	ahead_init(&l->ahead, &l->dirs, &l->blobs, &l->fetch);
 	(void)uv_timer_init(loop, &l->look);
 	l->open = 3;
 	r = start(l, e);

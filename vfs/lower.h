@@ -24,15 +24,16 @@
 #include "core/err.h"
 #include "vfs/oid.h"
 
-#define LOWER_DEADLINE_MS 15000
-#define LOWER_LOOK_MS	  100 /* Between looks whether who waits is killed. */
-#define LOWER_ASKS_MAX	  64  /* Of the source at a time. */
-#define LOWER_DIRS_BYTES  (16u << 20) /* Directories in memory. */
-#define LOWER_HOT_BYTES	  (4u << 20)  /* Small contents in memory. */
-#define LOWER_OPEN_MAX	  16	      /* Large contents in use. */
-#define LOWER_CHUNK	  (1u << 20)  /* Of large contents, asked at once. */
-#define LOWER_AHEAD	  2	      /* Chunks asked for in advance. */
-#define LOWER_STORES_MAX  64	      /* Objects on their way to the cache. */
+#define LOWER_DEADLINE_MS  15000
+#define LOWER_LOOK_MS	   100 /* Between looks whether who waits is killed. */
+#define LOWER_ASKS_MAX	   64  /* Of the source at a time. */
+#define LOWER_DIRS_BYTES   (16u << 20) /* Directories in memory. */
+#define LOWER_HOT_BYTES	   (2u << 20)  /* Small contents in memory. */
+#define LOWER_OPEN_MAX	   16	       /* Large contents in use. */
+#define LOWER_CHUNK	   (1u << 20)  /* Of large contents, asked at once. */
+#define LOWER_AHEAD	   4	       /* Chunks asked for in advance. */
+#define LOWER_STORES_MAX   256 /* Small ones on their way to the cache, */
+#define LOWER_STORES_BYTES (8u << 20) /* and their bytes. */
 
 /* @status is 0 with @n bytes, which are valid during the call only; or what went
  * wrong: -FAULT_FILE_NOT_FOUND when there is no such object. */

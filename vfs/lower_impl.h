@@ -8,6 +8,7 @@
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
 
+#include "vfs/ahead.h"
 #include "vfs/blobs.h"
 #include "vfs/dirs.h"
 #include "vfs/lower.h"
@@ -27,6 +28,7 @@ struct vfs_lower {
 	struct nodes nodes;
 	struct dirs dirs;
 	struct blobs blobs;
+	struct ahead ahead;
 	TAILQ_HEAD(op_list, op) interrupted;
 	uv_timer_t look; /* Whether their processes are being killed. */
 	uint64_t told;	 /* nodes.changes that the kernel knows of. */

@@ -184,6 +184,19 @@ static void on_dir(struct dir_wait *w, int status, const struct dir *d)
 	lower_tell_changes(l);
 }
 
+/* Somebody wants what @node is of. */
+static void note(struct vfs_lower *l, const struct node *node,
+		 enum ahead_kind kind, bool waits)
+{
+	const struct node *parent = nodes_find(&l->nodes, node->parent);
+	struct ahead_place place = {.at = node->at, .kind = kind};
+
+	if (parent == NULL)
+		return;
+	place.folder = parent->oid;
+	ahead_note(&l->ahead, &place, waits);
+}
+
 /* Have @answer called with the directory, now or later; @op is freed then. */
 static void with_dir(struct op *op, const struct vfs_oid *oid,
 		     void (*answer)(struct op *op, const struct dir *d))
@@ -198,6 +211,16 @@ static void with_dir(struct op *op, const struct vfs_oid *oid,
 	op->on_dir = answer;
 	op->dir.done = on_dir;
 	wait_on(op, dirs_load(&op->l->dirs, oid, &op->dir));
+}
+
+/* The same with the directory of a node. */
+static void with_folder(struct op *op, const struct node *node,
+			void (*answer)(struct op *op, const struct dir *d))
+{
+	struct vfs_lower *l = op->l;
+
+	with_dir(op, &node->oid, answer);
+	note(l, node, AHEAD_FOLDERS, dirs_peek(&l->dirs, &node->oid) == NULL);
 }
 
 /* Return: the node of a directory; else the request is answered. */
@@ -288,11 +311,11 @@ static void do_statfs(fuse_req_t req, fuse_ino_t ino)
 
 /* --- lookup --- */
 
-static void reply_entry(fuse_req_t req, uint64_t parent,
+static void reply_entry(fuse_req_t req, uint64_t parent, size_t at,
 			const struct vfs_entry *entry)
 {
 	struct vfs_lower *l = lower_of(req);
-	const struct node *node = nodes_get(&l->nodes, parent, entry);
+	const struct node *node = nodes_get(&l->nodes, parent, at, entry);
 	struct fuse_entry_param e;
 
 	if (node == NULL) {
@@ -307,11 +330,14 @@ static void answer_lookup(struct op *op, const struct dir *d)
 {
 	const struct fuse_entry_param nothing = {.entry_timeout = FOREVER};
 	struct vfs_entry entry;
+	size_t at;
 
-	if (dir_lookup(d, op->name, &entry))
-		reply_entry(op->req, op->ino, &entry);
-	else
+	if (!dir_lookup(d, op->name, &at)) {
 		(void)fuse_reply_entry(op->req, &nothing);
+		return;
+	}
+	dir_entry(d, at, &entry);
+	reply_entry(op->req, op->ino, at, &entry);
 }
 
 /* The commit exists: its directory has come. */
@@ -325,7 +351,7 @@ static void answer_commit(struct op *op, const struct dir *d)
 
 	(void)d;
 	(void)vfs_oid_parse(op->name, &entry.oid);
-	reply_entry(op->req, NODES_ROOT, &entry);
+	reply_entry(op->req, NODES_ROOT, 0, &entry);
 }
 
 /* That a commit is not there may not be true for ever, so it is not cached. */
@@ -365,7 +391,7 @@ static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (op == NULL)
 		return;
 	memcpy(op->name, name, strlen(name) + 1);
-	with_dir(op, &node->oid, answer_lookup);
+	with_folder(op, node, answer_lookup);
 }
 
 static void do_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
@@ -409,9 +435,10 @@ static bool add_entry(struct reply_dir *r, const char *name, uint64_t ino,
 	return true;
 }
 
-/* The same with all that a lookup would tell, which counts as one. */
+/* The same for entry @at with all that a lookup would tell, which counts as
+ * one. */
 static bool add_entry_plus(struct reply_dir *r, const struct vfs_entry *entry,
-			   off_t next)
+			   size_t at)
 {
 	struct vfs_lower *l = r->op->l;
 	size_t room = r->op->size - r->used, n;
@@ -421,12 +448,12 @@ static bool add_entry_plus(struct reply_dir *r, const struct vfs_entry *entry,
 	n = fuse_add_direntry_plus(r->op->req, NULL, 0, entry->name, NULL, 0);
 	if (n > room)
 		return false;
-	node = nodes_get(&l->nodes, r->op->ino, entry);
+	node = nodes_get(&l->nodes, r->op->ino, at, entry);
 	if (node == NULL)
 		return false;
 	fill_entry(l, node, &e);
 	r->used += fuse_add_direntry_plus(r->op->req, r->buf + r->used, room,
-					  entry->name, &e, next);
+					  entry->name, &e, (off_t)at + 3);
 	return true;
 }
 
@@ -447,14 +474,12 @@ static void fill_dir(struct reply_dir *r, const struct dir *d)
 	bool fits = add_dots(r, node != NULL ? node->parent : NODES_ROOT);
 
 	for (; fits && i < dir_count(d); i++) {
-		off_t next = (off_t)i + 3;
-
 		dir_entry(d, i, &entry);
-		fits = op->plus ? add_entry_plus(r, &entry, next)
+		fits = op->plus ? add_entry_plus(r, &entry, i)
 				: add_entry(r, entry.name,
 					    nodes_number(op->ino, entry.name,
 							 entry.name_len),
-					    entry.mode, next);
+					    entry.mode, (off_t)i + 3);
 	}
 }
 
@@ -517,7 +542,7 @@ static void start_readdir(fuse_req_t req, fuse_ino_t ino, size_t size,
 	op->off = off;
 	op->plus = plus;
 	if (node != NULL) {
-		with_dir(op, &node->oid, answer_readdir);
+		with_folder(op, node, answer_readdir);
 		return;
 	}
 	answer_readdir(op, NULL);
@@ -573,17 +598,20 @@ static void start_read(struct op *op, const struct node *node, uint64_t off,
 		       size_t len)
 {
 	const struct blob_key key = {.oid = node->oid, .size = node->size};
+	struct vfs_lower *l = op->l;
 	const char *data;
 	int r;
 
 	op->blob.done = on_bytes;
-	r = blobs_read(&op->l->blobs, &key, off, len, &op->blob, &data);
-	if (r <= 0) {
+	r = blobs_read(&l->blobs, &key, off, len, &op->blob, &data);
+	if (r > 0) {
+		reply_bytes(op, data, len);
+		free_op(op);
+	} else {
 		wait_on(op, r);
-		return;
 	}
-	reply_bytes(op, data, len);
-	free_op(op);
+	if (off == 0)
+		note(l, node, AHEAD_FILES, r == 0);
 }
 
 static void do_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -92,7 +92,7 @@ static struct node *add(struct nodes *n, uint64_t parent,
 	return node;
 }
 
-struct node *nodes_get(struct nodes *n, uint64_t parent,
+struct node *nodes_get(struct nodes *n, uint64_t parent, size_t at,
 		       const struct vfs_entry *entry)
 {
 	struct identity id = identify(parent, entry->name, entry->name_len);
@@ -103,8 +103,10 @@ struct node *nodes_get(struct nodes *n, uint64_t parent,
 		id.ino++;
 	if (node == NULL)
 		node = add(n, parent, entry, &id);
-	if (node != NULL)
-		node->n_lookups++;
+	if (node == NULL)
+		return NULL;
+	node->at = (uint32_t)at;
+	node->n_lookups++;
 	return node;
 }
 

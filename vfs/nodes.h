@@ -24,6 +24,7 @@ struct node {
 	uint64_t n_lookups; /* That the kernel will forget. */
 	struct vfs_oid oid; /* Of the tree or blob; of the commit at its top. */
 	uint32_t mode;
+	uint32_t at; /* In the listing of its folder. */
 
 	/* Private. */
 	struct table_link link;
@@ -46,9 +47,9 @@ struct node *nodes_find(const struct nodes *n, uint64_t ino);
  * the kernel knows has it by chance. */
 uint64_t nodes_number(uint64_t parent, const char *name, size_t len);
 
-/* The node of an entry of folder @parent, which the kernel is about to be told:
+/* The node of entry @at of folder @parent, which the kernel is about to be told:
  * one lookup more.  Return: NULL when memory is out. */
-struct node *nodes_get(struct nodes *n, uint64_t parent,
+struct node *nodes_get(struct nodes *n, uint64_t parent, size_t at,
 		       const struct vfs_entry *entry);
 void nodes_forget(struct nodes *n, uint64_t ino, uint64_t n_lookups);
 

@@ -311,6 +311,25 @@ int objcache_get(struct objcache *c, const struct vfs_oid *oid, char *buf,
 	return -ENOENT;
 }
 
+static bool has(struct objcache *c, const struct vfs_oid *oid,
+		const char *suffix)
+{
+	char path[PATH_BYTES];
+
+	object_path(oid, suffix, path);
+	return faccessat(c->dir, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool objcache_has(struct objcache *c, const struct vfs_oid *oid)
+{
+	return has(c, oid, "");
+}
+
+bool objcache_has_dir(struct objcache *c, const struct vfs_oid *oid)
+{
+	return has(c, oid, DIR_SUFFIX);
+}
+
 /* Return: the listing in a file of @size bytes; NULL when it is damaged. */
 static char *read_dir(int fd, uint64_t size, size_t *out_n)
 {

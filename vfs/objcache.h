@@ -43,6 +43,9 @@ bool objcache_is_blob(const struct vfs_oid *oid, const char *data, size_t n);
  * Return: 0; -ENOENT, also after one that was damaged has been removed. */
 int objcache_get(struct objcache *c, const struct vfs_oid *oid, char *buf,
 		 size_t n);
+/* Whether there is something by that name, which may be damaged. */
+bool objcache_has(struct objcache *c, const struct vfs_oid *oid);
+bool objcache_has_dir(struct objcache *c, const struct vfs_oid *oid);
 /* Add a small object, which the caller has verified.
  * Return: 0, also when it is there; negative errno, -ENOSPC for one. */
 int objcache_put(struct objcache *c, const struct vfs_oid *oid,
