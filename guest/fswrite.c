@@ -124,9 +124,10 @@ static int look(const struct fswrite *w, struct stat *st, struct err *e)
 
 static void temp_name(char out[TEMP_MAX])
 {
-	uint64_t random = 0;
+	uint64_t random;
 
-	(void)getrandom(&random, sizeof(random), 0);
+	if (getrandom(&random, sizeof(random), 0) < 0)
+		random = 0; /* Where that is taken, the file is not made. */
 	snprintf(out, TEMP_MAX, ".hib-%016llx", (unsigned long long)random);
 }
 

@@ -158,16 +158,16 @@ static bool remove_folder(int trash, const char *name, const atomic_bool *stop)
 	cleanup(close_dirp) DIR *d = NULL;
 	const struct dirent *entry;
 
-	(void)fchmodat(trash, name, 0700, 0);
-	d = open_folder(trash, name);
+	if (fchmodat(trash, name, 0700, 0) == 0)
+		d = open_folder(trash, name);
 	while (d != NULL && !atomic_load(stop) &&
 	       (entry = readdir(d)) != NULL) {
 		if (is_dots(entry->d_name) ||
 		    unlinkat(dirfd(d), entry->d_name, 0) == 0)
 			continue;
 		/* A folder that is moved is written to: its ".." is another. */
-		(void)fchmodat(dirfd(d), entry->d_name, 0700, 0);
-		(void)move_to_trash(dirfd(d), entry->d_name, trash);
+		if (fchmodat(dirfd(d), entry->d_name, 0700, 0) == 0)
+			(void)move_to_trash(dirfd(d), entry->d_name, trash);
 	}
 	return unlinkat(trash, name, AT_REMOVEDIR) == 0;
 }

@@ -201,8 +201,9 @@ static int take_entry(struct find *f, const char *dir,
 	}
 	if (strlen(path) > VFS_PATH_MAX)
 		return 0;
-	return S_ISDIR(new->mode) ? push(f, take_ptr(path), old, new)
-				  : take_file(f, path, new);
+	if (!S_ISDIR(new->mode))
+		return take_file(f, path, new);
+	return push(f, take_ptr(path), old, new);
 }
 
 static int take_folder(struct find *f, const struct folder *at)
