@@ -4,6 +4,8 @@
  */
 #include "vfs/browse.h"
 
+#include <sys/resource.h>
+
 #include "core/json.h"
 #include "tests/commit_kit.h"
 
@@ -163,6 +165,50 @@ TEST(any_range_of_a_large_file_is_read)
 	git_kit_close(&k);
 }
 
+static int count_bytes(const void *data, size_t n, void *arg)
+{
+	uint64_t *sum = arg;
+
+	(void)data;
+	*sum += n;
+	return 0;
+}
+
+static long memory_used(void)
+{
+	struct rusage u;
+
+	EQ(getrusage(RUSAGE_SELF, &u), 0);
+	return u.ru_maxrss / 1024;
+}
+
+TEST(memory_holds_no_huge_file_of_a_pack)
+{
+	const uint64_t size = 128u << 20;
+	struct vfs_entry entry;
+	struct git_kit k;
+	struct err e = {0};
+	uint64_t n = 0;
+	long before;
+
+	git_kit_open(&k);
+	FILES(&k, "yes abcdefghijklmno | head -c 134217728 >f");
+	struct vfs_oid c = commit_all(&k, "one");
+	EQ(sh("cd %s && git repack -qad", k.path), 0);
+	EQ(find(&k, &c, "f", &entry), 0);
+	EQ(entry.size, size);
+	before = memory_used();
+	EQ(vfs_browse_read(k.repo, &entry.oid, 0, size, count_bytes, &n, &e),
+	   0);
+	EQ(n, size);
+	OK(memory_used() - before < 32);
+	check_range(&k, &entry.oid, "f", size - 3, 100);
+	check_range(&k, &entry.oid, "f", 100000001, 70001);
+	check_range(&k, &entry.oid, "f", 100100001, 70001);
+	check_range(&k, &entry.oid, "f", 5, 10);
+	git_kit_close(&k);
+}
+
 TEST(a_damaged_file_is_an_error)
 {
 	autojw struct jw got = {0};
@@ -228,5 +274,7 @@ TESTS(CASE(a_folder_is_listed_in_order_of_bytes),
       CASE(names_and_permissions_are_those_of_the_users),
       CASE(a_path_is_walked_and_links_are_not_followed),
       CASE(what_is_not_here_is_said_so),
-      CASE(any_range_of_a_large_file_is_read), CASE(a_damaged_file_is_an_error),
+      CASE(any_range_of_a_large_file_is_read),
+      CASE(memory_holds_no_huge_file_of_a_pack),
+      CASE(a_damaged_file_is_an_error),
       CASE(a_tree_as_deep_as_a_path_can_be_is_walked))

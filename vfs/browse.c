@@ -10,6 +10,7 @@
 #include "vfs/dir.h"
 #include "vfs/gitobj.h"
 #include "vfs/memo.h"
+#include "vfs/packed.h"
 #include "vfs/repo.h"
 
 /* --- trees -------------------------------------------------------------- */
@@ -198,6 +199,7 @@ static int open_blob(struct vfs_repo *repo, const git_oid *id, uint64_t size,
 {
 	struct vfs_memo *m = vfs_repo_memo(repo);
 	git_odb *odb = vfs_repo_odb(repo);
+	struct vfs_oid oid;
 	git_object_t type;
 	size_t len;
 	int r;
@@ -205,12 +207,16 @@ static int open_blob(struct vfs_repo *repo, const git_oid *id, uint64_t size,
 	vfs_memo_drop_blob(m);
 	m->blob = *id;
 	m->pos = 0;
-	/* Only an object that is a file of its own can be streamed. */
-	if (git_odb_open_rstream(&m->stream, &len, &type, odb, id) == 0) {
-		m->size = size;
+	m->size = size;
+	/* libgit2 streams only an object that is a file of its own. */
+	if (git_odb_open_rstream(&m->stream, &len, &type, odb, id) == 0)
 		return 0;
-	}
 	m->stream = NULL;
+	oid = vfs_oid_of_git(id);
+	if (size > VFS_BLOB_MEMORY_MAX)
+		m->packed = vfs_packed_open(vfs_repo_dir(repo), &oid, size);
+	if (m->packed != NULL)
+		return 0;
 	r = read_unhashed(m, odb, id);
 	if (r < 0 && git_odb_refresh(odb) == 0)
 		r = read_unhashed(m, odb, id);
@@ -236,10 +242,14 @@ static int read_stream(struct vfs_memo *m, uint64_t off, uint64_t len,
 	while (r == 0 && m->pos < end) {
 		uint64_t stop = m->pos < off ? off : end;
 		uint64_t left = stop - m->pos;
-		int n = git_odb_stream_read(
-			m->stream, buf,
-			left < VFS_READ_CHUNK ? left : VFS_READ_CHUNK);
+		size_t want = left < VFS_READ_CHUNK ? left : VFS_READ_CHUNK;
+		int n = m->packed != NULL
+				? vfs_packed_read(m->packed, buf, want)
+				: git_odb_stream_read(m->stream, buf, want);
 
+		if (n <= 0 && m->packed != NULL)
+			return err_set(e, -FAULT_STORE_CORRUPT,
+				       "read a file: it is damaged");
 		if (n <= 0)
 			return vfs_repo_giterr(e, n, "read a file");
 		if (m->pos >= off)
@@ -288,9 +298,11 @@ static int read_large(struct vfs_repo *repo, const git_oid *id, uint64_t size,
 {
 	struct vfs_memo *m = vfs_repo_memo(repo);
 	int r = 0;
+	bool at_hand =
+		(m->data != NULL || m->stream != NULL || m->packed != NULL) &&
+		git_oid_equal(&m->blob, id);
 
-	if ((m->data == NULL && m->stream == NULL) ||
-	    !git_oid_equal(&m->blob, id) || (m->stream != NULL && m->pos > off))
+	if (!at_hand || (m->data == NULL && m->pos > off))
 		r = open_blob(repo, id, size, e);
 	if (r < 0)
 		return r;

@@ -21,6 +21,7 @@
 #define VFS_SIZES_MAX	    (1u << 14)	/* Remembered of a repository. */
 #define VFS_BLOB_WHOLE_MAX  (1u << 20)	/* Read at once; beyond, streamed. */
 #define VFS_READ_CHUNK	    (64u << 10) /* Given to a callback at once. */
+#define VFS_BLOB_MEMORY_MAX (64u << 20) /* Of one that memory holds whole. */
 
 struct vfs_repo;
 

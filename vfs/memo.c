@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "vfs/browse.h"
+#include "vfs/packed.h"
 
 static size_t place_of(const git_oid *oid)
 {
@@ -25,8 +26,10 @@ void vfs_memo_drop_blob(struct vfs_memo *m)
 	if (m->data != NULL)
 		git_odb_backend_data_free(m->backend, m->data);
 	git_odb_stream_free(m->stream);
+	vfs_packed_close(m->packed);
 	m->data = NULL;
 	m->stream = NULL;
+	m->packed = NULL;
 }
 
 void vfs_memo_done(struct vfs_memo *m)

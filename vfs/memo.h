@@ -19,12 +19,13 @@ struct vfs_memo_size {
 
 struct vfs_memo {
 	struct vfs_memo_size *sizes; /* VFS_SIZES_MAX; NULL: not one yet. */
-	/* The blob at hand: one of data and stream; neither: none. */
+	/* The blob at hand: one of data, stream and packed; none: no blob. */
 	git_oid blob;
 	void *data; /* Of backend. */
 	git_odb_backend *backend;
 	git_odb_stream *stream;
-	uint64_t pos, size; /* Where the stream stands; of the blob. */
+	struct vfs_packed *packed;
+	uint64_t pos, size; /* Where stream or packed stands; of the blob. */
 };
 
 void vfs_memo_done(struct vfs_memo *m);
