@@ -11,7 +11,9 @@
  *
  * The worker has vfs.db, and blocks as it likes.  Its rows and the newest commit
  * change in one transaction after the host has answered, so a kill in between
- * leaves the rows of the commit before: what they lack is told again.
+ * leaves the rows of the commit before: what they lack is told again, and be it
+ * that there is nothing, because what the host had been told of is gone.  The
+ * same when the disk is too full for them.
  *
  * The first change set of a workspace has no commit of ours to stand on: it is
  * told upon the commit that an overlay lies on, or from nothing.  The same when
@@ -45,6 +47,9 @@ struct checkpoints {
 	bool touched;
 	bool knows_head;
 	struct checkpoint_commit head;
+	/* The host may have a commit that vfs.db does not know.  It is also the
+	 * worker's while one runs. */
+	bool doubt;
 
 	/* Of the one that runs. */
 	struct sideloop_job job;
@@ -91,7 +96,7 @@ static int begin_body(struct checkpoints *cs)
 	jw_lit(&w, "\n", 1);
 	if (w.failed)
 		return -ENOMEM;
-	cs->begun = true;
+	cs->begun = cs->doubt = true;
 	return checkpoint_pipe_write(&cs->pipe, w.buf, w.len);
 }
 
@@ -138,17 +143,36 @@ static int collect(struct checkpoints *cs, struct err *e)
 	return 0;
 }
 
-/* The files are as they were, but the diff begins elsewhere. */
-static int ask_for_diff(struct checkpoints *cs)
+/* The diff of the turn begins elsewhere than at the newest commit. */
+static bool wants_other_diff(const struct checkpoints *cs)
 {
 	const struct checkpoint_commit *from = &cs->now->from;
+
+	return cs->now->wants_diff && cs->before.has &&
+	       !(from->has && vfs_oid_eq(&from->oid, &cs->before.oid));
+}
+
+/* All is told from nothing, which it has not been before. */
+static bool starts_over(const struct checkpoints *cs)
+{
+	return !cs->base.has && cs->before.has;
+}
+
+/* There is nothing that our rows lack, and yet the host has to be asked. */
+static int tell_nothing(struct checkpoints *cs)
+{
 	int r;
 
-	if (cs->begun || !cs->now->wants_diff || !cs->before.has ||
-	    (from->has && vfs_oid_eq(&from->oid, &cs->before.oid)))
+	if (cs->begun ||
+	    !(cs->doubt || starts_over(cs) || wants_other_diff(cs)))
 		return 0;
 	r = begin_body(cs);
 	return r < 0 ? r : checkpoint_pipe_write(&cs->pipe, "done\n", 5);
+}
+
+static int no_commit(struct err *e)
+{
+	return err_set(e, -EPROTO, "checkpoint: the host answered no commit");
 }
 
 /* Take the host's answer apart, as far as it is for us.  Parts of it become
@@ -158,24 +182,28 @@ static int read_answer(struct checkpoints *cs, struct err *e)
 	struct checkpoint *c = cs->now;
 	autojson struct json j = {0};
 	char hex[VFS_OID_HEX];
+	struct jv commit;
 
 	for (size_t i = 0; i < c->answer_len; i++)
 		if (c->answer[i] == '\n' || c->answer[i] == '\r')
 			c->answer[i] = ' ';
-	if (json_parse(&j, c->answer, c->answer_len, NULL) < 0 ||
-	    jv_strcpy(jv_get(json_root(&j), "commit"), hex, sizeof(hex)) < 0 ||
-	    vfs_oid_parse(hex, &c->head.oid) < 0)
-		return err_set(e, -EPROTO,
-			       "checkpoint: the host answered no commit");
-	c->head.has = true;
+	if (json_parse(&j, c->answer, c->answer_len, NULL) < 0)
+		return no_commit(e);
+	commit = jv_get(json_root(&j), "commit");
+	c->head.has = !jv_is(commit, JV_NULL); /* None: there are no files. */
+	if (c->head.has && (jv_strcpy(commit, hex, sizeof(hex)) < 0 ||
+			    vfs_oid_parse(hex, &c->head.oid) < 0))
+		return no_commit(e);
 	c->changed = jv_bool(jv_get(json_root(&j), "changed"), true);
 	return 0;
 }
 
-/* The host has it: so say the rows. */
+/* The host has it: so say the rows.  If they cannot, for want of room, they stay
+ * those of an older commit, on which the next change set stands. */
 static int settle(struct checkpoints *cs, struct err *e)
 {
 	struct checkpoint *c = cs->now;
+	struct err why = {0};
 	int r = checkpoint_pipe_finish(&cs->pipe, true, &c->answer,
 				       &c->answer_len, e);
 
@@ -183,7 +211,15 @@ static int settle(struct checkpoints *cs, struct err *e)
 		r = read_answer(cs, e);
 	if (r < 0)
 		return r;
-	return vfs_sent_commit(cs->sent, &c->head.oid, e);
+	if (vfs_sent_commit(cs->sent, c->head.has ? &c->head.oid : NULL, &why) <
+	    0) {
+		log_info("%s: committed, but not noted: %s", c->reason,
+			 why.msg);
+		vfs_sent_rollback(cs->sent);
+		return 0;
+	}
+	cs->doubt = false;
+	return 0;
 }
 
 static int attempt(struct checkpoints *cs, struct err *e)
@@ -194,7 +230,7 @@ static int attempt(struct checkpoints *cs, struct err *e)
 	cs->begun = false;
 	r = collect(cs, e);
 	if (r == 0)
-		r = ask_for_diff(cs);
+		r = tell_nothing(cs);
 	if (r == 0 && cs->begun)
 		return settle(cs, e);
 	if (r == 0) {
@@ -220,6 +256,14 @@ static void base_on_lower(struct checkpoints *cs)
 		cs->base = (struct checkpoint_commit){true, cs->state.lower};
 }
 
+/* No file has a row as long as there is no commit. */
+static void begin_on_lower(struct checkpoints *cs)
+{
+	base_on_lower(cs);
+	if (cs->state.has_lower)
+		cs->before = (struct checkpoint_commit){true, cs->state.lower};
+}
+
 static int open_sent(struct checkpoints *cs, struct err *e)
 {
 	struct err none = {0};
@@ -239,12 +283,10 @@ static int open_sent(struct checkpoints *cs, struct err *e)
 		return r;
 	}
 	cs->before = cs->base;
-	if (cs->base.has)
-		return 0;
-	/* No file has a row as long as there is no commit. */
-	base_on_lower(cs);
-	if (cs->state.has_lower)
-		cs->before = (struct checkpoint_commit){true, cs->state.lower};
+	if (!cs->base.has)
+		begin_on_lower(cs);
+	if (cs->knows_head)
+		cs->before = cs->head;
 	return 0;
 }
 
@@ -375,6 +417,16 @@ bool checkpoints_head(const struct checkpoints *cs,
 void checkpoints_touch(struct checkpoints *cs)
 {
 	cs->touched = true;
+}
+
+void checkpoints_doubt(struct checkpoints *cs)
+{
+	cs->doubt = true;
+}
+
+bool checkpoints_are_doubtful(const struct checkpoints *cs)
+{
+	return cs->doubt;
 }
 
 bool checkpoints_are_due(const struct checkpoints *cs)

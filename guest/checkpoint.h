@@ -70,6 +70,11 @@ bool checkpoints_head(const struct checkpoints *cs,
 /* Somebody outside the sessions has written to the workspace: the next turn
  * begins with a checkpoint, so that it is not the turn's. */
 void checkpoints_touch(struct checkpoints *cs);
+/* An earlier boot may have told the host what it did not write down: the next one
+ * asks it, whatever has changed.  Before the first. */
+void checkpoints_doubt(struct checkpoints *cs);
+/* Has that not been written down? */
+bool checkpoints_are_doubtful(const struct checkpoints *cs);
 /* Is there something that is not to be taken for a turn's: was it touched, or is
  * a checkpoint under way? */
 bool checkpoints_are_due(const struct checkpoints *cs);

@@ -26,7 +26,7 @@ struct last_files {
 	struct guest *guest;
 	bool over;
 	struct err err;
-	bool changed;
+	bool changed, noted;
 	struct checkpoint_commit head;
 };
 
@@ -109,6 +109,7 @@ static void last_on_done(struct checkpoint *c, const struct err *e)
 	} else {
 		l->head = c->head;
 		l->changed = c->changed;
+		l->noted = !checkpoints_are_doubtful(l->guest->checkpoints);
 	}
 	end_last(l);
 }
@@ -159,6 +160,7 @@ void guest_write_last(const struct guest *g, struct jw *w)
 		err_write(&l->err, w);
 	} else {
 		write_result(w, &l->head, l->changed);
+		jw_kbool(w, "noted", l->noted);
 	}
 	jw_obj_end(w);
 }

@@ -210,6 +210,7 @@ void session_leftover_files(struct guest *g)
 	f->c.reason = "late";
 	f->c.wait_ms = UPLINK_WAIT_MS;
 	f->c.done = files_on_late;
+	checkpoints_doubt(g->checkpoints);
 	checkpoint_start(g->checkpoints, &f->c);
 }
 

@@ -58,6 +58,14 @@ asleep() {
 }
 ok "the source may be asleep, and stays so" asleep
 
+emptied() {
+	fork_of "$src" && in_vm "$FORK" 'find . -mindepth 1 -delete' &&
+		equal "$(hib files ls --at HEAD "$FORK_VM")" "" &&
+		in_vm "$FORK" 'echo x >x' &&
+		equal "$(hib files ls --at HEAD "$FORK_VM")" x
+}
+ok "all of them can be removed at once" emptied
+
 nothing() {
 	none=$(hib fork --workspace none "$src") &&
 		in_vm "$none" 'test -z "$(ls -A)"' &&

@@ -413,11 +413,50 @@ quota() {
 		kill_vm "$VM" && wait_for_state "$SES" suspended &&
 		succeeds '[ $(stat -c %s half) = 31457280 ] && touch x'
 }
+committed() {
+	hib files ls --at HEAD "$VM" | tr '\n' ' '
+}
+fill='for i in $(seq 3000); do echo $i >f$i; done;
+	LC_ALL=C head -c 100M /dev/zero >fill'
+quota_commits() {
+	new_vm --quota 64M && new_session && succeeds 'echo a >a' && fails "$fill" &&
+		grep -q 'No space left' "$tmp/run" && says "$SES" '!say on' on &&
+		{ hib files checkpoint "$VM" 2>"$tmp/err" ||
+			grep -q disk_full "$tmp/err"; } &&
+		succeeds 'rm f*' && equal "$(committed)" "a " &&
+		succeeds 'echo b >b' && equal "$(committed)" "a b "
+}
+quota_asleep() {
+	fails "$fill" && hib vm sleep "$VM" && succeeds 'rm f*' &&
+		equal "$(committed)" "a b " && hib vm sleep --json "$VM" |
+		jq -e .workspace.complete
+}
+quota_killed() {
+	fails "$fill" && kill_vm "$VM" && wait_for_state "$SES" suspended &&
+		succeeds 'rm f*' && equal "$(committed)" "a b "
+}
+quota_first() {
+	new_vm --quota 64M && new_session && fails "$fill" &&
+		succeeds 'rm f*' && equal "$(committed)" "" &&
+		succeeds 'echo a >a' && equal "$(committed)" "a "
+}
+quota_restored() {
+	one=$(hib files checkpoint "$VM") && fails "$fill" &&
+		hib files restore "$VM" "$one" && succeeds 'ls' &&
+		grep -q '^a' "$tmp/run" && not grep -q fill "$tmp/run" &&
+		succeeds 'LC_ALL=C head -c 30M /dev/zero >half' &&
+		equal "$(committed)" "a half "
+}
 no_quota() {
 	refused capability_unsupported 5 hib vm create --quota 64M
 }
 if hib vm create --no-boot --quota 64M >"$tmp/quota" 2>&1; then
 	ok "F177 a full disk is an error inside, and no more than that" quota
+	ok "F177 commits are right again once there is room" quota_commits
+	ok "F177 also after a sleep on a full disk" quota_asleep
+	ok "F177 or when its power was cut" quota_killed
+	ok "F177 and if there was never room for one" quota_first
+	ok "F177 a full workspace can be restored" quota_restored
 elif [ "$(id -u)" = 0 ]; then
 	skip "F177 a full disk is an error inside" "no loop devices"
 else

@@ -299,6 +299,7 @@ static void vm_boot(struct vm *vm)
 	vm->gone_clean = vm->adopted = false;
 	vm->powering = true;
 	vm->workspace.was_complete = vm->workspace.complete;
+	vm->workspace.was_noted = vm->workspace.noted;
 	vm->workspace.complete = false;
 	c = vm_change(vm);
 	vm_change_complete(c, vm);

@@ -32,7 +32,9 @@ struct workspace {
 	char base[VFS_OID_HEX]; /* A commit of the VM; "": no files. */
 	/* All that is on its disk is committed.  Never while it is on. */
 	bool complete;
-	bool was_complete; /* The same, when it was last booted. */
+	/* And the guest has written that down; else it goes over them again. */
+	bool noted;
+	bool was_complete, was_noted; /* When it was last booted. */
 };
 
 struct vm {

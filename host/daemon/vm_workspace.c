@@ -29,7 +29,7 @@ void vm_workspace_write_start(const struct vm *vm, struct jw *w)
 	jw_obj(w);
 	jw_kint(w, "n", ws->n);
 	jw_kstr(w, "base", ws->base[0] != '\0' ? ws->base : NULL);
-	jw_kbool(w, "complete", ws->was_complete);
+	jw_kbool(w, "complete", ws->was_complete && ws->was_noted);
 	if (vm->mounts != NULL)
 		jw_kraw(w, "mounts", vm->mounts);
 	jw_obj_end(w);
@@ -42,6 +42,7 @@ void vm_workspace_read(struct vm *vm, struct jv workspace)
 
 	ws->n = jv_int(jv_get(workspace, "n"), 1);
 	ws->complete = jv_bool(jv_get(workspace, "complete"), false);
+	ws->noted = jv_bool(jv_get(workspace, "noted"), true);
 	if (jv_strcpy(jv_get(workspace, "base"), ws->base, sizeof(ws->base)) <
 		    0 ||
 	    vfs_oid_parse(ws->base, &base) < 0)
@@ -99,6 +100,7 @@ void vm_note_files(struct vm *vm, struct jv workspace)
 	jw_obj_end(&w);
 	snprintf(vm->slept, sizeof(vm->slept), "%s", w.buf ? w.buf : "");
 	vm->workspace.complete = complete;
+	vm->workspace.noted = jv_bool(jv_get(workspace, "noted"), true);
 	if (!complete && jv_has(workspace))
 		log_warn("%s: not all of its files are committed", vm->id);
 }
@@ -112,8 +114,10 @@ void vm_change_complete(struct change *c, const struct vm *vm)
 {
 	change_add(c,
 		   "UPDATE vm SET config=json_set(config,"
-		   "'$.workspace.complete',json(?2)) WHERE id=?1",
-		   2, vm->id, vm->workspace.complete ? "true" : "false");
+		   "'$.workspace.complete',json(?2),"
+		   "'$.workspace.noted',json(?3)) WHERE id=?1",
+		   3, vm->id, vm->workspace.complete ? "true" : "false",
+		   vm->workspace.noted ? "true" : "false");
 }
 
 bool vm_is_complete(const struct vm *vm)

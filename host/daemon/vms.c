@@ -112,7 +112,7 @@ static struct vm *vm_new(struct hibd *d, const char *id)
 	vm->state = VM_STOPPED;
 	vm->created_ms = now_ms();
 	vm->workspace.n = 1;
-	vm->workspace.complete = true;
+	vm->workspace.complete = vm->workspace.noted = true;
 	STAILQ_INIT(&vm->up);
 	STAILQ_INIT(&vm->down);
 	if (id != NULL)
