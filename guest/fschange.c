@@ -5,9 +5,10 @@
  *	mkdir {path, parents: false, mode: "0755"} -> entry
  *	move {from, to, overwrite: false} -> entry
  *	chmod {path, mode} -> entry
- *	symlink {path, target} -> entry
+ *	symlink {path, target or target_b64, over: false} -> entry
  *
- * A link is moved and made as it is; chmod follows it.
+ * A link is moved and made as it is; chmod follows it.  Made over what is there,
+ * which may be anything but a folder, it replaces that in one step.
  *
  * What cannot be renamed, because it would come from another file system or is a
  * folder of the commit below the workspace (overlayfs refuses that), is copied
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base64.h"
 #include "guest/fsat.h"
 #include "guest/fsentry.h"
 #include "guest/fsops.h"
@@ -94,25 +96,63 @@ int fs_chmod(struct fscall *c, struct err *e)
 	return put_entry(c, path.text, e);
 }
 
-int fs_symlink(struct fscall *c, struct err *e)
+/* What a link shall say. */
+static int get_target(struct jv in, char **out, struct err *e)
 {
-	char target[VFS_PATH_MAX + 1];
-	struct vfs_path path;
-	autoclose int dir = -1;
-	const char *name;
+	struct jv b64 = jv_get(in, "target_b64");
+	autofree char *text = NULL;
+	size_t n = 0;
 
-	if (vfs_path_get(&path, c->in, "path", e) < 0)
-		return e->code;
-	if (jv_strcpy(jv_get(c->in, "target"), target, sizeof(target)) <= 0)
+	text = jv_strdup(jv_has(b64) ? b64 : jv_get(in, "target"), &n);
+	if (text == NULL || (jv_has(b64) && base64_read(text, &n) < 0) ||
+	    n == 0 || n > VFS_PATH_MAX || strlen(text) != n)
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
 			       "target is no string of 1 to %d bytes",
 			       VFS_PATH_MAX);
+	*out = take_ptr(text);
+	return 0;
+}
+
+static int link_over(struct fscall *c, const char *target, int dir,
+		     const char *name)
+{
+	char temp[FSAT_TEMP_MAX];
+	int r;
+
+	fsat_temp_name(temp);
+	if (symlinkat(target, dir, temp) < 0)
+		return -1;
+	pthread_mutex_lock(&c->tree->lock);
+	r = renameat(dir, temp, dir, name);
+	pthread_mutex_unlock(&c->tree->lock);
+	if (r < 0) {
+		int error = errno;
+
+		(void)unlinkat(dir, temp, 0);
+		errno = error;
+	}
+	return r;
+}
+
+int fs_symlink(struct fscall *c, struct err *e)
+{
+	bool over = jv_bool(jv_get(c->in, "over"), false);
+	autofree char *target = NULL;
+	struct vfs_path path;
+	autoclose int dir = -1;
+	const char *name;
+	int r;
+
+	if (vfs_path_get(&path, c->in, "path", e) < 0 ||
+	    get_target(c->in, &target, e) < 0)
+		return e->code;
 	dir = fsat_parent(c->root, path.text, true, &name, e);
 	if (dir < 0)
 		return dir;
-	if (symlinkat(target, dir, name) < 0)
-		return fsat_fail(errno, path.text, e);
-	return put_entry(c, path.text, e);
+	r = over ? link_over(c, target, dir, name)
+		 : symlinkat(target, dir, name);
+	return r < 0 ? fsat_fail(errno, path.text, e)
+		     : put_entry(c, path.text, e);
 }
 
 /* A file that is expected to be one version is none that another has just been

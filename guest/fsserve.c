@@ -316,6 +316,7 @@ static void write_open_run(struct fswork *work)
 		return;
 	spec.path = path.text;
 	spec.append = jv_bool(jv_get(in, "append"), false);
+	spec.over = jv_bool(jv_get(in, "over"), false);
 	spec.offset = number(in, "offset", -1, &q->err);
 	spec.mode = fsentry_mode(jv_get(in, "mode"), -1, &q->err);
 	if (q->err.code == 0 && path.folder)

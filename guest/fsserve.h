@@ -11,7 +11,7 @@
  *	read {path, offset, length}
  *		-> entry with "length", LF, that many bytes.  If the file becomes
  *		shorter meanwhile, the stream breaks.
- *	write {path, mode, offset, append, etag, must_not_exist} LF content
+ *	write {path, mode, offset, append, over, etag, must_not_exist} LF content
  *		-> entry
  *	watch {path, recursive}	-> lines, fswatch.h
  *

@@ -18,25 +18,24 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 #include "guest/fsat.h"
 #include "vfs/path.h"
 
-#define TEMP_MAX 32
-#define TRIES	 16 /* While others put files in the place and away. */
+#define TRIES 16 /* While others put files in the place and away. */
 
 struct fswrite {
 	struct fstree *tree;
 	char path[VFS_PATH_MAX + 1]; /* All links followed. */
-	char temp[TEMP_MAX];	     /* "": the file has no name yet. */
+	char temp[FSAT_TEMP_MAX];    /* "": the file has no name yet. */
 	const char *name;	     /* Last part of @path. */
 	int dir;		     /* What that is in; O_PATH. */
 	int fd;
 	int mode;
 	int64_t at; /* -1: it is replaced, or appended to. */
 	bool in_place;
+	bool over; /* Whatever is there. */
 	struct fsexpect expect;
 };
 
@@ -89,8 +88,12 @@ static int find_place(struct fswrite *w, int root, const char *path,
 {
 	struct err missing = {0}, none = {0};
 	autoclose int fd = -1;
-	int r = fsat_real(root, path, w->path, sizeof(w->path), &missing);
+	int r = w->over ? 0
+			: fsat_real(root, path, w->path, sizeof(w->path),
+				    &missing);
 
+	if (w->over)
+		(void)stpcpy(w->path, path);
 	if (r == 0)
 		return 0;
 	if (r == -FAULT_FILE_NOT_FOUND)
@@ -103,7 +106,7 @@ static int find_place(struct fswrite *w, int root, const char *path,
 	return 0;
 }
 
-/* Look at the place.  Return: 1: a regular file is there; 0: nothing is. */
+/* Look at the place.  Return: 1: what may be replaced is there; 0: nothing is. */
 static int look(const struct fswrite *w, struct stat *st, struct err *e)
 {
 	int r = fstatat(w->dir, w->name, st, AT_SYMLINK_NOFOLLOW);
@@ -115,20 +118,11 @@ static int look(const struct fswrite *w, struct stat *st, struct err *e)
 		return e->code;
 	if (r && S_ISDIR(st->st_mode))
 		return fsat_fail(EISDIR, w->path, e);
-	if (r && !S_ISREG(st->st_mode))
+	if (r && !S_ISREG(st->st_mode) && !w->over)
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
 			       "/%.*s: it is no regular file", ERR_MSG_MAX / 2,
 			       w->path);
 	return r;
-}
-
-static void temp_name(char out[TEMP_MAX])
-{
-	uint64_t random;
-
-	if (getrandom(&random, sizeof(random), 0) < 0)
-		random = 0; /* Where that is taken, the file is not made. */
-	snprintf(out, TEMP_MAX, ".hib-%016llx", (unsigned long long)random);
 }
 
 static int open_temp(struct fswrite *w)
@@ -136,7 +130,7 @@ static int open_temp(struct fswrite *w)
 	w->fd = openat(w->dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 	if (w->fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
 		return w->fd;
-	temp_name(w->temp);
+	fsat_temp_name(w->temp);
 	w->fd = openat(w->dir, w->temp,
 		       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 		       0600);
@@ -146,11 +140,15 @@ static int open_temp(struct fswrite *w)
 static int begin_replace(struct fswrite *w, const struct stat *old,
 			 struct err *e)
 {
-	/* Who may not write to a file may not put another in its place. */
-	if (old != NULL && faccessat(w->dir, w->name, W_OK, AT_EACCESS) < 0)
+	/* Who may not write to a file may not put another in its place, if not
+	 * told to. */
+	if (old != NULL && !w->over &&
+	    faccessat(w->dir, w->name, W_OK, AT_EACCESS) < 0)
 		return fsat_fail(errno, w->path, e);
 	if (w->mode < 0)
-		w->mode = old != NULL ? (int)(old->st_mode & 07777) : 0644;
+		w->mode = old != NULL && S_ISREG(old->st_mode)
+				  ? (int)(old->st_mode & 07777)
+				  : 0644;
 	return open_temp(w) < 0 ? fsat_fail(errno, w->path, e) : 0;
 }
 
@@ -205,6 +203,7 @@ int fswrite_begin(struct fstree *t, int root, const struct fswrite_spec *spec,
 	w->mode = spec->mode;
 	w->at = spec->append ? -1 : spec->offset;
 	w->in_place = spec->append || spec->offset >= 0;
+	w->over = spec->over && !w->in_place;
 	w->expect = spec->expect;
 	r = begin(w, root, spec, e);
 	if (r < 0)
@@ -251,9 +250,9 @@ static int link_to(struct fswrite *w, const char *name)
 static int rename_to(struct fswrite *w)
 {
 	if (w->temp[0] == '\0') {
-		char temp[TEMP_MAX];
+		char temp[FSAT_TEMP_MAX];
 
-		temp_name(temp);
+		fsat_temp_name(temp);
 		if (link_to(w, temp) < 0)
 			return -1;
 		memcpy(w->temp, temp, sizeof(temp));

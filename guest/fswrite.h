@@ -30,6 +30,9 @@ struct fswrite_spec {
 	int mode;	  /* -1: that of the file that is there, or 0644. */
 	bool append;
 	int64_t offset; /* -1: the file is replaced. */
+	/* Then: whatever is in its place goes but a folder, and a link is not
+	 * followed, nor does it matter whether the file may be written to. */
+	bool over;
 	struct fsexpect expect;
 };
 

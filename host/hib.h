@@ -214,8 +214,9 @@ HIB_API int hib_vm_stop(struct hib *h, const char *vm, char **json,
 HIB_API int hib_checkpoint(struct hib *h, const char *vm, char **json,
 			   struct hib_error *e);
 /* Give /workspace the files that it had after turn @to, or of a commit.
- * @paths: only these, NULL-terminated; NULL: all.  The VM sleeps for it, and
- * wakes again if it ran; -HIB_TURN_ACTIVE while a turn runs, unless @force.
+ * @paths: only these, NULL-terminated, also those that it lacks; a VM that runs
+ * goes on.  NULL: all.  The VM sleeps for that, and wakes again if it ran;
+ * -HIB_TURN_ACTIVE while a turn runs, unless @force.
  * What was there before is committed first, and is @json's "was":
  * {"vm","n","head","from","was"}.  When it cannot be committed nothing is
  * restored, unless @force: then it is lost. */

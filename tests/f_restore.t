@@ -100,6 +100,155 @@ paths() {
 }
 ok "paths come back, the others stay" paths
 
+# --- some paths, while the VM runs ------------------------------------------
+
+live_vm=$VM live_ses=$SES
+new_vm
+new_session
+git_dir=$HIB_HOME/vms/$VM/workspace.git
+
+# tree_of PATH - names, permissions, links and sums of all below it.
+tree_of() {
+	in_vm "$SES" "cd $1 && find . -printf '%p %y %m %l\n' | sort;
+		find . -type f -print0 | sort -z | xargs -0 -r sha256sum"
+}
+
+in_vm "$SES" 'mkdir -p p/q/closed p/empty p/kind p/modules; cd p;
+	head -c 3000000 /dev/urandom >big; echo one >q/f; ln -s q/f link;
+	printf x >tool; chmod 750 tool; : >nothing; echo in >q/closed/f;
+	chmod 555 q/closed; echo file >kind/file; ln -s file kind/link;
+	mkdir kind/folder; echo in >kind/folder/f; chmod 700 empty;
+	echo /modules >.hibignore; echo x | tee "a b" "tab	name" >/dev/null;
+	ln -s "$(printf "\\377x")" odd; echo apart >../apart' >"$tmp/x"
+then=$(turn_of 1)
+tree_of p >"$tmp/tree.then"
+in_vm "$SES" 'chmod 755 p/q/closed; cd p; head -c 2000000 /dev/urandom >big;
+	echo two >q/f; ln -sfn tool link; chmod 644 tool; echo y >nothing;
+	rm -r q/closed empty odd "a b"; echo more >more; mkdir -p new/deep;
+	echo more >new/deep/f; rm -r kind/*; mkdir kind/file kind/link;
+	echo x >kind/link/f; ln -s ../q/f kind/folder; rm tab*;
+	chmod 444 q/f; echo ignored >modules/kept; echo two >../apart' >"$tmp/x"
+now=$(turn_of 3)
+tree_of p >"$tmp/tree.now"
+
+live() {
+	n=$(workspace_n)
+	pid=$(agent_pid "$SES")
+	[ "$pid" -gt 0 ] && hib files restore "$VM" "$then" p >"$tmp/restored" &&
+		equal "$(agent_pid "$SES")" "$pid" && equal "$(workspace_n)" "$n" &&
+		equal "$(cat "$tmp/restored")" "$(repo rev-parse main)" &&
+		tree_of p | grep -v modules/kept >"$tmp/tree" &&
+		diff "$tmp/tree.then" "$tmp/tree" &&
+		in_vm "$SES" 'grep -qx two apart && grep -qx ignored p/modules/kept'
+}
+ok "F172 a folder comes back while its agent runs" live
+
+not_the_turns() {
+	holds "$SES" 'map(select(.type == "turn.diff") | .data.n_files) |
+		length == 2' && hib vm events "$VM" --json |
+		jq -e 'map(select(.type == "vm.shutdown")) == []'
+}
+ok "what was brought back is no turn's, and nothing slept" not_the_turns
+
+forth() {
+	hib files restore "$VM" "$now" p/more p/new p/q p/kind/link p/tool &&
+		in_vm "$SES" 'cd p && grep -qx two q/f && test ! -e q/closed &&
+			test -f new/deep/f -a -f more && test ! -x tool &&
+			grep -qx x kind/link/f && test -e odd -o -L odd'
+}
+ok "so do some of its paths" forth
+
+lacking() {
+	hib files restore "$VM" "$then" p/more /workspace/p/new/ &&
+		in_vm "$SES" 'test ! -e p/more -a ! -e p/new' &&
+		answers 404 file_not_found POST "/v1/vms/$VM/files/restore" \
+			"{\"to\":\"$then\",\"paths\":[\"p/more\"]}"
+}
+ok "what the commit lacks goes" lacking
+
+in_a_turn() {
+	prompt_bg "$SES" '!run echo begun; sleep 300;;!say over' &&
+		wait_for_state "$SES" running 10 "$MARK" >"$tmp/x" &&
+		hib files restore "$VM" "$then" p && state_is "$SES" running &&
+		hib cancel "$SES" && wait_turn "$SES" "$TURN" >"$tmp/x" &&
+		tree_of p | grep -v modules/kept >"$tmp/tree" &&
+		diff "$tmp/tree.then" "$tmp/tree"
+}
+ok "a turn that runs goes on" in_a_turn
+
+above() {
+	in_vm "$SES" 'chmod 755 p/q/closed; rm -r p; ln -s /tmp p; echo mine >/tmp/big' &&
+		hib files restore "$VM" "$then" p/big p/kind/link &&
+		in_vm "$SES" 'grep -qx mine /tmp/big && test ! -L p -a -f p/big' &&
+		in_vm "$SES" 'rm -r p; echo file >p' >"$tmp/x" &&
+		hib files restore "$VM" "$then" p &&
+		tree_of p >"$tmp/tree" &&
+		grep -v modules "$tmp/tree.then" | diff - "$tmp/tree"
+}
+ok "no link leads it out, and no file keeps it from making folders" above
+
+escapes() {
+	for path in .. p/../../x /../etc; do
+		answers 400 path_escape POST "/v1/vms/$VM/files/restore" \
+			"{\"to\":\"$then\",\"paths\":[\"$path\"]}" || return 1
+	done
+}
+ok "paths that lead out are refused" escapes
+
+in_vm "$SES" 'mkdir wide; i=0; while [ $i -lt 2000 ]; do
+	yes "old $i" | head -n 400 >wide/$i; i=$((i+1)); done' >"$tmp/x"
+wide_then=$(sql "SELECT id FROM turn WHERE session_id='$SES' ORDER BY n DESC
+	LIMIT 1")
+tree_of wide >"$tmp/wide.then"
+in_vm "$SES" 'cd wide; for i in *; do yes "new $i" | head -n 500 >$i; done;
+	rm 1?; i=0; while [ $i -lt 200 ]; do : >x$i; i=$((i+1)); done' >"$tmp/x"
+wide_now=$(sql "SELECT id FROM turn WHERE session_id='$SES' ORDER BY n DESC
+	LIMIT 1")
+tree_of wide >"$tmp/wide.now"
+
+wide() {
+	hib files restore "$VM" "$wide_then" wide && tree_of wide >"$tmp/tree" &&
+		diff "$tmp/wide.then" "$tmp/tree"
+}
+ok "a folder of 2000 files" wide
+
+# Each file is there as one of the two, or as little as in one of them.
+none_is_torn() {
+	grep -hE '^[0-9a-f]{64} ' "$tmp/wide.then" "$tmp/wide.now" |
+		sort -u >"$tmp/both"
+	tree_of wide | grep -E '^[0-9a-f]{64} ' | sort >"$tmp/tree" &&
+		[ "$(wc -l <"$tmp/tree")" -ge 1990 ] &&
+		equal "$(comm -23 "$tmp/tree" "$tmp/both")" ""
+}
+live_killed() {
+	for ms in 20 60 120 250 500; do
+		hib files restore "$VM" "$wide_now" wide >"$tmp/x" || return 1
+		hib files restore "$VM" "$wide_then" wide >"$tmp/x" 2>&1 &
+		sleep "$(printf '0.%03d' "$ms")"
+		kill_hibd KILL
+		wait $!
+		hib daemon start && none_is_torn || return 1
+	done
+	hib files restore "$VM" "$wide_then" wide && tree_of wide >"$tmp/tree" &&
+		diff "$tmp/wide.then" "$tmp/tree"
+}
+ok "a daemon that is killed in the middle leaves each file old or new" \
+	live_killed
+
+lost_guest() {
+	hib files restore "$VM" "$wide_now" wide >"$tmp/x" || return 1
+	hib files restore "$VM" "$wide_then" wide >"$tmp/x" 2>"$tmp/err" &
+	sleep 0.1
+	kill_vm "$VM"
+	wait $! || grep -q guest_unreachable "$tmp/err"
+	none_is_torn
+}
+ok "so does a VM that is lost" lost_guest
+in_vm "$SES" 'chmod 755 p/q/closed' >"$tmp/x" # For who removes it all.
+
+VM=$live_vm SES=$live_ses
+git_dir=$HIB_HOME/vms/$VM/workspace.git
+
 # --- refused --------------------------------------------------------------
 
 refusals() {

@@ -243,6 +243,34 @@ TEST(a_link_to_a_file_stays_one)
 	OK(!is_there("nothing"));
 }
 
+TEST(what_is_in_the_place_is_replaced_if_told)
+{
+	struct fswrite_spec spec = {
+		.path = "link", .mode = 0640, .offset = -1, .over = true};
+
+	setup();
+	EQ(write_file("real", "1"), 0);
+	OK(symlink("real", host_path("link")) == 0);
+	EQ(spec_write(&spec, "2"), 0);
+	content_is("real", "1");
+	content_is("link", "2");
+	EQ(mode_of("link"), 0640);
+	EQ(call("symlink", "{\"path\":\"link\",\"target\":\"a\"}"),
+	   -FAULT_ALREADY_EXISTS);
+	EQ(call("symlink", "{\"path\":\"link\",\"over\":true,"
+			   "\"target_b64\":\"cmVhbA==\"}"),
+	   0);
+	got_is("target", "real");
+	EQ(call("symlink", "{\"path\":\"link\",\"target_b64\":\"AA==\"}"),
+	   -FAULT_INVALID_ARGUMENT);
+	OK(mkdir(host_path("d"), 0755) == 0);
+	spec.path = "d";
+	EQ(spec_write(&spec, "3"), -FAULT_INVALID_ARGUMENT);
+	EQ(call("symlink", "{\"path\":\"d\",\"over\":true,\"target\":\"a\"}"),
+	   -FAULT_INVALID_ARGUMENT);
+	EQ(count_entries(""), 3);
+}
+
 TEST(an_etag_lets_one_version_be_replaced_and_no_other)
 {
 	struct fswrite_spec spec = {.path = "f", .mode = -1, .offset = -1};
@@ -744,6 +772,7 @@ TESTS(CASE(a_file_and_its_folders_are_made),
       CASE(nobody_sees_half_a_file),
       CASE(an_offset_and_an_append_write_in_place),
       CASE(a_link_to_a_file_stays_one),
+      CASE(what_is_in_the_place_is_replaced_if_told),
       CASE(an_etag_lets_one_version_be_replaced_and_no_other),
       CASE(two_contents_written_at_once_have_two_etags),
       CASE(of_two_who_write_the_same_version_one_fails),

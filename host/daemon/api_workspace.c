@@ -20,8 +20,10 @@
  * when it boots, and begins with an empty upper layer: nothing is copied, however
  * large the workspace is.
  *
- * A restore of some paths is a commit that takes them from another.  It is made
- * while the VM is off, and then begins a generation like any other.
+ * A restore of some paths is a commit that takes them from another.  When the VM
+ * is off, that commit is made, and begins a generation like any other.  While it
+ * runs nothing is stopped: what is there is committed, the paths that differ are
+ * brought back one by one (putback.h), and that is committed.
  */
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +32,7 @@
 #include "core/time.h"
 #include "host/daemon/catalog.h"
 #include "host/daemon/depot.h"
+#include "host/daemon/putback.h"
 #include "host/daemon/retake.h"
 #include "host/daemon/revision.h"
 #include "host/daemon/routes.h"
@@ -140,7 +143,9 @@ struct restore {
 	struct retake paths; /* None: everything. */
 	bool force;	     /* Whatever is lost. */
 	bool ran;	     /* Boot it again. */
-	int64_t n;	     /* The generation that is left. */
+	bool live;	     /* It is not stopped; of some paths. */
+	struct steps steps;  /* Then. */
+	int64_t n;	     /* The generation that is left, or that stays. */
 	struct vfs_oid commit, base, was;
 	bool has_was;
 };
@@ -154,13 +159,14 @@ static void restore_end(struct restore *s, const struct err *e)
 	} else {
 		jw_obj(&op->out);
 		jw_kstr(&op->out, "vm", s->vm);
-		jw_kint(&op->out, "n", s->n + 1);
+		jw_kint(&op->out, "n", s->live ? s->n : s->n + 1);
 		put_oid(&op->out, "head", &s->base);
 		put_oid(&op->out, "from", &s->commit);
 		put_oid(&op->out, "was", s->has_was ? &s->was : NULL);
 		jw_obj_end(&op->out);
 		op_reply_out(op);
 	}
+	steps_done(&s->steps);
 	retake_done(&s->paths);
 	free(s);
 }
@@ -306,6 +312,84 @@ static bool restore_may(struct restore *s, struct vm *vm, struct err *e)
 	return false;
 }
 
+/* --- restore of some paths while the VM runs ---------------------------- */
+
+static void live_on_found(struct depot_job *j, const struct err *e)
+{
+	restore_end(container_of(j, struct restore, job), e);
+}
+
+static int live_find(struct depot_job *j, struct vfs_repo *repo, struct err *e)
+{
+	return vfs_repo_head(repo, &container_of(j, struct restore, job)->base,
+			     e);
+}
+
+/* The restore is ended when it cannot go on with @vm. */
+static bool live_may(struct restore *s, const struct vm *vm,
+		     const struct err *e)
+{
+	struct err why = *e;
+
+	if (why.code == 0 && vm == NULL)
+		err_set(&why, -FAULT_VM_NOT_FOUND, "%s is not here", s->vm);
+	if (why.code < 0)
+		restore_end(s, &why);
+	return why.code == 0;
+}
+
+static void live_on_kept(struct vm *vm, const struct err *e, void *arg)
+{
+	struct restore *s = arg;
+
+	if (!live_may(s, vm, e))
+		return;
+	s->job.work = live_find;
+	s->job.done = live_on_found;
+	depot_read(vm_depot(vm), &s->job);
+}
+
+static void live_on_put(const struct err *e, void *arg)
+{
+	struct restore *s = arg;
+	struct vm *vm = s->d->stopping ? NULL : vm_find(s->d, s->vm);
+
+	if (live_may(s, vm, e))
+		vm_commit(vm, live_on_kept, s);
+}
+
+static int live_compare(struct depot_job *j, struct vfs_repo *repo,
+			struct err *e)
+{
+	struct restore *s = container_of(j, struct restore, job);
+	int r = vfs_repo_head(repo, &s->was, e);
+
+	s->has_was = r == 0;
+	if (r < 0)
+		return r;
+	return steps_find(&s->paths, repo, &s->was, &s->commit, &s->steps, e);
+}
+
+static void live_on_compared(struct depot_job *j, const struct err *e)
+{
+	struct restore *s = container_of(j, struct restore, job);
+
+	if (e->code < 0)
+		restore_end(s, e);
+	else
+		putback_start(s->d, s->vm, &s->steps, live_on_put, s);
+}
+
+static void live_begin(struct restore *s, struct vm *vm)
+{
+	s->n = vm_workspace_n(vm);
+	s->job.work = live_compare;
+	s->job.done = live_on_compared;
+	depot_read(vm_depot(vm), &s->job);
+}
+
+/* --- which of them ------------------------------------------------------ */
+
 /* Most is committed before the VM goes to sleep, which does not wait for long. */
 static void restore_on_committed(struct vm *vm, const struct err *e, void *arg)
 {
@@ -318,9 +402,11 @@ static void restore_on_committed(struct vm *vm, const struct err *e, void *arg)
 		err_wrap(&bad, "the newest files of %s are not committed",
 			 s->vm);
 		restore_end(s, &bad);
-		return;
+	} else if (s->live) {
+		live_begin(s, vm);
+	} else {
+		vm_off(vm, VM_OFF_SLEEP, restore_on_off, s);
 	}
-	vm_off(vm, VM_OFF_SLEEP, restore_on_off, s);
 }
 
 static int resolve_work(struct depot_job *j, struct vfs_repo *repo,
@@ -329,7 +415,9 @@ static int resolve_work(struct depot_job *j, struct vfs_repo *repo,
 	struct restore *s = container_of(j, struct restore, job);
 	int r = revision_resolve(&s->rev, repo, &s->commit, e);
 
-	return r < 0 ? r : retake_check(&s->paths, repo, &s->commit, e);
+	/* While it runs, a path may be there and in no commit yet. */
+	return r < 0 || s->live ? r
+				: retake_check(&s->paths, repo, &s->commit, e);
 }
 
 static void resolve_on_done(struct depot_job *j, const struct err *e)
@@ -340,12 +428,12 @@ static void resolve_on_done(struct depot_job *j, const struct err *e)
 
 	if (bad.code == 0 && vm == NULL)
 		err_set(&bad, -FAULT_VM_NOT_FOUND, "%s is not here", s->vm);
-	if (bad.code < 0 || !restore_may(s, vm, &bad)) {
+	if (bad.code < 0 || (!s->live && !restore_may(s, vm, &bad))) {
 		restore_end(s, &bad);
 		return;
 	}
 	s->ran = !vm_is_off(vm);
-	if (s->force)
+	if (s->force && !s->live)
 		vm_off(vm, VM_OFF_SLEEP, restore_on_off, s);
 	else
 		vm_commit(vm, restore_on_committed, s);
@@ -390,6 +478,7 @@ static void restore_begin(struct op *op, struct vm *vm, const char *to)
 		restore_end(s, &e);
 		return;
 	}
+	s->live = s->paths.n > 0 && !vm_is_off(vm);
 	s->job.work = resolve_work;
 	s->job.done = resolve_on_done;
 	depot_read(vm_depot(vm), &s->job);

@@ -63,14 +63,18 @@ int retake_check(const struct retake *t, struct vfs_repo *repo,
 		 const struct vfs_oid *from, struct err *e)
 {
 	struct vfs_entry entry;
+	struct vfs_oid head;
+	int r = t->n > 0 ? vfs_repo_head(repo, &head, e) : 0;
 
-	for (size_t i = 0; i < t->n; i++) {
-		int r = vfs_browse_find(repo, from, t->paths[i], &entry, e);
-
-		if (r < 0)
-			return r;
+	for (size_t i = 0; i < t->n && r == 0; i++) {
+		r = vfs_browse_find(repo, from, t->paths[i], &entry, e);
+		if (r == -FAULT_FILE_NOT_FOUND) {
+			e->code = 0;
+			r = vfs_browse_find(repo, &head, t->paths[i], &entry,
+					    e);
+		}
 	}
-	return 0;
+	return r;
 }
 
 static int feed(struct taking *k, const char *text, size_t n)
@@ -141,11 +145,15 @@ static int take_path(struct taking *k, const struct vfs_oid *from,
 {
 	char line[VFS_CHANGE_MAX];
 	struct vfs_entry entry;
+	bool gone;
 	int r = vfs_browse_find(k->repo, from, path, &entry, k->e);
 
-	if (r == 0)
+	gone = r == -FAULT_FILE_NOT_FOUND;
+	if (gone)
+		k->e->code = 0;
+	if (r == 0 || gone)
 		r = feed(k, line, vfs_changes_write_remove(line, path));
-	if (r < 0)
+	if (r < 0 || gone)
 		return r;
 	k->len = strlen(path);
 	memcpy(k->path, path, k->len + 1);

@@ -22,10 +22,12 @@ int retake_add(struct retake *t, struct jv path, struct err *e);
  * On the pool.
  */
 
-/* Does @from have them all?  Return: 0; -FAULT_FILE_NOT_FOUND... */
+/* Does @from have them all, or else the head?  Return: 0; -FAULT_FILE_NOT_FOUND;
+ * others. */
 int retake_check(const struct retake *t, struct vfs_repo *repo,
 		 const struct vfs_oid *from, struct err *e);
-/* Commit the head with those paths as they are in @from.  @out: the new head,
+/* Commit the head with those paths as they are in @from, without those that it
+ * lacks.  @out: the new head,
  * or the old one when nothing is different.  Return: 0 or why not. */
 int retake_commit(const struct retake *t, struct vfs_repo *repo,
 		  const struct vfs_oid *from, struct vfs_oid *out,
