@@ -47,6 +47,20 @@ f054_chunks() {
 }
 ok "F054 the chunks together are the reply" f054_chunks
 
+# Standard output is a pipe that nobody reads.
+to_nobody() {
+	python3 -c 'import os, subprocess, sys
+r, w = os.pipe()
+os.close(r)
+sys.exit(subprocess.run(sys.argv[1:], stdout=w).returncode)' "$@"
+}
+reader_gone() {
+	exits 1 to_nobody "$O/bin/hib" prompt "$SES" '!say a;;!sleep 100;;!say b' \
+		2>"$tmp/err" && [ ! -s "$tmp/err" ]
+}
+ok "a reader who goes in the middle of a reply is no error to tell of" \
+	reader_gone
+
 f064_idempotent() {
 	equal "$(hib prompt "$SES" --key k1 'once')" once &&
 		turns=$(session_field "$SES" turn_count) &&

@@ -5,6 +5,7 @@
  * A command is one word or two.  The table says all about them: `hib help`, the
  * usage after an error and the completion of shells are made from it.
  */
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
@@ -288,16 +289,25 @@ static int run(struct cli *c, int argc, char **argv)
 	return status;
 }
 
-/* What did not reach its reader is a failure. */
+static bool reader_is_gone(void)
+{
+	struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+/* What did not reach its reader is a failure.  Why is only known of the last
+ * write. */
 static int finish(int status)
 {
 	struct err e = {0};
+	int why = fflush(stdout) == 0 ? EIO : errno;
 
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	if (why == EIO && !ferror(stdout))
 		return status;
-	if (status != 0 || errno == EPIPE)
+	if (status != 0 || why == EPIPE || reader_is_gone())
 		return status ? status : EXIT_NEGATIVE;
-	err_set(&e, -errno, "standard output: %s", strerror(errno));
+	err_set(&e, -why, "standard output: %s", strerror(why));
 	return cli_fail(&e);
 }
 
