@@ -25,7 +25,8 @@ static void ask_on_done(const struct err *e, char *body, size_t n, void *arg)
 }
 
 /* Without memory there is nobody who could be told so, later. */
-static void ask(struct uplink *u, const char *path, size_t max, struct ask a)
+static void ask(struct uplink *u, const char *path, size_t max, size_t len,
+		struct ask a)
 {
 	static const struct uplink_events events = {.done = ask_on_done};
 	struct ask *copy = malloc(sizeof(*copy));
@@ -33,6 +34,7 @@ static void ask(struct uplink *u, const char *path, size_t max, struct ask a)
 		.method = "GET",
 		.path = path,
 		.answer_max = max,
+		.answer_len = len,
 		.ev = &events,
 		.arg = copy,
 	};
@@ -50,7 +52,7 @@ static void source_tree(void *source, const struct vfs_oid *oid,
 	char path[PATH_BYTES], hex[VFS_OID_HEX];
 
 	snprintf(path, sizeof(path), "/tree/%s", vfs_oid_format(oid, hex));
-	ask(source, path, LISTING_BYTES_MAX, (struct ask){cb, arg});
+	ask(source, path, LISTING_BYTES_MAX, 0, (struct ask){cb, arg});
 }
 
 static void source_blob(void *source, const struct vfs_oid *oid, uint64_t off,
@@ -60,7 +62,7 @@ static void source_blob(void *source, const struct vfs_oid *oid, uint64_t off,
 
 	snprintf(path, sizeof(path), "/blob/%s/%" PRIu64 "/%zu",
 		 vfs_oid_format(oid, hex), off, len);
-	ask(source, path, len, (struct ask){cb, arg});
+	ask(source, path, len, len, (struct ask){cb, arg});
 }
 
 const struct vfs_source_ops source_ops = {

@@ -47,7 +47,8 @@ struct uplink_request {
 	int status;
 	char *body;
 	size_t len, cap, max;
-	struct err err; /* Why it was reset by us. */
+	size_t expected; /* Room to make at first. */
+	struct err err;	 /* Why it was reset by us. */
 	char method[16];
 	char path[];
 };
@@ -182,13 +183,15 @@ static void request_on_head(struct h2_stream *s, int status, void *arg)
 /* A byte stays free for the NUL. */
 static int make_room(struct uplink_request *q, size_t n)
 {
-	size_t cap = q->cap < GROW_MIN ? GROW_MIN : q->cap;
+	size_t cap = q->cap > 0 ? q->cap : q->expected + 1;
 	char *grown;
 
 	if (n > q->max - q->len)
 		return err_set(&q->err, -FAULT_MESSAGE_TOO_LARGE,
 			       "%s %.64s: the answer has more than %zu bytes",
 			       q->method, q->path, q->max);
+	if (cap < GROW_MIN)
+		cap = GROW_MIN;
 	while (cap <= q->len + n)
 		cap *= 2;
 	if (cap == q->cap)
@@ -329,6 +332,7 @@ struct uplink_request *uplink_request(struct uplink *u,
 	q->arg = spec->arg;
 	q->streamed = spec->streamed;
 	q->max = spec->answer_max;
+	q->expected = spec->answer_len;
 	q->wait_ms = spec->wait_ms > 0 ? spec->wait_ms : UPLINK_WAIT_MS;
 	strcpy(q->method, spec->method);
 	memcpy(q->path, spec->path, n);

@@ -36,7 +36,8 @@ struct uplink_events {
 
 struct uplink_spec {
 	const char *method, *path; /* Copied. */
-	size_t answer_max;	   /* Bytes of the answer. */
+	size_t answer_max;	   /* Bytes of the answer, at most; */
+	size_t answer_len;	   /* it has as many, or 0: who knows. */
 	uint64_t wait_ms;	   /* For the host; 0: UPLINK_WAIT_MS. */
 	bool streamed;		   /* A body follows. */
 	const struct uplink_events *ev;

@@ -556,6 +556,22 @@ TEST(a_commit_is_seen_as_it_is)
 	stop();
 }
 
+/* The kernel keeps both: a server that is stopped is not missed. */
+TEST(a_name_is_looked_up_once)
+{
+	struct stat st;
+
+	set_up("mkdir dir && echo 1 >dir/one", true);
+	EQ(stat(in_lower("dir/one"), &st), 0);
+	EQ(stat(in_lower("dir/none"), &st), -1);
+	EQ(kill(t.pid, SIGSTOP), 0);
+	EQ(stat(in_lower("dir/one"), &st), 0);
+	EQ(stat(in_lower("dir/none"), &st), -1);
+	EQ(errno, ENOENT);
+	EQ(kill(t.pid, SIGCONT), 0);
+	stop();
+}
+
 TEST(nothing_can_be_changed)
 {
 	struct stat st;
@@ -1059,10 +1075,10 @@ TEST(git_finds_nothing_changed_in_an_overlay)
 	stop();
 }
 
-TESTS(CASE(a_commit_is_seen_as_it_is), CASE(nothing_can_be_changed),
-      CASE(what_is_no_commit_is_not_there), CASE(each_object_is_fetched_once),
-      CASE(a_large_file_comes_in_chunks), CASE(all_works_without_a_cache),
-      CASE(the_cache_is_used_and_not_trusted),
+TESTS(CASE(a_commit_is_seen_as_it_is), CASE(a_name_is_looked_up_once),
+      CASE(nothing_can_be_changed), CASE(what_is_no_commit_is_not_there),
+      CASE(each_object_is_fetched_once), CASE(a_large_file_comes_in_chunks),
+      CASE(all_works_without_a_cache), CASE(the_cache_is_used_and_not_trusted),
       CASE(a_killed_server_leaves_no_half_objects), CASE(numbers_stay_the_same),
       CASE(a_dead_source_is_an_error_in_time),
       CASE(a_killed_reader_ends_at_once), CASE(a_signal_disturbs_no_reader),

@@ -50,7 +50,6 @@ struct blob {
 
 	/* Large. */
 	int fd; /* Of the cached object or the part; -1: neither. */
-	bool whole;
 	bool is_part;
 	struct objcache_part part;
 	uint32_t n_chunks, n_here;
@@ -162,7 +161,6 @@ static void lose_file(struct blob *blob)
 		blob->fd = -1;
 		blob->is_part = false;
 	}
-	blob->whole = false;
 	blob->n_here = 0;
 	for (uint32_t i = 0; i < blob->n_chunks; i++)
 		if (blob->chunks[i] == CHUNK_HERE)
@@ -415,10 +413,8 @@ static void keep_chunk(struct blob *blob, uint32_t at, const char *data,
 		return;
 	}
 	blob->chunks[at] = CHUNK_HERE;
-	if (++blob->n_here == blob->n_chunks) {
-		blob->whole = true;
+	if (++blob->n_here == blob->n_chunks)
 		store(blob);
-	}
 }
 
 /* TAILQ_FOREACH_SAFE is not in glibc. */
@@ -548,9 +544,17 @@ static int begin_gather(struct blob *blob, uint32_t last, struct blob_wait *w)
 	return w->buf == NULL ? -ENOMEM : gather(blob, last, w);
 }
 
-/* All of the file is there: no copies. */
-static bool read_whole(struct blob *blob, uint64_t off, size_t len,
-		       const char **data)
+static bool is_here(const struct blob *blob, uint64_t off, uint32_t last)
+{
+	for (uint32_t at = (uint32_t)(off / LOWER_CHUNK); at <= last; at++)
+		if (blob->chunks[at] != CHUNK_HERE)
+			return false;
+	return true;
+}
+
+/* All of the range is in the file: nobody waits. */
+static bool read_here(struct blob *blob, uint64_t off, size_t len,
+		      const char **data)
 {
 	struct blobs *b = blob->owner;
 
@@ -572,7 +576,8 @@ static int read_large(struct blob *blob, uint64_t off, size_t len,
 	uint32_t last = (uint32_t)((off + len - 1) / LOWER_CHUNK);
 	int r;
 
-	if (blob->whole && read_whole(blob, off, len, data)) {
+	if (is_here(blob, off, last) && read_here(blob, off, len, data)) {
+		read_ahead(blob, off, last);
 		settle(blob);
 		return 1;
 	}
@@ -606,7 +611,6 @@ static int load_large(struct blobs *b, struct blob *blob)
 		return 0;
 	blob->fd = objcache_read(b->cache, &blob->key.oid, blob->key.size);
 	if (blob->fd >= 0) {
-		blob->whole = true;
 		memset(blob->chunks, CHUNK_HERE, n);
 		b->hits++;
 	} else if (objcache_part_begin(b->cache, &blob->key.oid, blob->key.size,
