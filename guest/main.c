@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "guest/session_init.h"
 
 #define LOG_COMPONENT "guest"
+#define ARENAS	      2 /* Of malloc: for the loop, and for all other threads. */
 
 static const struct option options[] = {
 	{"state", required_argument, NULL, 's'},
@@ -79,6 +81,7 @@ int main(int argc, char **argv)
 	c = fsop_main(argc, argv);
 	if (c >= 0)
 		return c;
+	(void)mallopt(M_ARENA_MAX, ARENAS);
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 's':
