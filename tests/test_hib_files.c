@@ -352,14 +352,14 @@ TEST(a_checkpoint_is_made_and_taken_back)
 	get_text(json, "was", second, sizeof(second));
 	get_text(json, "head", now, sizeof(now));
 	member_is("from", first);
-	json_has("\"n\":2");
+	json_has("\"n\":1"); /* The VM goes on as it is. */
 	OK(strcmp(first, second) != 0 && strcmp(second, now) != 0);
 	content_is("kept", "one");
 	content_is("gone", "two");
 	good(hib_restore_files(h, "box", second, NULL, false, &json, &e));
 	member_is("head", second);
 	member_is("was", now);
-	json_has("\"n\":3");
+	json_has("\"n\":2");
 	content_is("kept", "two");
 
 	paths[0] = "none";
@@ -453,6 +453,7 @@ TEST(a_session_is_forked_with_files_of_its_own)
 	put("b", "late");
 	good(hib_fork_session(h, id, &f, fork, &json, &e));
 	get_text(json, "vm_id", vm, sizeof(vm));
+	json_has(fork);
 	agent_sees(fork, "grep -qx two a && grep -q late b && echo mine >a");
 	content_is("a", "two\n");
 
