@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 
 #include "guest/limits.h"
+#include "vfs/cachetag.h"
 #include "vfs/ignore.h"
 #include "vfs/path.h"
 
@@ -137,6 +138,18 @@ static void close_dirp(DIR **d)
 
 static int walk(struct carry *c, struct err *e);
 
+/* As vfs/collect.c has it, for what the commit lacks. */
+static bool is_ignored(const struct carry *c, int dir, const char *name,
+		       bool is_dir)
+{
+	enum vfs_ignore_verdict said =
+		vfs_ignore_ask(c->ignore, c->path, is_dir);
+
+	if (said == VFS_IGNORE_UNSAID && is_dir)
+		return vfs_cachetag_is(dir, name);
+	return said == VFS_IGNORE_SKIP;
+}
+
 /* An entry of the folder that the walk is in: ignored ones are moved in the
  * first round, and in the second the walk goes into the other folders. */
 static int visit(struct carry *c, int dir, const char *name, bool first,
@@ -153,8 +166,7 @@ static int visit(struct carry *c, int dir, const char *name, bool first,
 		return 0;
 	snprintf(c->path + len, sizeof(c->path) - len, "%s%s",
 		 len > 0 ? "/" : "", name);
-	if (vfs_ignore_ask(c->ignore, c->path, S_ISDIR(st.st_mode)) !=
-	    VFS_IGNORE_SKIP)
+	if (!is_ignored(c, dir, name, S_ISDIR(st.st_mode)))
 		deeper = !first && c->depth < WORKSPACE_DEPTH_MAX;
 	else if (first)
 		move(c);

@@ -2,8 +2,8 @@
 /*
  * carry.h - Ignored trees survive a reset of the workspace
  *
- * What no commit has because a rule ignores it (vfs/ignore.h), as node_modules,
- * is moved from old/ to the new upper/: where the folder that it was in is
+ * What no commit has because a rule ignores it (vfs/ignore.h), as node_modules, or
+ * because it is a cache (vfs/cachetag.h), is moved from old/ to the new upper/: where the folder that it was in is
  * there in the new files, and nothing of its name.
  */
 #ifndef GUEST_CARRY_H

@@ -15,6 +15,10 @@ turn_of() {
 	sql "SELECT id FROM turn WHERE session_id='$SES' AND n=$1"
 }
 
+last_turn() {
+	sql "SELECT id FROM turn WHERE session_id='$SES' ORDER BY n DESC LIMIT 1"
+}
+
 # files - what the agent sees in /workspace, as sums.
 files() {
 	in_vm "$SES" 'find . -type f -o -type l | sort |
@@ -89,6 +93,44 @@ unsaved() {
 		files >"$tmp/files.now" && diff "$tmp/files.one" "$tmp/files.now"
 }
 ok "a VM that is off stays off" unsaved
+
+# What no commit has: of a folder that comes back it stays.
+in_vm "$SES" 'mkdir -p d/node_modules/m own;
+	echo in >own/f; echo "*.o" >own/.hibignore' >"$tmp/x"
+ignoring=$(last_turn)
+in_vm "$SES" 'mkdir own/cache; echo kept |
+	tee d/node_modules/m/f own/x.o own/cache/f >/dev/null;
+	echo "Signature: 8a477f597d28d172789f06886806bc55" >own/cache/CACHEDIR.TAG;
+	ln own/x.o own/y.o; chmod 600 own/x.o; mkdir -p late/node_modules;
+	echo f | tee late/node_modules/f late/f >/dev/null;
+	echo changed >own/f' >"$tmp/x"
+
+carried() {
+	hib files restore "$VM" "$ignoring" >"$tmp/x" &&
+		in_vm "$SES" 'grep -qx in own/f && test ! -e late &&
+			grep -qx kept d/node_modules/m/f &&
+			grep -qx kept own/x.o && grep -qx kept own/cache/f &&
+			test own/x.o -ef own/y.o -a $(stat -c %a own/x.o) = 600' &&
+		hib vm sleep "$VM" && not [ -e "$HIB_HOME/vms/$VM/disk/vfs/old" ]
+}
+ok "what is ignored stays where its folder comes back" carried
+
+# ...also when the machine is killed while it begins anew.
+carried_killed() {
+	for ms in 0 5 10 20 40 80; do
+		hib vm sleep "$VM" && hib files restore "$VM" "$ignoring" \
+			>"$tmp/x" || return 1
+		hib vm wake "$VM" >"$tmp/x" 2>&1 &
+		sleep "$(printf '0.%03d' "$ms")"
+		kill_vm "$VM"
+		wait $!
+		in_vm "$SES" 'grep -qx in own/f && grep -qx kept d/node_modules/m/f &&
+			grep -qx kept own/x.o && grep -qx kept own/cache/f' ||
+			return 1
+	done
+}
+ok "also when the VM is killed in the middle" carried_killed
+in_vm "$SES" 'rm -r own d/node_modules' >"$tmp/x"
 
 # --- some paths -----------------------------------------------------------
 
@@ -197,13 +239,11 @@ ok "paths that lead out are refused" escapes
 
 in_vm "$SES" 'mkdir wide; i=0; while [ $i -lt 2000 ]; do
 	yes "old $i" | head -n 400 >wide/$i; i=$((i+1)); done' >"$tmp/x"
-wide_then=$(sql "SELECT id FROM turn WHERE session_id='$SES' ORDER BY n DESC
-	LIMIT 1")
+wide_then=$(last_turn)
 tree_of wide >"$tmp/wide.then"
 in_vm "$SES" 'cd wide; for i in *; do yes "new $i" | head -n 500 >$i; done;
 	rm 1?; i=0; while [ $i -lt 200 ]; do : >x$i; i=$((i+1)); done' >"$tmp/x"
-wide_now=$(sql "SELECT id FROM turn WHERE session_id='$SES' ORDER BY n DESC
-	LIMIT 1")
+wide_now=$(last_turn)
 tree_of wide >"$tmp/wide.now"
 
 wide() {

@@ -32,14 +32,13 @@
 #include <sys/xattr.h>
 
 #include "core/json.h"
+#include "vfs/cachetag.h"
 #include "vfs/changes_write.h"
 #include "vfs/ignore.h"
 #include "vfs/sent.h"
 #include "vfs/steady.h"
 
 #define FLUSH_BYTES   (64u << 10) /* Gathered before they are written. */
-#define CACHE_TAG     "CACHEDIR.TAG"
-#define CACHE_TAG_IS  "Signature: 8a477f597d28d172789f06886806bc55"
 #define NS_PER_S      1000000000LL
 #define OPEN_SAFELY   (O_CLOEXEC | O_NOFOLLOW)
 #define OPEN_ANYTHING (OPEN_SAFELY | O_NONBLOCK)
@@ -215,20 +214,6 @@ static ssize_t read_head(int fd, char *out, size_t max)
 		return -ENOENT;
 	n = read(fd, out, max);
 	return n < 0 ? -errno : n;
-}
-
-/* Does a folder say of itself that all in it can be made again?  See
- * bford.info/cachedir. */
-static bool is_cache(int dir, const char *name)
-{
-	char path[NAME_MAX + sizeof("/" CACHE_TAG)];
-	char head[sizeof(CACHE_TAG_IS) - 1];
-	autoclose int fd = -1;
-
-	snprintf(path, sizeof(path), "%s/%s", name, CACHE_TAG);
-	fd = open_below(dir, path, O_RDONLY);
-	return read_head(fd, head, sizeof(head)) == sizeof(head) &&
-	       memcmp(head, CACHE_TAG_IS, sizeof(head)) == 0;
 }
 
 static bool is_opaque(int dir, const char *name)
@@ -515,7 +500,7 @@ static bool is_ignored(const struct walk *w, const struct folder *f,
 	enum vfs_ignore_verdict said = vfs_ignore_ask(w->ignore, path, is_dir);
 
 	if (said == VFS_IGNORE_UNSAID && is_dir)
-		return is_cache(f->fd, name);
+		return vfs_cachetag_is(f->fd, name);
 	return said == VFS_IGNORE_SKIP;
 }
 
