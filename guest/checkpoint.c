@@ -290,21 +290,34 @@ static int open_sent(struct checkpoints *cs, struct err *e)
 	return 0;
 }
 
+/* Once more: what a failed attempt left is forgotten. */
+static void begin_again(struct checkpoints *cs, struct err *e)
+{
+	vfs_sent_rollback(cs->sent);
+	checkpoint_pipe_again(&cs->pipe);
+	free(take_ptr(cs->now->answer));
+	*e = (struct err){0};
+}
+
 static int make(struct checkpoints *cs, struct err *e)
 {
 	int r = open_sent(cs, e);
 
 	if (!cs->now->knows_from)
 		cs->now->from = cs->before;
-	if (r == 0)
+	if (r < 0)
+		return r;
+	r = attempt(cs, e);
+	if (r == -ENOSPC) {
+		begin_again(cs, e);
+		vfs_sent_make_room(cs->sent);
 		r = attempt(cs, e);
+	}
 	if (r != -FAULT_STALE_EPOCH)
 		return r;
 	log_info("the host does not know our newest commit, sending all");
-	vfs_sent_rollback(cs->sent);
-	checkpoint_pipe_again(&cs->pipe);
+	begin_again(cs, e);
 	base_on_lower(cs);
-	*e = (struct err){0};
 	r = vfs_sent_drop_below(cs->sent, "", e);
 	return r < 0 ? r : attempt(cs, e);
 }

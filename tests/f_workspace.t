@@ -447,11 +447,21 @@ quota_restored() {
 		succeeds 'LC_ALL=C head -c 30M /dev/zero >half' &&
 		equal "$(committed)" "a half "
 }
+# full_is_kept - What is on a full disk can be committed, and brought back.
+full_is_kept() {
+	fails 'echo first >first && cat /dev/zero >fill' &&
+		succeeds 'i=0; while mkdir d$i; do i=$((i + 1)); done; true' &&
+		_full=$(hib files checkpoint "$VM") &&
+		succeeds 'rm -r first fill d*' &&
+		hib files restore "$VM" "$_full" first &&
+		succeeds 'grep -qx first first'
+}
 no_quota() {
 	refused capability_unsupported 5 hib vm create --quota 64M
 }
 if hib vm create --no-boot --quota 64M >"$tmp/quota" 2>&1; then
 	ok "F177 a full disk is an error inside, and no more than that" quota
+	ok "what is on a full disk can be committed" full_is_kept
 	ok "F177 commits are right again once there is room" quota_commits
 	ok "F177 also after a sleep on a full disk" quota_asleep
 	ok "F177 or when its power was cut" quota_killed

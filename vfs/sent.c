@@ -11,15 +11,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/ballast.h"
 #include "core/db.h"
 #include "core/log.h"
 
 #define LOG_COMPONENT "vfs"
+#define BALLAST_BYTES (1u << 20) /* For some thousand rows. */
 
 struct vfs_sent {
 	sqlite3 *db;
 	struct db_cache cache;
 	bool dirty; /* A transaction is open. */
+	/* Agents share the disk, and may fill it. */
+	struct ballast ballast;
 };
 
 static const char sql_list[] =
@@ -119,10 +123,14 @@ int vfs_sent_open(const char *path, struct vfs_sent **out, struct err *e)
 		else
 			err_set(e, r, "%s: %s", path, strerror(-r));
 	}
+	if (r == 0 && ballast_init(&s->ballast, path, BALLAST_BYTES) < 0)
+		r = err_set(e, -ENOMEM, "%s: out of memory", path);
 	if (r < 0) {
+		db_close(s->db);
 		free(s);
 		return r;
 	}
+	ballast_hold(&s->ballast);
 	s->cache.db = s->db;
 	*out = s;
 	return 0;
@@ -135,6 +143,7 @@ void vfs_sent_close(struct vfs_sent *s)
 	vfs_sent_rollback(s);
 	db_cache_done(&s->cache);
 	db_close(s->db);
+	ballast_done(&s->ballast);
 	free(s);
 }
 
@@ -333,7 +342,13 @@ int vfs_sent_commit(struct vfs_sent *s, const struct vfs_oid *head,
 		return r;
 	}
 	s->dirty = false;
+	ballast_hold(&s->ballast);
 	return 0;
+}
+
+void vfs_sent_make_room(struct vfs_sent *s)
+{
+	ballast_drop(&s->ballast);
 }
 
 void vfs_sent_rollback(struct vfs_sent *s)

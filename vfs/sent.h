@@ -76,6 +76,8 @@ int vfs_sent_commit(struct vfs_sent *s, const struct vfs_oid *head,
 		    struct err *e);
 /* Take them back. */
 void vfs_sent_rollback(struct vfs_sent *s);
+/* After -ENOSPC: give up the space that is held for this, until a commit. */
+void vfs_sent_make_room(struct vfs_sent *s);
 
 /* Which upper tree the rows are about, by the number that it was given; 0 for a
  * new file.  Return: 0 or a negative code. */
