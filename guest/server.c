@@ -10,21 +10,19 @@
 #include <string.h>
 
 #include "core/log.h"
-#include "core/unixsock.h"
 #include "guest/calls.h"
 #include "guest/checkpoint.h"
 #include "guest/fsserve.h"
+#include "guest/hostsock.h"
 #include "guest/limits.h"
 
 #define LOG_COMPONENT "channel"
 #define CALL_PREFIX   "/call/"
 #define FILES_PREFIX  "/fs/"
-#define BACKLOG	      8
 
 struct server {
 	struct guest *guest;
-	struct h2 *conn; /* NULL: no host. */
-	uv_pipe_t pipe;
+	struct hostsock sock;
 };
 
 /* A request whose body is on its way. */
@@ -199,86 +197,32 @@ static void server_on_request(struct h2_stream *s, const char *method,
 	h2_stream_set(s, &incoming_events, in);
 }
 
-static void server_on_closed(struct h2 *c, int r, void *arg)
+static const struct hostsock_events events = {.request = server_on_request};
+
+static void server_on_closed(uv_handle_t *h)
 {
-	struct server *s = arg;
-
-	if (r < 0)
-		log_info("the host has gone: %s", strerror(-r));
-	if (s->conn == c)
-		s->conn = NULL;
-	h2_close(c);
-}
-
-static const struct h2_events h2_events = {
-	.request = server_on_request,
-	.closed = server_on_closed,
-};
-
-static void free_handle(uv_handle_t *h)
-{
-	free(h);
-}
-
-static void server_on_connection(uv_stream_t *listener, int status)
-{
-	struct server *s = container_of(listener, struct server, pipe);
-	uv_pipe_t *io;
-	int r;
-
-	if (status < 0)
-		return;
-	io = malloc(sizeof(*io));
-	if (io == NULL)
-		return;
-	uv_pipe_init(listener->loop, io, 0);
-	if (uv_accept(listener, (uv_stream_t *)io) < 0) {
-		uv_close((uv_handle_t *)io, free_handle);
-		return;
-	}
-	h2_close(take_ptr(s->conn));
-	r = h2_new((uv_stream_t *)io, true, &h2_events, s, &s->conn);
-	if (r < 0)
-		log_warn("connection: %s", strerror(-r));
-}
-
-static void server_on_free(uv_handle_t *h)
-{
-	free(container_of(h, struct server, pipe));
+	free(container_of(h, struct server, sock.pipe));
 }
 
 void server_close(struct server *s)
 {
-	if (s == NULL)
-		return;
-	h2_close(take_ptr(s->conn));
-	uv_close((uv_handle_t *)&s->pipe, server_on_free);
+	if (s != NULL)
+		hostsock_close(&s->sock, server_on_closed);
 }
 
 int server_open(struct guest *g, const char *path, struct server **out,
 		struct err *e)
 {
 	struct server *s = calloc(1, sizeof(*s));
-	int fd, r;
+	int r;
 
 	if (s == NULL)
 		return err_set(e, -ENOMEM, "channel: out of memory");
 	s->guest = g;
-	uv_pipe_init(g->loop, &s->pipe, 0);
-	fd = unixsock_listen(path, e);
-	if (fd < 0) {
-		server_close(s);
-		return fd;
-	}
-	r = uv_pipe_open(&s->pipe, fd);
-	if (r < 0)
-		close(fd);
-	else
-		r = uv_listen((uv_stream_t *)&s->pipe, BACKLOG,
-			      server_on_connection);
+	r = hostsock_open(&s->sock, g->loop, path, &events, s, e);
 	if (r < 0) {
 		server_close(s);
-		return err_set(e, r, "%s: %s", path, uv_strerror(r));
+		return r;
 	}
 	*out = s;
 	return 0;

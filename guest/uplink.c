@@ -17,14 +17,12 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "core/h2.h"
 #include "core/json.h"
 #include "core/log.h"
-#include "core/unixsock.h"
+#include "guest/hostsock.h"
 #include "guest/limits.h"
 
 #define LOG_COMPONENT "uplink"
-#define BACKLOG	      4
 #define STATUS_OK     200
 #define STATUS_OTHER  300 /* The first that is none of success. */
 #define GROW_MIN      1024
@@ -55,9 +53,8 @@ struct uplink_request {
 TAILQ_HEAD(request_list, uplink_request);
 
 struct uplink {
-	struct h2 *conn; /* NULL: no host. */
+	struct hostsock sock;
 	struct request_list waiting, open;
-	uv_pipe_t pipe;
 	uv_timer_t timer; /* For the first of those that wait. */
 	uv_idle_t kick;	  /* Start those that wait. */
 	unsigned handles; /* Not yet closed. */
@@ -151,7 +148,7 @@ static void request_wait(struct uplink_request *q)
 	insert_waiting(u, q);
 	if (q == TAILQ_FIRST(&u->waiting))
 		arm_timer(u);
-	if (u->conn != NULL)
+	if (u->sock.conn != NULL)
 		(void)uv_idle_start(&u->kick, uplink_on_kick);
 }
 
@@ -283,8 +280,8 @@ static const struct h2_stream_events request_events = {
 static bool request_start(struct uplink_request *q)
 {
 	struct uplink *u = q->uplink;
-	struct h2_stream *s = h2_request(u->conn, q->method, q->path, NULL, 0,
-					 q->streamed, &request_events, q);
+	struct h2_stream *s = h2_request(u->sock.conn, q->method, q->path, NULL,
+					 0, q->streamed, &request_events, q);
 
 	if (s == NULL)
 		return false;
@@ -304,7 +301,7 @@ static void uplink_on_kick(uv_idle_t *h)
 	struct uplink_request *q;
 
 	(void)uv_idle_stop(h);
-	while (u->conn != NULL && (q = TAILQ_FIRST(&u->waiting)) != NULL) {
+	while (u->sock.conn != NULL && (q = TAILQ_FIRST(&u->waiting)) != NULL) {
 		if (!request_start(q))
 			break;
 		if (q->streamed)
@@ -380,52 +377,21 @@ void uplink_drop(struct uplink_request *q)
 
 bool uplink_is_up(const struct uplink *u)
 {
-	return u->conn != NULL;
+	return u->sock.conn != NULL;
 }
 
 /* --- the connection --- */
 
-static void uplink_on_closed(struct h2 *c, int r, void *arg)
+static void uplink_on_connected(void *arg)
 {
 	struct uplink *u = arg;
 
-	if (r < 0)
-		log_info("the host has gone: %s", strerror(-r));
-	if (u->conn == c)
-		u->conn = NULL;
-	h2_close(c);
+	(void)uv_idle_start(&u->kick, uplink_on_kick);
 }
 
-static const struct h2_events conn_events = {.closed = uplink_on_closed};
-
-static void free_handle(uv_handle_t *h)
-{
-	free(h);
-}
-
-static void uplink_on_connection(uv_stream_t *listener, int status)
-{
-	struct uplink *u = container_of(listener, struct uplink, pipe);
-	uv_pipe_t *io;
-	int r;
-
-	if (status < 0)
-		return;
-	io = malloc(sizeof(*io));
-	if (io == NULL)
-		return;
-	uv_pipe_init(listener->loop, io, 0);
-	if (uv_accept(listener, (uv_stream_t *)io) < 0) {
-		uv_close((uv_handle_t *)io, free_handle);
-		return;
-	}
-	h2_close(take_ptr(u->conn));
-	r = h2_new((uv_stream_t *)io, false, &conn_events, u, &u->conn);
-	if (r < 0)
-		log_warn("connection: %s", strerror(-r));
-	else
-		(void)uv_idle_start(&u->kick, uplink_on_kick);
-}
+static const struct hostsock_events sock_events = {
+	.connected = uplink_on_connected,
+};
 
 static void uplink_on_handle_closed(uv_handle_t *h)
 {
@@ -460,28 +426,11 @@ void uplink_close(struct uplink *u)
 	TAILQ_FOREACH (q, &u->open, link)
 		if (q->err.code == 0 && !q->answered)
 			err_set(&q->err, -ECANCELED, "the guest is ending");
-	h2_close(take_ptr(u->conn));
+	hostsock_close(&u->sock, uplink_on_handle_closed);
 	assert(TAILQ_EMPTY(&u->open));
 	cancel_all(&u->waiting);
-	uv_close((uv_handle_t *)&u->pipe, uplink_on_handle_closed);
 	uv_close((uv_handle_t *)&u->timer, uplink_on_handle_closed);
 	uv_close((uv_handle_t *)&u->kick, uplink_on_handle_closed);
-}
-
-static int start_listening(struct uplink *u, const char *path, struct err *e)
-{
-	int fd = unixsock_listen(path, e);
-	int r;
-
-	if (fd < 0)
-		return fd;
-	r = uv_pipe_open(&u->pipe, fd);
-	if (r < 0)
-		close(fd);
-	else
-		r = uv_listen((uv_stream_t *)&u->pipe, BACKLOG,
-			      uplink_on_connection);
-	return r < 0 ? err_set(e, r, "%s: %s", path, uv_strerror(r)) : 0;
 }
 
 int uplink_open(uv_loop_t *loop, const char *path, struct uplink **out,
@@ -494,13 +443,12 @@ int uplink_open(uv_loop_t *loop, const char *path, struct uplink **out,
 		return err_set(e, -ENOMEM, "uplink: out of memory");
 	TAILQ_INIT(&u->waiting);
 	TAILQ_INIT(&u->open);
-	(void)uv_pipe_init(loop, &u->pipe, 0);
-	own(u, &u->pipe);
 	(void)uv_timer_init(loop, &u->timer);
 	own(u, &u->timer);
 	(void)uv_idle_init(loop, &u->kick);
 	own(u, &u->kick);
-	r = start_listening(u, path, e);
+	r = hostsock_open(&u->sock, loop, path, &sock_events, u, e);
+	own(u, &u->sock.pipe);
 	if (r < 0) {
 		uplink_close(u);
 		return r;

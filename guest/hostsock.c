@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * hostsock.c - A socket that the host connects to, one connection at a time
+ */
+#include "guest/hostsock.h"
+
+#include <string.h>
+
+#include "core/log.h"
+#include "core/unixsock.h"
+
+#define LOG_COMPONENT "channel"
+#define BACKLOG	      8
+
+static void hostsock_on_closed(struct h2 *c, int r, void *arg)
+{
+	struct hostsock *s = arg;
+
+	if (r < 0)
+		log_info("the host has gone: %s", strerror(-r));
+	if (s->conn == c)
+		s->conn = NULL;
+	h2_close(c);
+}
+
+static void hostsock_on_request(struct h2_stream *stream, const char *method,
+				const char *path, void *arg)
+{
+	struct hostsock *s = arg;
+
+	s->ev->request(stream, method, path, s->arg);
+}
+
+static void free_handle(uv_handle_t *h)
+{
+	free(h);
+}
+
+static void hostsock_on_connection(uv_stream_t *listener, int status)
+{
+	struct hostsock *s = container_of(listener, struct hostsock, pipe);
+	uv_pipe_t *io;
+	int r;
+
+	if (status < 0)
+		return;
+	io = malloc(sizeof(*io));
+	if (io == NULL)
+		return;
+	uv_pipe_init(listener->loop, io, 0);
+	if (uv_accept(listener, (uv_stream_t *)io) < 0) {
+		uv_close((uv_handle_t *)io, free_handle);
+		return;
+	}
+	h2_close(take_ptr(s->conn));
+	r = h2_new((uv_stream_t *)io, s->ev->request != NULL, &s->h2, s,
+		   &s->conn);
+	if (r < 0)
+		log_warn("connection: %s", strerror(-r));
+	else if (s->ev->connected != NULL)
+		s->ev->connected(s->arg);
+}
+
+int hostsock_open(struct hostsock *s, uv_loop_t *loop, const char *path,
+		  const struct hostsock_events *ev, void *arg, struct err *e)
+{
+	int fd, r;
+
+	s->conn = NULL;
+	s->ev = ev;
+	s->arg = arg;
+	s->h2 = (struct h2_events){.request = hostsock_on_request,
+				   .closed = hostsock_on_closed};
+	(void)uv_pipe_init(loop, &s->pipe, 0);
+	fd = unixsock_listen(path, e);
+	if (fd < 0)
+		return fd;
+	r = uv_pipe_open(&s->pipe, fd);
+	if (r < 0)
+		close(fd);
+	else
+		r = uv_listen((uv_stream_t *)&s->pipe, BACKLOG,
+			      hostsock_on_connection);
+	return r < 0 ? err_set(e, r, "%s: %s", path, uv_strerror(r)) : 0;
+}
+
+void hostsock_close(struct hostsock *s, uv_close_cb cb)
+{
+	h2_close(take_ptr(s->conn));
+	uv_close((uv_handle_t *)&s->pipe, cb);
+}
