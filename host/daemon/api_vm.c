@@ -35,12 +35,17 @@ static void reply_vm(struct op *op)
 		op_reply_out(op);
 }
 
-/* Everything about the VM that was decided before is in the catalog once this
- * runs: changes are stored in order. */
+/* Answered once everything about the VM that was decided before is in the
+ * catalog: changes are stored in order. */
 static void vm_on_settled(const struct err *e, void *arg)
 {
+	struct op *op = arg;
+
 	(void)e;
-	reply_vm(arg);
+	if (op->err.code < 0)
+		op_fail(op, &op->err);
+	else
+		reply_vm(op);
 }
 
 static void vm_reply_stored(struct op *op)
@@ -56,10 +61,8 @@ static void vm_on_changed(struct vm *vm, const struct err *e, void *arg)
 	struct op *op = arg;
 
 	(void)vm;
-	if (e->code < 0)
-		op_fail(op, e);
-	else
-		vm_reply_stored(op);
+	op->err = *e;
+	vm_reply_stored(op);
 }
 
 void vm_list_route(struct op *op)
