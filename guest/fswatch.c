@@ -61,7 +61,8 @@ struct fswatch {
 	bool folder, recursive; /* Not a folder: one name in one. */
 	int fd;
 	uv_poll_t poll;
-	bool polled;	   /* The handle is open. */
+	uv_timer_t half;   /* Of a move was seen; the rest may follow. */
+	unsigned handles;  /* Not yet closed. */
 	bool busy;	   /* ADDING */
 	bool answered;	   /* The first line is out. */
 	struct watched *v; /* By wd. */
@@ -171,7 +172,10 @@ static void watch_free(struct fswatch *w)
 
 static void watch_on_closed(uv_handle_t *h)
 {
-	watch_free(container_of(h, struct fswatch, poll));
+	struct fswatch *w = h->data;
+
+	if (--w->handles == 0)
+		watch_free(w);
 }
 
 static void watch_end(struct fswatch *w)
@@ -179,10 +183,12 @@ static void watch_end(struct fswatch *w)
 	if (w->busy || w->stream != NULL)
 		return;
 	TAILQ_REMOVE(&w->all->list, w, link);
-	if (w->polled)
-		uv_close((uv_handle_t *)&w->poll, watch_on_closed);
-	else
+	if (w->handles == 0) {
 		watch_free(w);
+		return;
+	}
+	uv_close((uv_handle_t *)&w->poll, watch_on_closed);
+	uv_close((uv_handle_t *)&w->half, watch_on_closed);
 }
 
 static void watch_on_stream_end(struct h2_stream *s, int r, void *arg)
@@ -480,6 +486,22 @@ static void send_lines(struct fswatch *w)
 	jw_reset(&w->out);
 }
 
+/* A move is two events, and the second may come a moment after the first was
+ * read (inotify(7), "Dealing with rename() events").  Or it was a move to where
+ * nobody watches. */
+static void watch_on_half(uv_timer_t *t)
+{
+	struct fswatch *w = container_of(t, struct fswatch, half);
+
+	if (w->busy) {
+		uv_timer_start(t, watch_on_half, FS_MOVE_MS, 0);
+		return;
+	}
+	settle_from(w);
+	if (w->stream != NULL)
+		send_lines(w);
+}
+
 static void watch_on_readable(uv_poll_t *h, int status, int events)
 {
 	struct fswatch *w = container_of(h, struct fswatch, poll);
@@ -503,7 +525,8 @@ static void watch_on_readable(uv_poll_t *h, int status, int events)
 			alive = on_event(w, ev);
 		}
 	}
-	settle_from(w);
+	if (w->from != NULL && alive)
+		uv_timer_start(&w->half, watch_on_half, FS_MOVE_MS, 0);
 	send_lines(w);
 	if (!alive) {
 		uv_poll_stop(&w->poll);
@@ -644,7 +667,9 @@ static int open_inotify(struct fswatch *w, struct err *e)
 	r = uv_poll_init(w->all->loop, &w->poll, w->fd);
 	if (r < 0)
 		return err_set(e, r, "watch: %s", uv_strerror(r));
-	w->polled = true;
+	uv_timer_init(w->all->loop, &w->half);
+	w->poll.data = w->half.data = w;
+	w->handles = 2;
 	return 0;
 }
 

@@ -120,6 +120,7 @@
 #define FS_GREP_SHOWN	512	     /* ...and shown. */
 #define FS_WATCHERS_MAX 16	     /* At a time. */
 #define FS_WATCHES_MAX	8192	     /* Folders, of one. */
+#define FS_MOVE_MS	20	     /* Between the two events of one move. */
 
 /* A session's processes. */
 #define LIMIT_WATCH_MS 1000 /* Between two counts during a turn. */

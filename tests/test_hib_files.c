@@ -199,6 +199,7 @@ TEST(names_are_listed_moved_copied_and_removed)
 
 struct seen {
 	char types[256];
+	int n_create, n_modify;
 	int ends, code;
 };
 
@@ -207,6 +208,8 @@ static void on_change(const struct hib_file_change *c, void *arg)
 	struct seen *s = arg;
 	size_t n = strlen(s->types);
 
+	s->n_create += strcmp(c->type, "create") == 0;
+	s->n_modify += strcmp(c->type, "modify") == 0;
 	snprintf(s->types + n, sizeof(s->types) - n, "%s:%s ", c->type,
 		 c->path);
 }
@@ -225,6 +228,32 @@ static void await(const char *text, struct seen *s)
 		EQ(hib_wait(h, 100), 0);
 	if (strstr(s->types, text) == NULL)
 		FAIL("no '%s' in '%s'", text, s->types);
+}
+
+/* Each write is a move, of which the kernel tells in two events. */
+TEST(a_file_that_is_written_again_is_never_a_new_one)
+{
+	enum { WRITES = 300 };
+	struct seen s = {0};
+	struct hib_watch *w;
+	struct hib_watch_options o = {
+		.size = sizeof(o),
+		.path = "again",
+		.on_change = on_change,
+		.on_end = on_end,
+		.arg = &s,
+	};
+
+	setup();
+	good(hib_make_dir(h, "box", "again", false, NULL, &e));
+	good(hib_watch_files(h, "box", &o, &w, &e));
+	for (int i = 0; i <= WRITES; i++)
+		put("again/f", "x");
+	for (int i = 0; i < 100 && s.n_create + s.n_modify <= WRITES; i++)
+		EQ(hib_wait(h, 100), 0);
+	EQ(s.n_create, 1);
+	EQ(s.n_modify, WRITES);
+	hib_unwatch(w);
 }
 
 TEST(changes_are_told_until_what_is_watched_is_gone)
@@ -627,6 +656,7 @@ TEST(an_import_tells_how_far_it_is)
 TESTS(CASE(bytes_come_back_as_they_went),
       CASE(an_etag_says_which_version_may_be_replaced),
       CASE(names_are_listed_moved_copied_and_removed),
+      CASE(a_file_that_is_written_again_is_never_a_new_one),
       CASE(changes_are_told_until_what_is_watched_is_gone),
       CASE(a_watch_can_be_left_and_ends_with_its_handle),
       CASE(a_checkpoint_is_made_and_taken_back),
