@@ -25,7 +25,7 @@
 #include "core/log.h"
 #include "core/time.h"
 #include "host/daemon/dialer.h"
-#include "host/daemon/feeder.h"
+#include "host/daemon/latefeed.h"
 
 #define LOG_COMPONENT	 "link"
 #define RESYNCS_MAX	 5 /* In RESYNC_WINDOW_MS. */
@@ -64,7 +64,7 @@ struct link {
 	struct h2_stream *sync;
 	struct mirror_feed *feed;
 	TAILQ_HEAD(call_list, call) calls;
-	LIST_HEAD(late_list, late) late; /* Sessions fed since it is up. */
+	struct latefeed_list late; /* Sessions fed since it is up. */
 	struct jw have; /* {"ses_..":seq,..} as sent with the next sync. */
 
 	struct ack *acks;
@@ -562,91 +562,19 @@ static void link_feed(struct link *l, struct jv hello)
 	}
 }
 
-/* --- a late feed -------------------------------------------------------- */
-
-struct late_wait {
-	STAILQ_ENTRY(late_wait) link;
-	link_fed_cb cb;
-	void *arg;
-};
-
-/* One session on its way to a started guest, and who waits for that. */
-struct late {
-	LIST_ENTRY(late) link;
-	char session[ID_MAX];
-	STAILQ_HEAD(late_waits, late_wait) waits;
-};
-
-static void late_on_fed(const struct err *e, void *arg)
-{
-	struct late *late = arg;
-	struct late_wait *w;
-
-	LIST_REMOVE(late, link);
-	while ((w = STAILQ_FIRST(&late->waits)) != NULL) {
-		STAILQ_REMOVE_HEAD(&late->waits, link);
-		w->cb(e, w->arg);
-		free(w);
-	}
-	free(late);
-}
-
-static struct late *late_find(struct link *l, const char *session)
-{
-	struct late *late;
-
-	LIST_FOREACH(late, &l->late, link)
-	{
-		if (strcmp(late->session, session) == 0)
-			break;
-	}
-	return late;
-}
-
-static struct late *late_begin(struct link *l, const char *session)
-{
-	struct late *late = calloc(1, sizeof(*late));
-	struct feeder *f = feeder_new(l->spec.reader);
-
-	if (late == NULL || f == NULL || feeder_add(f, session, 0) < 0 ||
-	    feeder_send(f, l->h2, late_on_fed, late) < 0) {
-		feeder_free(f);
-		free(late);
-		return NULL;
-	}
-	STAILQ_INIT(&late->waits);
-	snprintf(late->session, sizeof(late->session), "%s", session);
-	LIST_INSERT_HEAD(&l->late, late, link);
-	return late;
-}
-
 void link_feed_session(struct link *l, const char *session, link_fed_cb cb,
 		       void *arg)
 {
-	struct late_wait *w = NULL;
-	struct late *late = NULL;
 	struct err e = {0};
 
-	if (!link_is_up(l)) {
+	if (!link_is_up(l))
 		err_set(&e, -FAULT_GUEST_UNREACHABLE,
 			"the channel to the guest is down");
-		cb(&e, arg);
-		return;
-	}
-	w = calloc(1, sizeof(*w));
-	if (w != NULL)
-		late = late_find(l, session);
-	if (w != NULL && late == NULL)
-		late = late_begin(l, session);
-	if (late == NULL) {
-		free(w);
+	else if (latefeed_join(&l->late, l->spec.reader, l->h2, session, cb,
+			       arg) < 0)
 		err_set(&e, -ENOMEM, "%s: out of memory", session);
+	if (e.code < 0)
 		cb(&e, arg);
-		return;
-	}
-	w->cb = cb;
-	w->arg = arg;
-	STAILQ_INSERT_TAIL(&late->waits, w, link);
 }
 
 /* --- hello -------------------------------------------------------------- */
