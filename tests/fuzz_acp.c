@@ -201,15 +201,26 @@ static const struct guest_options options = {
 	.state = "/tmp", .run = "/tmp", .fuse_fd = -1};
 static struct guest guest;
 
+static char dir[256]; /* Of guest.db. */
+
+static void remove_dir(void)
+{
+	char command[sizeof(dir) + 8];
+
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	assert(system(command) == 0);
+}
+
 static void guest_up(void)
 {
 	const char *tmp = getenv("TMPDIR"); /* Best one in memory. */
-	char dir[256], path[300];
+	char path[300];
 	struct err e = {0};
 
 	log_set_level(LOG_ERROR);
 	snprintf(dir, sizeof(dir), "%s/hib-fuzz-XXXXXX", tmp ? tmp : "/tmp");
 	assert(mkdtemp(dir) != NULL);
+	atexit(remove_dir);
 	snprintf(path, sizeof(path), "%s/guest.db", dir);
 	guest.loop = uv_default_loop();
 	guest.opt = &options;
