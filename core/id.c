@@ -14,6 +14,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "core/hex.h"
+
 #define UUID_BYTES   16
 #define NS_PER_MS    1000000
 #define FRACTION     (1 << 12) /* Steps of a millisecond. */
@@ -66,7 +68,6 @@ static bool prefix_is_known(const char *s, size_t n)
 
 void id_new(char out[ID_MAX], const char *prefix)
 {
-	static const char hex[] = "0123456789abcdef";
 	uint8_t u[UUID_BYTES];
 	size_t n = strlen(prefix);
 
@@ -74,11 +75,7 @@ void id_new(char out[ID_MAX], const char *prefix)
 	uuid7(u);
 	memcpy(out, prefix, n);
 	out[n++] = '_';
-	for (int i = 0; i < UUID_BYTES; i++) {
-		out[n++] = hex[u[i] >> 4];
-		out[n++] = hex[u[i] & 15];
-	}
-	out[n] = '\0';
+	(void)hex_encode(u, UUID_BYTES, out + n);
 }
 
 bool id_is(const char *s, const char *prefix)
