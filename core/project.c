@@ -7,8 +7,8 @@
  * all of a log, costs nothing here.
  *
  * data comes from another machine and may hold anything.  A member is used when
- * it has the right type and size; else it reads as NULL, and the SQL keeps what
- * the column held (coalesce).  What is written is a function of the log alone:
+ * it has the right type and size (member.h); else it reads as NULL, and the SQL
+ * keeps what the column held (coalesce).  What is written is a function of the log alone:
  * no clock, no random number, nothing of this machine.
  */
 #include "core/project.h"
@@ -16,137 +16,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TEXT_LEN_MAX	   4096 /* Of a short string: a title, a path. */
-#define JSON_LEN_MAX	   (256u << 10) /* Of a JSON column of session. */
-#define USAGE_LEN_MAX	   4096		/* Of the usage of one turn. */
-#define PREVIEW_MAX	   200		/* Bytes of mirror.preview. */
-#define PREVIEW_SOURCE_MAX (16u << 20)	/* Of the text that it is cut from. */
-#define PATCH_LEN_MAX	   (1u << 20)	/* Of the patch of one file. */
-#define DIFF_FILES_MAX	   10000	/* Rows of one turn.diff. */
-#define HASH_MAX	   32		/* A SHA-256. */
-#define HELD_MAX	   12 /* Strings that one event decodes at once. */
+#include "core/member.h"
+
+#define USAGE_LEN_MAX	   4096	       /* Of the usage of one turn. */
+#define PREVIEW_MAX	   200	       /* Bytes of mirror.preview. */
+#define PREVIEW_SOURCE_MAX (16u << 20) /* Of the text that it is cut from. */
+#define PATCH_LEN_MAX	   (1u << 20)  /* Of the patch of one file. */
+#define DIFF_FILES_MAX	   10000       /* Rows of one turn.diff. */
 /* Beyond 2^53 a JSON number is no integer to every reader. */
 #define NUMBER_MAX "9007199254740991"
 
-struct projection {
-	struct db_cache *db;
-	const struct event *ev;
-	int64_t n;
-	bool host;
-	struct err *e;
-	struct json data_doc, ctx_doc;
-	struct jv data, ctx;
-	char *held[HELD_MAX]; /* Decoded strings, for the life of this. */
-	unsigned n_held;
-	bool out_of_memory;
-};
-
-struct slice {
-	const char *p; /* NULL: nothing. */
-	size_t len;
-};
-
 #define run(p, sql, fmt, ...) \
 	db_cache_run((p)->db, (p)->e, sql, fmt, ##__VA_ARGS__)
-
-/*
- * Reading members.
- */
-
-/* A string of @min to @max bytes without U+0000, else NULL. */
-static const char *text_of(struct projection *p, struct jv v, size_t min,
-			   size_t max)
-{
-	size_t raw_len, len;
-	char *s;
-
-	(void)jv_raw(v, &raw_len);
-	if (!jv_is(v, JV_STRING) || raw_len > 6 * max + 2)
-		return NULL;
-	s = jv_strdup(v, &len);
-	if (s == NULL || p->n_held == HELD_MAX) {
-		free(s);
-		p->out_of_memory = true;
-		return NULL;
-	}
-	p->held[p->n_held++] = s;
-	return len >= min && len <= max && strlen(s) == len ? s : NULL;
-}
-
-static void release_held(struct projection *p)
-{
-	while (p->n_held > 0)
-		free(p->held[--p->n_held]);
-}
-
-static const char *text(struct projection *p, const char *key)
-{
-	return text_of(p, jv_get(p->data, key), 0, TEXT_LEN_MAX);
-}
-
-static const char *id(struct projection *p, struct jv v, const char *prefix)
-{
-	const char *s = text_of(p, v, 1, ID_MAX - 1);
-
-	return id_is(s, prefix) ? s : NULL;
-}
-
-/* The JSON text of a member of type @t. */
-static struct slice json_of(struct jv v, enum jv_type t, size_t max)
-{
-	struct slice s = {0};
-
-	if (jv_is(v, t))
-		s.p = jv_raw(v, &s.len);
-	return s.len <= max ? s : (struct slice){0};
-}
-
-static struct slice json(struct projection *p, const char *key, enum jv_type t)
-{
-	return json_of(jv_get(p->data, key), t, JSON_LEN_MAX);
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Bytes of a hex string; 0 when it is none or too long. */
-static size_t hash(struct projection *p, const char *key, uint8_t out[HASH_MAX])
-{
-	const char *s = text_of(p, jv_get(p->data, key), 2, 2 * HASH_MAX);
-	size_t len = s ? strlen(s) : 0;
-
-	if (len % 2 != 0)
-		return 0;
-	for (size_t i = 0; i < len / 2; i++) {
-		int high = hex_digit(s[2 * i]), low = hex_digit(s[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return 0;
-		out[i] = (uint8_t)(high << 4 | low);
-	}
-	return len / 2;
-}
-
-static bool is_one_of(const char *s, const char *const *list)
-{
-	for (; s != NULL && *list != NULL; list++)
-		if (strcmp(s, *list) == 0)
-			return true;
-	return false;
-}
-
-/* A string of a closed list, else NULL. */
-static const char *word(struct projection *p, const char *key,
-			const char *const *list)
-{
-	const char *s = text_of(p, jv_get(p->data, key), 1, 32);
-
-	return is_one_of(s, list) ? s : NULL;
-}
 
 /*
  * session.*
@@ -179,25 +60,27 @@ static const char set_resolved[] =
 
 static int on_created(struct projection *p)
 {
-	struct slice config = json(p, "config", JV_OBJECT);
-	struct slice env = json(p, "env_names", JV_ARRAY);
-	struct slice tags = json(p, "tags", JV_ARRAY);
+	struct slice config = member_json(p, "config", JV_OBJECT);
+	struct slice env = member_json(p, "env_names", JV_ARRAY);
+	struct slice tags = member_json(p, "tags", JV_ARRAY);
 	int64_t expires = jv_int(jv_get(p->data, "expires_ms"), 0);
 	uint8_t key[HASH_MAX] = {0};
-	size_t key_len = hash(p, "create_hash", key);
+	size_t key_len = member_hash(p, "create_hash", key);
 	int r;
 
 	if (p->n != 0)
 		return 0; /* A second one says nothing. */
 	r = run(p, insert_session, "sssisSSbsSssii", p->ev->session,
-		id(p, jv_get(p->data, "vm"), "vm"), text(p, "agent"),
-		p->ev->epoch, text(p, "cwd"), config.p, config.len, env.p,
-		env.len, key, key_len, text(p, "title"), tags.p, tags.len,
-		id(p, jv_get(p->data, "parent"), "ses"),
-		id(p, jv_get(p->data, "root"), "ses"), expires, p->ev->ts_ms);
+		member_id(p, jv_get(p->data, "vm"), "vm"),
+		member_text(p, "agent"), p->ev->epoch, member_text(p, "cwd"),
+		config.p, config.len, env.p, env.len, key, key_len,
+		member_text(p, "title"), tags.p, tags.len,
+		member_id(p, jv_get(p->data, "parent"), "ses"),
+		member_id(p, jv_get(p->data, "root"), "ses"), expires,
+		p->ev->ts_ms);
 	if (r >= 0)
 		r = run(p, set_resolved, "ss", p->ev->session,
-			text(p, "resolved"));
+			member_text(p, "resolved"));
 	if (r >= 0 && p->host)
 		r = run(p, insert_mirror, "s", p->ev->session);
 	return r;
@@ -215,18 +98,18 @@ static const char set_turn_state[] =
 
 static int on_state(struct projection *p)
 {
-	const char *to = word(p, "to", states), *suspended_from = NULL;
+	const char *to = member_word(p, "to", states), *suspended_from = NULL;
 	int r;
 
-	if (to == NULL || word(p, "from", states) == NULL)
+	if (to == NULL || member_word(p, "from", states) == NULL)
 		return 0;
 	if (strcmp(to, "suspended") == 0) {
-		suspended_from = word(p, "suspended_from", live_states);
+		suspended_from = member_word(p, "suspended_from", live_states);
 		if (suspended_from == NULL)
 			suspended_from = "idle";
 	}
 	r = run(p, set_state, "isss", p->n, to, suspended_from,
-		word(p, "wait_kind", wait_kinds));
+		member_word(p, "wait_kind", wait_kinds));
 	if (r >= 0 &&
 	    (strcmp(to, "running") == 0 || strcmp(to, "waiting") == 0))
 		r = run(p, set_turn_state, "ss", p->ev->session, to);
@@ -244,12 +127,13 @@ static int on_ready(struct projection *p)
 		"    agent_info),"
 		"  agent_caps=coalesce(?4, agent_caps),"
 		"  features=coalesce(?5, features) WHERE n=?1";
-	struct slice info = json(p, "agent_info", JV_OBJECT);
-	struct slice caps = json(p, "capabilities", JV_OBJECT);
-	struct slice features = json(p, "features", JV_ARRAY);
+	struct slice info = member_json(p, "agent_info", JV_OBJECT);
+	struct slice caps = member_json(p, "capabilities", JV_OBJECT);
+	struct slice features = member_json(p, "features", JV_ARRAY);
 
-	return run(p, sql, "isSSS", p->n, text(p, "acp_session_id"), info.p,
-		   info.len, caps.p, caps.len, features.p, features.len);
+	return run(p, sql, "isSSS", p->n, member_text(p, "acp_session_id"),
+		   info.p, info.len, caps.p, caps.len, features.p,
+		   features.len);
 }
 
 /* ttl_ms counts from the event; 0 means that the session does not expire. */
@@ -272,9 +156,10 @@ static int on_config(struct projection *p)
 		"    WHEN length(config) + length(?4) <= ?5"
 		"    THEN json_patch(config, ?4) ELSE config END"
 		" WHERE n=?1";
-	struct slice tags = json(p, "tags", JV_ARRAY);
-	int r = run(p, sql, "isSSi", p->n, text(p, "title"), tags.p, tags.len,
-		    p->ev->data, p->ev->data_len, (int64_t)JSON_LEN_MAX);
+	struct slice tags = member_json(p, "tags", JV_ARRAY);
+	int r = run(p, sql, "isSSi", p->n, member_text(p, "title"), tags.p,
+		    tags.len, p->ev->data, p->ev->data_len,
+		    (int64_t)JSON_LEN_MAX);
 
 	return r < 0 ? r : set_ttl(p);
 }
@@ -283,7 +168,7 @@ static const char set_error[] = "UPDATE session SET last_error=?2 WHERE n=?1";
 
 static int set_last_error(struct projection *p, struct jv error)
 {
-	struct slice s = json_of(error, JV_OBJECT, JSON_LEN_MAX);
+	struct slice s = member_json_of(error, JV_OBJECT, JSON_LEN_MAX);
 
 	return s.p ? run(p, set_error, "iS", p->n, s.p, s.len) : 0;
 }
@@ -336,20 +221,20 @@ static const char fork_turns[] =
 
 static int on_forked(struct projection *p)
 {
-	struct slice tags = json(p, "tags", JV_ARRAY);
-	struct slice env = json(p, "env_names", JV_ARRAY);
+	struct slice tags = member_json(p, "tags", JV_ARRAY);
+	struct slice env = member_json(p, "env_names", JV_ARRAY);
 	int64_t at = jv_int(jv_get(p->data, "at"), 0);
 	uint8_t key[HASH_MAX] = {0};
-	size_t key_len = hash(p, "create_hash", key);
+	size_t key_len = member_hash(p, "create_hash", key);
 	int r = run(p, make_fork, "isissSSb", p->n,
-		    id(p, jv_get(p->data, "from"), "ses"), at,
-		    id(p, jv_get(p->data, "vm"), "vm"), text(p, "title"),
-		    tags.p, tags.len, env.p, env.len, key_len > 0 ? key : NULL,
-		    key_len);
+		    member_id(p, jv_get(p->data, "from"), "ses"), at,
+		    member_id(p, jv_get(p->data, "vm"), "vm"),
+		    member_text(p, "title"), tags.p, tags.len, env.p, env.len,
+		    key_len > 0 ? key : NULL, key_len);
 
 	if (r >= 0)
-		r = run(p, fork_agent, "iss", p->n, text(p, "agent"),
-			text(p, "resolved"));
+		r = run(p, fork_agent, "iss", p->n, member_text(p, "agent"),
+			member_text(p, "resolved"));
 	if (r >= 0)
 		r = run(p, fork_turns, "s", p->ev->session);
 	return r < 0 ? r : cancel_pending(p, 0);
@@ -360,7 +245,8 @@ static int on_imported(struct projection *p)
 	static const char sql[] =
 		"UPDATE session SET vm_id=coalesce(?2, vm_id) WHERE n=?1";
 
-	return run(p, sql, "is", p->n, id(p, jv_get(p->data, "vm"), "vm"));
+	return run(p, sql, "is", p->n,
+		   member_id(p, jv_get(p->data, "vm"), "vm"));
 }
 
 static int on_closed(struct projection *p)
@@ -409,7 +295,7 @@ static int on_rewound(struct projection *p)
 		return 0;
 
 	r = run(p, abandon, "siiis", p->ev->session, from, to, p->ev->epoch,
-		id(p, jv_get(p->data, "snapshot"), "snp"));
+		member_id(p, jv_get(p->data, "snapshot"), "snp"));
 	if (r >= 0)
 		r = run(p, abandon_turns, "siii", p->ev->session, from,
 			p->ev->ts_ms, to);
@@ -434,7 +320,7 @@ static const char count_turn[] =
 static int on_turn_started(struct projection *p)
 {
 	uint8_t key[HASH_MAX] = {0};
-	size_t key_len = hash(p, "idem_hash", key);
+	size_t key_len = member_hash(p, "idem_hash", key);
 	int64_t first = jv_int(jv_get(p->data, "first_seq"), 0);
 	int r;
 
@@ -444,8 +330,8 @@ static int on_turn_started(struct projection *p)
 		first = p->ev->seq;
 	r = run(p, insert_turn, "ssissbii", p->ev->session, p->ev->turn,
 		jv_int(jv_get(p->data, "n"), 0),
-		id(p, jv_get(p->ctx, "input"), "msg"),
-		text_of(p, jv_get(p->data, "idem_key"), 1, TEXT_LEN_MAX),
+		member_id(p, jv_get(p->ctx, "input"), "msg"),
+		member_text_of(p, jv_get(p->data, "idem_key"), 1, TEXT_LEN_MAX),
 		key_len > 0 ? key : NULL, key_len, first, p->ev->ts_ms);
 	return r < 0 ? r : run(p, count_turn, "i", p->n);
 }
@@ -467,14 +353,14 @@ static const char add_usage[] =
 /* Return: 1 when an open turn has ended; 0 when there was none. */
 static int finish_turn(struct projection *p, const char *state)
 {
-	struct slice error = json(p, "error", JV_OBJECT);
-	struct slice usage =
-		json_of(jv_get(p->data, "usage"), JV_OBJECT, USAGE_LEN_MAX);
-	const char *why = text(p, "stop_reason");
+	struct slice error = member_json(p, "error", JV_OBJECT);
+	struct slice usage = member_json_of(jv_get(p->data, "usage"), JV_OBJECT,
+					    USAGE_LEN_MAX);
+	const char *why = member_text(p, "stop_reason");
 	int r;
 
 	if (why == NULL)
-		why = text(p, "reason");
+		why = member_text(p, "reason");
 	r = run(p, end_turn, "ssssSSii", p->ev->session, p->ev->turn, state,
 		why, error.p, error.len, usage.p, usage.len, p->ev->seq,
 		p->ev->ts_ms);
@@ -505,7 +391,7 @@ static int set_preview(struct projection *p, struct jv said)
 
 	if (!p->host)
 		return 0;
-	s = text_of(p, said, 1, PREVIEW_SOURCE_MAX);
+	s = member_text_of(p, said, 1, PREVIEW_SOURCE_MAX);
 	if (s == NULL)
 		return 0;
 	n = strlen(s);
@@ -570,34 +456,35 @@ static int add_diff(struct projection *p, const char *turn, struct jv file)
 {
 	static const char *const kinds[] = {"add", "modify", "delete", "rename",
 					    NULL};
-	const char *path = text_of(p, jv_get(file, "path"), 1, TEXT_LEN_MAX);
-	const char *kind = text_of(p, jv_get(file, "kind"), 1, 32);
+	const char *path =
+		member_text_of(p, jv_get(file, "path"), 1, TEXT_LEN_MAX);
+	const char *kind = member_word_of(p, jv_get(file, "kind"), kinds);
 
-	if (path == NULL || !is_one_of(kind, kinds))
+	if (path == NULL || kind == NULL)
 		return 0;
 	return run(p, insert_diff, "sssssssi", p->ev->session, turn, path, kind,
-		   text_of(p, jv_get(file, "old"), 0, TEXT_LEN_MAX),
-		   text_of(p, jv_get(file, "new"), 0, TEXT_LEN_MAX),
-		   text_of(p, jv_get(file, "patch"), 0, PATCH_LEN_MAX),
+		   member_text_of(p, jv_get(file, "old"), 0, TEXT_LEN_MAX),
+		   member_text_of(p, jv_get(file, "new"), 0, TEXT_LEN_MAX),
+		   member_text_of(p, jv_get(file, "patch"), 0, PATCH_LEN_MAX),
 		   p->ev->seq);
 }
 
 static int on_turn_diff(struct projection *p)
 {
 	struct jv files = jv_get(p->data, "files"), f;
-	const char *late = id(p, jv_get(p->ctx, "late"), "trn");
+	const char *late = member_id(p, jv_get(p->ctx, "late"), "trn");
 	char turn[ID_MAX];
 	int n = 0, r = 0;
 
 	snprintf(turn, sizeof(turn), "%s", late != NULL ? late : p->ev->turn);
-	release_held(p);
+	members_release(p);
 	if (!jv_is(files, JV_ARRAY) || turn[0] == '\0')
 		return 0;
 	for (f = jv_first(files); jv_has(f); f = jv_next(files, f)) {
 		if (r < 0 || n++ == DIFF_FILES_MAX)
 			break;
 		r = add_diff(p, turn, f);
-		release_held(p);
+		members_release(p);
 	}
 	return r;
 }
@@ -628,7 +515,7 @@ static int requests_changed(struct projection *p)
 
 static int on_requested(struct projection *p)
 {
-	const char *req = id(p, jv_get(p->ctx, "req"), "req");
+	const char *req = member_id(p, jv_get(p->ctx, "req"), "req");
 	char kind[EVENT_TYPE_MAX];
 	int r;
 
@@ -638,7 +525,7 @@ static int on_requested(struct projection *p)
 	kind[strcspn(kind, ".")] = '\0';
 	r = run(p, insert_request, "sssssSiii", req, p->ev->session,
 		p->ev->turn, kind,
-		text_of(p, jv_get(p->ctx, "tool"), 1, TEXT_LEN_MAX),
+		member_text_of(p, jv_get(p->ctx, "tool"), 1, TEXT_LEN_MAX),
 		p->ev->data, p->ev->data_len, p->ev->seq, p->ev->ts_ms,
 		jv_int(jv_get(p->data, "deadline_ms"), 0));
 	return r > 0 ? requests_changed(p) : r;
@@ -652,7 +539,7 @@ static const char resolve_request[] =
 
 static int on_resolved(struct projection *p)
 {
-	const char *req = id(p, jv_get(p->ctx, "req"), "req");
+	const char *req = member_id(p, jv_get(p->ctx, "req"), "req");
 	const char *state = "answered";
 	int r;
 
@@ -663,7 +550,7 @@ static int on_resolved(struct projection *p)
 	else if (jv_eq(jv_get(p->data, "outcome"), "cancelled"))
 		state = "cancelled";
 	r = run(p, resolve_request, "sssSsii", p->ev->session, req, state,
-		p->ev->data, p->ev->data_len, text(p, "by"), p->ev->seq,
+		p->ev->data, p->ev->data_len, member_text(p, "by"), p->ev->seq,
 		p->ev->ts_ms);
 	return r > 0 ? requests_changed(p) : r;
 }
@@ -678,18 +565,19 @@ static int on_artifact(struct projection *p)
 		"INSERT OR IGNORE INTO artifact(id, session_id, turn_id, name,"
 		"  path, media_type, size, sha256, created_ms)"
 		" VALUES(?1, ?2, nullif(?3, ''), ?4, ?5, ?6, ?7, ?8, ?9)";
-	const char *art = id(p, jv_get(p->data, "id"), "art");
-	const char *late = id(p, jv_get(p->ctx, "late"), "trn");
-	const char *name = text(p, "name");
+	const char *art = member_id(p, jv_get(p->data, "id"), "art");
+	const char *late = member_id(p, jv_get(p->ctx, "late"), "trn");
+	const char *name = member_text(p, "name");
 	int64_t size = jv_int(jv_get(p->data, "size"), -1);
 	uint8_t sum[HASH_MAX];
 
 	if (art == NULL || name == NULL || size < 0 ||
-	    hash(p, "sha256", sum) != HASH_MAX)
+	    member_hash(p, "sha256", sum) != HASH_MAX)
 		return 0;
 	return run(p, sql, "ssssssibi", art, p->ev->session,
-		   late ? late : p->ev->turn, name, text(p, "path"),
-		   text(p, "media_type"), size, sum, sizeof(sum), p->ev->ts_ms);
+		   late ? late : p->ev->turn, name, member_text(p, "path"),
+		   member_text(p, "media_type"), size, sum, sizeof(sum),
+		   p->ev->ts_ms);
 }
 
 /* A value that is not a string is kept as JSON. */
@@ -701,12 +589,13 @@ static int on_memory(struct projection *p)
 		" ON CONFLICT DO UPDATE SET value=excluded.value,"
 		"  meta=excluded.meta, updated_ms=excluded.updated_ms";
 	struct jv value = jv_get(p->data, "value");
-	const char *key = text_of(p, jv_get(p->data, "key"), 1, TEXT_LEN_MAX);
-	struct slice s = json_of(value, jv_type(value), JSON_LEN_MAX);
-	struct slice meta = json(p, "meta", JV_OBJECT);
+	const char *key =
+		member_text_of(p, jv_get(p->data, "key"), 1, TEXT_LEN_MAX);
+	struct slice s = member_json_of(value, jv_type(value), JSON_LEN_MAX);
+	struct slice meta = member_json(p, "meta", JV_OBJECT);
 
 	if (jv_is(value, JV_STRING)) {
-		s.p = text_of(p, value, 0, JSON_LEN_MAX);
+		s.p = member_text_of(p, value, 0, JSON_LEN_MAX);
 		s.len = s.p ? strlen(s.p) : 0;
 	}
 	if (key == NULL || s.p == NULL)
@@ -724,13 +613,13 @@ static int on_summary(struct projection *p)
 	int64_t to = jv_int(jv_get(p->data, "to_seq"), 0);
 	int64_t from = jv_int(jv_get(p->data, "from_seq"), 0);
 	const char *words =
-		text_of(p, jv_get(p->data, "text"), 0, JSON_LEN_MAX);
+		member_text_of(p, jv_get(p->data, "text"), 0, JSON_LEN_MAX);
 
 	if (from < 1 || to < from || words == NULL)
 		return 0;
 	return run(p, sql, "siisisi", p->ev->session, to, from, words,
-		   jv_int(jv_get(p->data, "tokens"), -1), text(p, "model"),
-		   p->ev->ts_ms);
+		   jv_int(jv_get(p->data, "tokens"), -1),
+		   member_text(p, "model"), p->ev->ts_ms);
 }
 
 /*
@@ -809,7 +698,7 @@ int project_event(struct db_cache *c, const struct event *ev, int64_t session_n,
 		r = rule->apply(&p);
 	if (r >= 0 && p.out_of_memory)
 		r = err_set(e, -ENOMEM, "projection: out of memory");
-	release_held(&p);
+	members_release(&p);
 	json_done(&p.data_doc);
 	json_done(&p.ctx_doc);
 	return r < 0 ? r : 0;
