@@ -136,6 +136,18 @@ TEST(no_pattern_takes_long)
 	check_one(rules, path, false);
 }
 
+TEST(a_nul_ends_its_line_only)
+{
+	static const char rules[] = "a\0b\nc\n";
+	struct vfs_ignore *ig = new_ignore();
+
+	EQ(vfs_ignore_enter(ig, "", rules, sizeof(rules) - 1), 0);
+	EQ(vfs_ignore_ask(ig, "a", false), VFS_IGNORE_SKIP);
+	EQ(vfs_ignore_ask(ig, "b", false), VFS_IGNORE_UNSAID);
+	EQ(vfs_ignore_ask(ig, "c", false), VFS_IGNORE_SKIP);
+	vfs_ignore_free(ig);
+}
+
 TEST(too_many_rules_have_no_effect)
 {
 	struct vfs_ignore *ig = new_ignore();
@@ -397,7 +409,7 @@ TEST(random_rules_mean_what_git_means_3)
 TESTS(CASE(the_manual_page_holds),
       CASE(what_can_be_made_again_is_ignored_until_it_is_taken_back),
       CASE(rules_of_a_folder_end_with_it), CASE(no_pattern_takes_long),
-      CASE(too_many_rules_have_no_effect),
+      CASE(a_nul_ends_its_line_only), CASE(too_many_rules_have_no_effect),
       CASE(random_rules_mean_what_git_means_1),
       CASE(random_rules_mean_what_git_means_2),
       CASE(random_rules_mean_what_git_means_3))

@@ -308,6 +308,8 @@ static bool parse_rule(const char *line, size_t n, struct rule *out)
 {
 	struct rule r = {0};
 
+	/* As in git, a NUL ends its line only. */
+	n = strnlen(line, n);
 	if (n > 0 && line[n - 1] == '\r')
 		n--;
 	n = trimmed(line, n);
@@ -372,7 +374,7 @@ static int add_file(struct vfs_ignore *ig, const char *dir, const char *text,
 
 	if (n > VFS_IGNORE_BYTES_MAX)
 		n = VFS_IGNORE_BYTES_MAX;
-	f.text = strndup(text, n);
+	f.text = malloc(n + 1);
 	f.rules = calloc(count_lines(text, n), sizeof(*f.rules));
 	if (cap > ig->cap)
 		grown = reallocarray(ig->files, cap, sizeof(*grown));
@@ -385,7 +387,8 @@ static int add_file(struct vfs_ignore *ig, const char *dir, const char *text,
 		rule_file_done(&f);
 		return -ENOMEM;
 	}
-	parse_rules(&f, strlen(f.text), VFS_IGNORE_RULES_MAX - ig->n_rules);
+	memcpy(f.text, text, n);
+	parse_rules(&f, n, VFS_IGNORE_RULES_MAX - ig->n_rules);
 	ig->n_rules += f.n;
 	ig->files[ig->n++] = f;
 	return 0;
