@@ -236,6 +236,7 @@ lint: deps
 	cppcheck -q --std=c11 --include=scripts/cppcheck.h --error-exitcode=1 --inline-suppr --suppress=missingIncludeSystem \
 		--enable=warning,portability,performance -I. core vfs guest host
 	shellcheck -x $(SH)
+	@for f in $(filter-out %.sh,$(SH)); do test -x $$f || { echo "$$f: not executable"; exit 1; }; done
 	mandoc -Tlint -Wwarning $(MAN)
 
 install: all
