@@ -31,7 +31,7 @@ PKGS    := libuv sqlite3 libnghttp2 libxxhash fuse3 nettle
 # the libraries of USES_x, in link order: this is the layering.  Programs in
 # STATIC are linked statically (but for the sanitizers, which cannot be).
 
-LIBS := core vfs host
+LIBS := core vfs mcp host
 BINS := bin/hib bin/hibd libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
 STATIC := libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
 
@@ -42,15 +42,15 @@ SRC_hib-sandbox := $(wildcard host/sandbox/*.c)
 SRC_echo-agent  := tests/fake/echo_agent.c
 SRC_libhib      := $(wildcard host/lib/*.c) host/home.c
 
-USES_hib         := $(O)/lib/libhib.a $(O)/host.a $(O)/vfs.a $(O)/core.a
-USES_hibd        := $(O)/host.a $(O)/vfs.a $(O)/core.a
-USES_hib-guest   := $(O)/vfs.a $(O)/core.a
+USES_hib         := $(O)/lib/libhib.a $(O)/host.a $(O)/vfs.a $(O)/mcp.a $(O)/core.a
+USES_hibd        := $(O)/host.a $(O)/vfs.a $(O)/mcp.a $(O)/core.a
+USES_hib-guest   := $(O)/vfs.a $(O)/mcp.a $(O)/core.a
 USES_hib-sandbox := $(O)/host.a $(O)/core.a
 USES_echo-agent  := $(O)/core.a
-USES_tests       := $(O)/lib/libhib.a $(O)/host.a $(O)/vfs.a $(O)/core.a
+USES_tests       := $(O)/lib/libhib.a $(O)/host.a $(O)/vfs.a $(O)/mcp.a $(O)/core.a
 LIBS_hib         := -lsodium -lgit2 -lz
-LIBS_hibd        := -lsodium -lgit2 -lz
-LIBS_tests       := -lsodium -lgit2 -lz
+LIBS_hibd        := -lsodium -lgit2 -lz -lcurl
+LIBS_tests       := -lsodium -lgit2 -lz -lcurl
 
 # Program code that a unit test or a fuzzer links in.
 EXTRA_test_proc := guest/idmap.c guest/place.c guest/proc.c guest/reaper.c guest/session_init.c guest/spawn.c
@@ -98,8 +98,8 @@ CPPFLAGS += -D_GNU_SOURCE -DHIB_VERSION='"$(VERSION)"' -I. \
 ALL_CFLAGS := -std=gnu17 $(WARN) $(if $(filter rel scan,$(MODE)),,-Werror) $(CFLAGS) \
 	-fPIC -fvisibility=hidden -fstack-protector-strong \
 	-fstack-clash-protection -fcf-protection
-LDFLAGS  += -Wl,-z,relro,-z,now $(filter -fsanitize=% --coverage,$(CFLAGS))
-LDLIBS   += -Wl,--as-needed $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+LDFLAGS  += -Wl,-z,relro,-z,now -Wl,--as-needed $(filter -fsanitize=% --coverage,$(CFLAGS))
+LDLIBS   += $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 SANITIZED := $(findstring -fsanitize,$(CFLAGS))
 
 # glibc warns at each static link that name lookups need its shared parts; no
@@ -133,6 +133,8 @@ $(O)/core.a: $(call obj,$(wildcard core/*.c)) $(LLHTTP_OBJ)
 	$(ar)
 $(O)/vfs.a: $(call obj,$(wildcard vfs/*.c))
 	$(ar)
+$(O)/mcp.a: $(call obj,$(wildcard mcp/*.c))
+	$(ar)
 $(O)/host.a: $(call obj,$(wildcard host/*.c))
 	$(ar)
 
@@ -151,7 +153,7 @@ $(O)/lib/hib.o: $(call obj,$(SRC_libhib)) $(O)/core.a
 $(O)/lib/libhib.a: $(O)/lib/hib.o
 	$(ar)
 $(O)/lib/libhib.so: $(O)/lib/hib.o
-	$(call Q,LINK)$(CC) $(LDFLAGS) -shared -Wl,-soname,libhib.so.0 -Wl,--as-needed -o $@ $^ $(LDLIBS)
+	$(call Q,LINK)$(CC) $(LDFLAGS) -shared -Wl,-soname,libhib.so.0 -o $@ $^ $(LDLIBS)
 $(O)/quickstart: $(call obj,host/examples/quickstart.c) $(O)/lib/libhib.a
 	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ $(LDLIBS)
 
@@ -165,8 +167,8 @@ $(foreach t,$(TESTS),$(eval $(call test,$(t))))
 $(O)/tests/test_guest: | $(O)/libexec/hib-guest $(O)/libexec/echo-agent
 
 FAKES := $(patsubst tests/fake/%.c,%,$(wildcard tests/fake/*.c))
-$(O)/tests/fake/%: $(O)/tests/fake/%.o $(O)/core.a
-	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ $(LDLIBS)
+$(O)/tests/fake/%: $(O)/tests/fake/%.o $(O)/mcp.a $(O)/core.a
+	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ -lcurl $(LDLIBS)
 BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/*.c))
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $(USES_tests)
 	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ $(LIBS_tests) $(LDLIBS)
@@ -188,7 +190,7 @@ check-unit: $(TESTS:%=$(O)/tests/%) $(FAKES:%=$(O)/tests/fake/%)
 FUZZ_TIME ?= 30
 FUZZERS := $(patsubst tests/fuzz_%.c,%,$(wildcard tests/fuzz_*.c))
 define fuzzer
-$(O)/tests/fuzz_$(1): $(O)/tests/fuzz_$(1).o $(call obj,$(EXTRA_fuzz_$(1))) $(O)/host.a $(O)/vfs.a $(O)/core.a
+$(O)/tests/fuzz_$(1): $(O)/tests/fuzz_$(1).o $(call obj,$(EXTRA_fuzz_$(1))) $(O)/host.a $(O)/vfs.a $(O)/mcp.a $(O)/core.a
 	$$(call Q,LINK)$$(CC) $$(LDFLAGS) -fsanitize=fuzzer -o $$@ $$^ $(LIBS_tests) $$(LDLIBS)
 endef
 $(foreach f,$(FUZZERS),$(eval $(call fuzzer,$(f))))
@@ -224,7 +226,7 @@ interop: tests
 	INTEROP_AGENTS="codex-rust codex claude claude-old gemini opencode pi sdk-example" \
 		O=$(CURDIR)/$(O) MODE=$(MODE) prove -v --timer --exec '' tests/interop.t
 
-DIRS := core vfs guest host host/cli host/daemon host/lib host/sandbox host/examples tests tests/fake tests/bench
+DIRS := core vfs mcp guest host host/cli host/daemon host/lib host/sandbox host/examples tests tests/fake tests/bench
 SRCS := $(wildcard $(DIRS:%=%/*.c))
 HDRS := $(wildcard $(DIRS:%=%/*.h))
 SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files) scripts/deps scripts/test scripts/demo .ci/run
@@ -234,7 +236,7 @@ format:
 lint: deps
 	clang-format --dry-run -Werror $(SRCS) $(HDRS)
 	cppcheck -q --std=c11 --include=scripts/cppcheck.h --error-exitcode=1 --inline-suppr --suppress=missingIncludeSystem \
-		--enable=warning,portability,performance -I. core vfs guest host
+		--enable=warning,portability,performance -I. core vfs mcp guest host
 	shellcheck -x $(SH)
 	@for f in $(filter-out %.sh,$(SH)); do test -x $$f || { echo "$$f: not executable"; exit 1; }; done
 	mandoc -Tlint -Wwarning $(MAN)
