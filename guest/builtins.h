@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * builtins.h - The servers inside the daemon, by name
+ */
+#ifndef GUEST_BUILTINS_H
+#define GUEST_BUILTINS_H
+
+#include "guest/builtin.h"
+
+/* NULL: there is none of that name. */
+const struct builtin *builtin_find(const char *name);
+
+#endif
