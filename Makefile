@@ -209,7 +209,8 @@ run: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@O=$(CURDIR)/$(O) scripts/demo
 
-bench: deps
+bench:
+	@scripts/deps bindfs
 	@$(MAKE) --no-print-directory -j$$(nproc) MODE=rel all $(BENCHES:%=o/rel/tests/bench/%)
 	@O=$(CURDIR)/o/rel tests/bench/run $(BENCH)
 
