@@ -129,7 +129,7 @@ f143_same() {
 		shows "$name" 'the very end' || return 1
 	done
 	until_true 5 state_is "$ses" idle && for name in ann bob eve; do
-		eval "kill \$${name}_in" && type_at "$name" /quit
+		type_at "$name" /quit && eval "kill \$${name}_in"
 	done
 	# shellcheck disable=SC2154 # set by eval
 	gone "$ann_pid" && gone "$bob_pid" && gone "$eve_pid" &&
