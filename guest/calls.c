@@ -195,7 +195,6 @@ static int get_create_rest(struct jv p, struct session_spec *s, struct err *e)
 	if (get_json(p, "config", JV_OBJECT, &s->config, e) < 0 ||
 	    wish_check(s->config, false, e) < 0 ||
 	    quota_read(s->config, &s->quota, e) < 0 ||
-	    get_json(p, "mcp", JV_ARRAY, &s->mcp, e) < 0 ||
 	    get_json(p, "tags", JV_ARRAY, &s->tags, e) < 0 ||
 	    check_tags(s->tags, e) < 0 ||
 	    get_count(p, "expires_ms", &s->expires_ms, e) < 0 ||
@@ -203,6 +202,19 @@ static int get_create_rest(struct jv p, struct session_spec *s, struct err *e)
 	    get_count(p, "permission_timeout_ms", &s->permission_timeout_ms,
 		      e) < 0)
 		return e->code;
+	return 0;
+}
+
+/* What the agent is started with, and its servers. */
+static int read_launch(struct jv p, const char *cwd, struct launch **out,
+		       struct err *e)
+{
+	autolaunch struct launch *l = NULL;
+
+	if (launch_new(jv_get(p, "agent"), jv_get(p, "env"), cwd, &l, e) < 0 ||
+	    mcp_config_read(p, cwd, &l->mcp, e) < 0)
+		return e->code;
+	*out = take_ptr(l);
 	return 0;
 }
 
@@ -227,9 +239,8 @@ static int create(struct guest *g, struct call *c, struct create_text *t,
 	s.policy = t->policy;
 	s.parent = t->parent;
 	s.root = t->root;
-	r = launch_new(s.agent, jv_get(p, "env"), s.cwd, &s.launch, e);
-	if (r < 0)
-		return r;
+	if (read_launch(p, s.cwd, &s.launch, e) < 0)
+		return e->code;
 	r = session_create(g, &s, c, e);
 	launch_free(s.launch);
 	return r;
@@ -251,8 +262,7 @@ static int get_launch(struct session *s, struct jv p, struct launch **out,
 	*out = NULL;
 	if (!jv_is(jv_get(p, "agent"), JV_OBJECT))
 		return 0;
-	return launch_new(jv_get(p, "agent"), jv_get(p, "env"), session_cwd(s),
-			  out, e);
+	return read_launch(p, session_cwd(s), out, e);
 }
 
 static int call_resume(struct guest *g, struct call *c, struct err *e)

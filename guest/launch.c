@@ -104,28 +104,50 @@ static int add_vars(struct env_list *l, struct jv env, struct err *e)
 	return 0;
 }
 
-static int take_env(struct launch *l, struct jv agent, struct jv env,
-		    struct err *e)
+/* Begin a list with the base, and room for more. */
+static int put_base(struct env_list *l, struct err *e)
 {
-	struct env_list list = {0};
-	int r = 0;
-
-	l->n_base = ARRAY_LEN(base_env);
-	list.vars = calloc(l->n_base + ENV_VARS_MAX + 1, sizeof(*list.vars));
-	if (list.vars == NULL)
+	l->vars = calloc(ARRAY_LEN(base_env) + ENV_VARS_MAX + 1,
+			 sizeof(*l->vars));
+	if (l->vars == NULL)
 		return out_of_memory(e);
-	l->env = list.vars;
-	for (size_t i = 0; i < l->n_base; i++) {
+	for (size_t i = 0; i < ARRAY_LEN(base_env); i++) {
 		char *var = strdup(base_env[i]);
 
 		if (var == NULL)
 			return out_of_memory(e);
-		put_var(&list, var);
+		put_var(l, var);
 	}
-	r = add_vars(&list, jv_get(agent, "env"), e);
+	return 0;
+}
+
+static int take_env(struct launch *l, struct jv agent, struct jv env,
+		    struct err *e)
+{
+	struct env_list list = {0};
+	int r = put_base(&list, e);
+
+	if (r == 0)
+		r = add_vars(&list, jv_get(agent, "env"), e);
 	if (r == 0)
 		r = add_vars(&list, env, e);
+	l->n_base = ARRAY_LEN(base_env);
+	l->env = list.vars;
 	l->n_env = list.n;
+	return r;
+}
+
+int launch_read_env(struct jv env, char ***out, struct err *e)
+{
+	struct env_list list = {0};
+	int r = put_base(&list, e);
+
+	if (r == 0)
+		r = add_vars(&list, env, e);
+	if (r < 0)
+		text_list_free(list.vars);
+	else
+		*out = list.vars;
 	return r;
 }
 
@@ -240,6 +262,7 @@ void launch_free(struct launch *l)
 	free(l->auth);
 	place_done(&l->files);
 	instruct_done(&l->instruct);
+	mcp_config_free(l->mcp);
 	free(l);
 }
 

@@ -11,6 +11,7 @@
 #define GUEST_LAUNCH_H
 
 #include "guest/instruct.h"
+#include "guest/mcp_config.h"
 #include "guest/place.h"
 #include "guest/quirks.h"
 
@@ -24,6 +25,7 @@ struct launch {
 	struct quirks quirks;
 	struct place files;
 	struct instruct instruct;
+	struct mcp_config *mcp; /* Servers; NULL: not read, so none. */
 	bool told; /* The text is among the arguments or variables. */
 };
 
@@ -52,6 +54,15 @@ static inline void launch_freep(struct launch **l)
  * arguments or a variable; once, and nothing for another agent.  @text: NULL for
  * none.  Return: 0; -ENOMEM. */
 int launch_tell(struct launch *l, const char *text, struct err *e);
+
+/**
+ * launch_read_env() - The base and some variables more, and nothing of an agent
+ * @env: {} of them; may be absent
+ * @out: Set on success, released by text_list_free()
+ *
+ * Return: 0; -FAULT_INVALID_ARGUMENT; -ENOMEM.
+ */
+int launch_read_env(struct jv env, char ***out, struct err *e);
 
 /**
  * launch_extend_env() - The environment and some variables more

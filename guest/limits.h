@@ -96,6 +96,18 @@
 #define FILE_QUEUE_BYTES    (32u << 20)	 /* with so much to write. */
 #define FILE_OP_MS	    30000	 /* For one, once at work. */
 
+/* MCP servers. */
+#define MCP_SERVERS_MAX	     32	 /* Of a session. */
+#define MCP_NAME_MAX	     64	 /* Bytes of a server's name. */
+#define MCP_GLOBS_MAX	     256 /* Allowed, and denied, of one server. */
+#define MCP_GLOB_MAX	     128 /* Bytes of one. */
+#define UPSTREAM_STARTUP_MS  60000
+#define UPSTREAM_CALL_MS     60000
+#define UPSTREAM_MAX_CALL_MS 600000
+#define UPSTREAM_TIME_MAX    86400000	/* Of each of them, if told. */
+#define UPSTREAM_CALLS_MAX   1024	/* Open with one server. */
+#define UPSTREAM_TOOLS_MAX   (3u << 20) /* Bytes of all tools of a server. */
+
 /* Files of the workspace, for the host. */
 #define FS_THREADS	4	     /* That wait for the file system. */
 #define FS_STACK	(4u << 20)   /* Of each; used by deep folders only. */

@@ -40,7 +40,7 @@ bool session_id_is_live(const struct guest *g, const char *id);
 /* What session.create says, checked; borrowed for the call. */
 struct session_spec {
 	char id[ID_MAX];
-	struct jv agent, config, mcp, tags;
+	struct jv agent, config, tags;
 	const char *agent_name, *cwd, *create_hash, *title;
 	const char *instructions; /* NULL: none. */
 	const char *policy;	  /* JSON text; NULL: none. */

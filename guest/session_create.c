@@ -14,23 +14,11 @@
  * Create.
  */
 
-/* Names and transports; what else a server's spec has may be secret. */
-static void write_mcp(struct jv list, struct jw *w)
+static void write_mcp(const struct mcp_config *c, struct jw *w)
 {
 	jw_arr(w);
-	for (struct jv it = jv_first(list); jv_has(it);
-	     it = jv_next(list, it)) {
-		struct jv type = jv_get(it, "type");
-
-		jw_obj(w);
-		jw_kvalue(w, "name", jv_get(it, "name"));
-		jw_key(w, "transport");
-		if (jv_is(type, JV_STRING))
-			jw_value(w, type);
-		else
-			jw_str(w, "stdio");
-		jw_obj_end(w);
-	}
+	for (size_t i = 0; c != NULL && i < c->n; i++)
+		mcp_spec_write(&c->specs[i], w);
 	jw_arr_end(w);
 }
 
@@ -72,7 +60,7 @@ static void record_created(struct session *s, const struct session_spec *spec)
 	jw_key(&w, "config");
 	write_config(spec, &w);
 	jw_key(&w, "mcp");
-	write_mcp(spec->mcp, &w);
+	write_mcp(spec->launch->mcp, &w);
 	jw_kstr(&w, "create_hash", spec->create_hash);
 	if (spec->title != NULL)
 		jw_kstr(&w, "title", spec->title);
