@@ -306,7 +306,9 @@ static bool is_given(struct jv env, struct jv name)
 {
 	autofree char *key = jv_strdup(name, NULL);
 
-	return key != NULL && jv_is(jv_get(env, key), JV_STRING);
+	/* A value, or what says where it is taken from. */
+	return key != NULL && (jv_is(jv_get(env, key), JV_STRING) ||
+			       jv_is(jv_get(env, key), JV_OBJECT));
 }
 
 /* Is this variable there, or one of these? */

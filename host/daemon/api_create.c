@@ -3,11 +3,11 @@
  * api_create.c - createSession
  *
  * Everything is checked before anything is done.  Then, in this order: a VM if
- * none was given, the environment and the agent's command sealed into the
- * catalog (a session that exists can always be started again), the VM awake,
- * the guest's session.create, and the answer once the host has stored what the
- * guest wrote.  A refusal leaves nothing behind; an agent that does not start
- * leaves a session in state failed, with its log.
+ * none was given, the environment, the MCP servers and the agent's command
+ * sealed into the catalog (a session that exists can always be started again),
+ * the VM awake, the guest's session.create, and the answer once the host has
+ * stored what the guest wrote.  A refusal leaves nothing behind; an agent that
+ * does not start leaves a session in state failed, with its log.
  *
  * The id is made by the client or here.  The same id with the same immutable
  * options again joins the creation that runs, or answers what is.
@@ -28,8 +28,6 @@
 #include "vfs/artifacts.h"
 
 #define CWD_MAX		 4096
-#define ENV_MAX		 256
-#define ENV_BYTES_MAX	 (128u << 10)
 #define INSTRUCTIONS_MAX (255u << 10) /* With ours the guest takes 256. */
 #define OS_INSTRUCTIONS                                                      \
 	"You work in a sandbox of Hibernacle. /workspace holds the user's "  \
@@ -38,55 +36,6 @@
 	"unless the user gave one.\n"
 #define CWD_DEFAULT   "/workspace"
 #define LIVE_MAX_HOST 256 /* Live sessions of all VMs. */
-
-/* --- checks ------------------------------------------------------------- */
-
-static bool env_name_is_good(const char *name)
-{
-	return name[0] != '\0' && strchr(name, '=') == NULL;
-}
-
-/* A member of env: NAME without '=', a string without NUL. */
-static bool check_variable(struct op *op, struct jv key, struct jv value,
-			   size_t *bytes)
-{
-	autofree char *name = jv_strdup(key, NULL);
-	size_t len = 0;
-	autofree char *text = jv_strdup(value, &len);
-	bool ok = name != NULL && env_name_is_good(name) && text != NULL &&
-		  strlen(text) == len;
-
-	*bytes += (name ? strlen(name) : 0) + len + 2;
-	if (ok)
-		return true;
-	op_refuse(op, -FAULT_INVALID_ARGUMENT,
-		  "env: '%.80s' is not a name with a string", name ? name : "");
-	return false;
-}
-
-bool op_check_env(struct op *op)
-{
-	struct jv env = jv_get(op->in, "env");
-	size_t bytes = 0;
-
-	if (!jv_has(env))
-		return true;
-	if (!jv_is(env, JV_OBJECT)) {
-		op_refuse(op, -FAULT_INVALID_ARGUMENT,
-			  "env: an object of names and strings");
-		return false;
-	}
-	for (struct jv k = jv_first(env); jv_has(k); k = jv_next(env, k)) {
-		if (!check_variable(op, k, jv_value(k), &bytes))
-			return false;
-	}
-	if (jv_count(env) <= ENV_MAX && bytes <= ENV_BYTES_MAX)
-		return true;
-	op_refuse(op, -FAULT_MESSAGE_TOO_LARGE,
-		  "env: at most %d variables and %u bytes", ENV_MAX,
-		  ENV_BYTES_MAX);
-	return false;
-}
 
 /* --- what it is made of ----------------------------------------- */
 
@@ -106,17 +55,6 @@ static void creation_done(struct creation *c)
 	free(c->net);
 	free(c->instructions);
 	free(c->key);
-}
-
-void op_put_env_names(struct op *op, struct jw *w)
-{
-	struct jv env = jv_get(op->in, "env");
-
-	jw_key(w, "env_names");
-	jw_arr(w);
-	for (struct jv k = jv_first(env); jv_has(k); k = jv_next(env, k))
-		jw_value(w, k);
-	jw_arr_end(w);
 }
 
 static struct jv policy_of(const struct op *op)
@@ -153,6 +91,8 @@ static void creation_hash(struct op *op, struct creation *c)
 	jw_bool(&w, c->skip_os);
 	jw_value(&w, jv_get(op->in, "config"));
 	jw_value(&w, jv_get(op->in, "mcpServers"));
+	if (jv_has(jv_get(op->in, "mcpAggregate")))
+		jw_value(&w, jv_get(op->in, "mcpAggregate"));
 	if (jv_has(policy_of(op)))
 		jw_value(&w, policy_of(op));
 	if (jv_has(jv_get(op->in, "initialFiles")))
@@ -211,8 +151,8 @@ static bool creation_read(struct op *op, struct creation *c)
 			&c->start_ms) ||
 	    !op_integer(op, "permissionTimeoutMs", 0, TIMEOUT_MAX_MS,
 			&c->permission_ms) ||
-	    !op_ttl(op, 1, &c->ttl_ms) || !op_tags(op) || !op_check_env(op) ||
-	    !check_policy(op))
+	    !op_ttl(op, 1, &c->ttl_ms) || !op_tags(op) || !op_read_env(op) ||
+	    !op_read_mcp(op) || !check_policy(op))
 		return false;
 	if (c->agent == NULL) {
 		op_refuse(op, -FAULT_INVALID_ARGUMENT, "'agent' is missing");
@@ -236,28 +176,6 @@ static bool creation_read(struct op *op, struct creation *c)
 	c->skip_os = jv_bool(jv_get(op->in, "skipOsInstructions"), false);
 	creation_hash(op, c);
 	return true;
-}
-
-/* What the agent's manifest requires and env does not have. */
-bool op_check_required(struct op *op, const char *agent)
-{
-	struct manifest_missing missing;
-	struct err e = {0};
-
-	if (manifest_missing_env(&op->d->home, agent, jv_get(op->in, "env"),
-				 &missing, &e) < 0) {
-		op_fail(op, &e);
-		return false;
-	}
-	if (missing.names == NULL)
-		return true;
-	err_set(&e, -FAULT_AGENT_AUTH_REQUIRED,
-		"agent %s needs more in its environment: %s", agent,
-		missing.words);
-	err_data(&e, "\"names\":%s", missing.names);
-	manifest_missing_done(&missing);
-	op_fail(op, &e);
-	return false;
 }
 
 static bool wants_os(const struct op *op, const struct creation *c)
@@ -329,8 +247,9 @@ static void put_instructions(struct op *op, const struct creation *c)
 		jw_kstr(&op->params, "instructions", text.buf);
 }
 
-/* Members of session.create, but for agent and env, into op->params. */
-static void creation_write(struct op *op, const struct creation *c)
+/* Members of session.create, but for the agent, into op->params.  False: the op
+ * has been answered. */
+static bool creation_write(struct op *op, const struct creation *c)
 {
 	struct jw *w = &op->params;
 
@@ -353,6 +272,10 @@ static void creation_write(struct op *op, const struct creation *c)
 		jw_kint(w, "start_timeout_ms", c->start_ms);
 	if (c->permission_ms > 0)
 		jw_kint(w, "permission_timeout_ms", c->permission_ms);
+	if (!op_put_new_start(op))
+		return false;
+	jw_obj_end(w);
+	return true;
 }
 
 /* --- steps ------------------------------------------------------ */
@@ -473,28 +396,12 @@ static void create_on_sealed(const struct err *e, void *arg)
 		vm_need(vm_find(op->d, op->vm), create_on_awake, op);
 }
 
-int op_seal(struct op *op, struct change *c, const char *session, struct err *e)
-{
-	size_t len;
-	const char *raw = jv_raw(jv_get(op->in, "env"), &len);
-	char *env = strndup(raw ? raw : "{}", raw ? len : 2);
-	int r;
-
-	if (env == NULL)
-		return err_set(e, -ENOMEM, "env: out of memory");
-	r = vault_put(op->d->vault, c, session, "env", env, e);
-	vault_wipe(env);
-	if (r < 0)
-		return r;
-	return vault_put(op->d->vault, c, session, "agent", op->agent, e);
-}
-
 static void create_seal(struct op *op)
 {
 	struct change *c = change_new();
 	struct err e = {0};
 
-	if (op_seal(op, c, op->session, &e) < 0) {
+	if (op_seal(op, c, op->session, op->vm, &e) < 0) {
 		change_free(c);
 		create_fail(op, &e);
 		return;
@@ -600,7 +507,8 @@ static void create_again(struct op *op, const struct creation *c)
 		return;
 	}
 	if (strcmp(op->brief.state, "starting") == 0) {
-		op_wake(op, create_call);
+		if (creation_write(op, c))
+			op_wake(op, create_call);
 		return;
 	}
 	if (views_created(op->d->reader, op->session, &op->out, &op->err) < 0)
@@ -665,6 +573,8 @@ static void create_on_key(const struct err *e, void *arg)
 
 	if (e->code == -EEXIST) { /* The same request, a moment ago. */
 		vault_wipe(take_ptr(op->agent));
+		vault_wipe(take_ptr(op->env));
+		vault_wipe(take_ptr(op->mcp));
 		jw_reset(&op->params);
 		create_begin(op);
 	} else if (e->code < 0) {
@@ -687,18 +597,6 @@ static void write_key(struct op *op, const char *key, const char *hash)
 
 /* --- all checks, then the first step ------------------------------------- */
 
-static void put_env(struct op *op)
-{
-	struct jv env = jv_get(op->in, "env");
-
-	jw_key(&op->params, "env");
-	if (jv_has(env))
-		jw_value(&op->params, env);
-	else
-		jw_raw(&op->params, "{}", 2);
-	jw_obj_end(&op->params);
-}
-
 static void create_checked(struct op *op, struct creation *c)
 {
 	char hash[SHA256_HEX_MAX];
@@ -712,17 +610,13 @@ static void create_checked(struct op *op, struct creation *c)
 	if (!op_put_new_agent(op, c->agent) || !put_policy(op))
 		return;
 	if (reader_session(op->d->reader, op->session, &op->brief, NULL) == 0) {
-		creation_write(op, c);
-		put_env(op);
 		create_again(op, c);
 		return;
 	}
 	if (!op_id_is_free(op, op->session) ||
 	    !op_check_required(op, c->agent) || !check_room(op) ||
-	    !create_choose_vm(op, c))
+	    !create_choose_vm(op, c) || !creation_write(op, c))
 		return;
-	creation_write(op, c);
-	put_env(op);
 	if (c->key != NULL && known == 0)
 		write_key(op, c->key, hash);
 	else

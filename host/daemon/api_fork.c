@@ -194,9 +194,9 @@ static int64_t find_cut(struct op *op, bool runs)
 /* Equal for a request that comes again, so that it makes nothing twice. */
 static void hash_wish(struct op *op, struct wish *w)
 {
-	static const char *const members[] = {"at",	   "title", "tags",
-					      "agent",	   "model", "env",
-					      "workspace", "vm"};
+	static const char *const members[] = {
+		"at",  "title",	    "tags", "agent",	  "model",
+		"env", "workspace", "vm",   "mcpServers", "mcpAggregate"};
 	autojw struct jw text = {0};
 
 	jw_arr(&text);
@@ -237,7 +237,8 @@ static bool read_wish(struct op *op, struct wish *w)
 	    !op_string(op, "model", MODEL_MAX, &w->model) ||
 	    !op_string(op, "workspace", 16, &w->workspace) ||
 	    !op_string(op, "vm", VM_NAME_MAX, &w->vm) || !op_tags(op) ||
-	    !op_check_env(op) || !check_workspace(op, w))
+	    !op_read_env(op) || !op_read_mcp(op) || !op_copy_mcp(op) ||
+	    !check_workspace(op, w))
 		return false;
 	hash_wish(op, w);
 	return true;
@@ -451,6 +452,8 @@ static void fork_on_stored(struct store_batch *b, int64_t acked,
 
 	memcpy(op->session, k->id, ID_MAX);
 	vault_wipe(take_ptr(op->agent));
+	vault_wipe(take_ptr(op->env));
+	vault_wipe(take_ptr(op->mcp));
 	fork_settle_vm(k, e);
 	forking_free(k);
 	if (acked < 0)
@@ -468,7 +471,7 @@ static int add_more(struct forking *k, const struct vm *vm, struct err *e)
 	k->more = change_new();
 	if (k->made_vm[0] != '\0')
 		vm_add_row(vm, k->more);
-	r = op_seal(op, k->more, k->id, e);
+	r = op_seal(op, k->more, k->id, vm_id(vm), e);
 	if (r == 0)
 		change_add(k->more,
 			   "UPDATE mirror SET tail_complete=?2 WHERE session_n="

@@ -107,23 +107,6 @@ bool op_put_agent(struct op *op)
 	return true;
 }
 
-bool op_put_env(struct op *op)
-{
-	struct err e = {0};
-	char *env = NULL;
-	int r;
-
-	r = vault_get(op->d->vault, op->d->reader, op->session, "env", &env,
-		      &e);
-	if (r < 0) {
-		op_fail(op, &e);
-		return false;
-	}
-	jw_kraw(&op->params, "env", r == 1 ? env : "{}");
-	vault_wipe(env);
-	return true;
-}
-
 /* --- resume ------------------------------------------------------------- */
 
 static void resume_on_answer(const char *body, size_t len, const struct err *e,
@@ -155,7 +138,7 @@ static void resume_call(struct op *op, void (*next)(struct op *op))
 		jw_kstr(&op->params, "restore", restore);
 	if (start_ms > 0)
 		jw_kint(&op->params, "start_timeout_ms", start_ms);
-	if (!op_put_agent(op) || !op_put_env(op))
+	if (!op_put_agent(op) || !op_put_start(op))
 		return;
 	jw_obj_end(&op->params);
 	op->next = next;

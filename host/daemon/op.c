@@ -67,12 +67,17 @@ static struct http_req *op_end(struct op *op)
 static void op_free(struct op *op)
 {
 	json_done(&op->json);
+	/* It may have held values of an environment, as may the body. */
+	if (op->params.buf != NULL)
+		explicit_bzero(op->params.buf, op->params.len);
 	jw_done(&op->params);
 	jw_done(&op->out);
-	if (op->body != NULL) /* It may have held values of an environment. */
+	if (op->body != NULL)
 		explicit_bzero(op->body, strlen(op->body));
 	free(op->body);
 	vault_wipe(op->agent);
+	vault_wipe(op->env);
+	vault_wipe(op->mcp);
 	free(op->policy);
 	free(op);
 }

@@ -38,6 +38,8 @@ struct op {
 	struct jw params;	    /* For the guest. */
 	struct jw out;		    /* What will be the answer. */
 	char *agent;  /* How the agent is started, JSON; or NULL. */
+	char *env;    /* Its environment, with references to secrets. */
+	char *mcp;    /* Its MCP servers as they are sealed; or NULL. */
 	bool resumed; /* The agent was started for this op. */
 	bool wants_os_instructions; /* Says the agent's manifest. */
 	char *policy;		    /* Its policy, JSON; or NULL. */

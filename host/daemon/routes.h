@@ -53,20 +53,32 @@ void vm_restore_route(struct op *op);
 /* api_create.c: birth. */
 #define AGENT_MAX 64
 void session_create_route(struct op *op);
-/* Checks that answer the op and return false: "env" of the body; that it has
- * what the manifest of @agent requires; that no session of that id was
+/* Checks that answer the op and return false: that no session of that id was
  * destroyed. */
-bool op_check_env(struct op *op);
 bool op_check_initial_files(struct op *op);
-bool op_check_required(struct op *op, const char *agent);
 bool op_id_is_free(struct op *op, const char *id);
-/* The member "env_names" of the body's "env". */
-void op_put_env_names(struct op *op, struct jw *w);
 
-/* Add to @c what starting the session's agent again takes: the body's "env" and
- * op->agent. */
+/* handover.c: what an agent is started with, beside its manifest.  Failure
+ * answers the op. */
+/* Read "env" of the body into op->env, and "mcpServers" with "mcpAggregate" into
+ * op->mcp, which stays NULL when they are not there. */
+bool op_read_env(struct op *op);
+bool op_read_mcp(struct op *op);
+/* The servers of another session, op->session, instead. */
+bool op_copy_mcp(struct op *op);
+/* Does op->env have what the manifest of @agent requires?  What is missing is
+ * taken from secrets of that name. */
+bool op_check_required(struct op *op, const char *agent);
+/* The member "env_names". */
+void op_put_env_names(struct op *op, struct jw *w);
+/* Add to @c what starting the agent again takes: op->agent, op->env, op->mcp.
+ * @vm: that @session is in. */
 int op_seal(struct op *op, struct change *c, const char *session,
-	    struct err *e);
+	    const char *vm, struct err *e);
+/* Members of op->params, which is open as an object: env and MCP servers with
+ * the values of secrets.  From op->env and op->mcp, or as they were sealed. */
+bool op_put_new_start(struct op *op);
+bool op_put_start(struct op *op);
 
 /* api_fork.c */
 void session_fork_route(struct op *op);
@@ -100,7 +112,6 @@ bool op_put_new_agent(struct op *op, const char *name);
 /* The agent of an older session alone, into op->agent. */
 bool op_find_agent(struct op *op);
 bool op_put_agent(struct op *op);
-bool op_put_env(struct op *op);
 
 /* api_events.c: reading. */
 void session_events_route(struct op *op);
