@@ -39,7 +39,7 @@ SRC_hib         := $(wildcard host/cli/*.c)
 SRC_hibd        := $(wildcard host/daemon/*.c)
 SRC_hib-guest   := $(wildcard guest/*.c)
 SRC_hib-sandbox := $(wildcard host/sandbox/*.c)
-SRC_echo-agent  := tests/fake/echo_agent.c
+SRC_echo-agent  := tests/fake/echo_agent.c tests/fake/mcp_verbs.c
 SRC_libhib      := $(wildcard host/lib/*.c) host/home.c
 
 USES_hib         := $(O)/lib/libhib.a $(O)/host.a $(O)/vfs.a $(O)/mcp.a $(O)/core.a
@@ -170,9 +170,13 @@ $(foreach t,$(TESTS),$(eval $(call test,$(t))))
 
 $(O)/tests/test_guest: | $(O)/libexec/hib-guest $(O)/libexec/echo-agent
 
-FAKES := $(patsubst tests/fake/%.c,%,$(wildcard tests/fake/*.c))
+# Parts of a fake that are no program.
+FAKE_PARTS := mcp_verbs mcp_tools
+FAKES := $(filter-out $(FAKE_PARTS),$(patsubst tests/fake/%.c,%,$(wildcard tests/fake/*.c)))
+$(O)/tests/fake/mcp_server: $(O)/tests/fake/mcp_tools.o
+$(O)/tests/fake/echo_agent: $(O)/tests/fake/mcp_verbs.o
 $(O)/tests/fake/%: $(O)/tests/fake/%.o $(O)/mcp.a $(O)/core.a
-	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ -lcurl $(LDLIBS)
+	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ $(LDLIBS) -lcurl
 BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/*.c))
 $(O)/tests/bench/%: $(O)/tests/bench/%.o $(USES_tests)
 	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ $(LIBS_tests) $(LDLIBS)

@@ -226,7 +226,53 @@ is "late updates follow" "$(said)" "uplate 1late 2"
 is "a request can be cancelled" "$(jq -c 'select(.id == 2) | .error.code' "$dir/out")" -32800
 NOWAIT=
 
+# --- MCP servers, the scriptable one of tests/fake in both eras
+fake=${O:-o/dev}/tests/fake/mcp_server
+
+# with_servers NAME OPTION... [-- NAME OPTION...]...: of the sessions to come
+with_servers() {
+	new='{"jsonrpc":"2.0","id":1,"method":"session/new","params":{"cwd":"/","mcpServers":'$(
+		jq -nc --arg fake "$fake" '[$ARGS.positional | join("\n") |
+			split("\n--\n")[] | split("\n") | {name: .[0],
+			command: $fake, args: .[1:],
+			env: [{name: "OWN", value: "a b"}]}]' --args -- "$@"
+	)'}}'
+}
+
+# mcp WANT WHAT TEXT: what one script says
+mcp() {
+	script "$3"
+	is "$2" "$(said)" "$1"
+}
+
+if [ ! -x "$fake" ]; then
+	echo "ok $((n += 1)) - MCP # SKIP $fake is not built"
+else
+	with_servers a --log "$dir/a.log" -- b --page 7 --many 100 --name bee
+	mcp "ready fake 2025-11-25ready bee 2025-11-25" "servers are started" '!mcp state a;;!mcp state b'
+	is "their handshake is complete" "$(jq -r .method "$dir/a.log" | paste -sd' ' -)" "initialize notifications/initialized"
+	mcp "hi there
+5a b(unset)" "tools are called" '!mcp call a echo {"message":"hi there\n"};;!mcp call b add {"a":2,"b":3};;!mcp call a env {"name":"OWN"};;!mcp call a env {"name":"O"}'
+	mcp "error: nofault -32602: unknown tool" "what fails is told" '!mcp call a fail {"message":"no"};;!mcp call a nothing'
+	script '!mcp list b'
+	is "all pages of a list are read" "$(said | grep -c '^tool_')" 100
+	mcp "flood: 3000 right, 0 wrong, 0 failed" "thousands of calls, in both at once" '!mcp flood 3000 16 a,b'
+	mcp "par: 20 right, 0 wrong, 0 failed" "calls run side by side" '!mcp par 20 a slow {"ms":50}'
+	mcp "added extra{}extra" "a change is told" '!mcp call a add_tool;;!mcp wait a notifications/tools/list_changed;;!mcp call a extra {"message":"extra"}'
+	mcp "2 steps{\"progressToken\":1,\"progress\":1,\"total\":2,\"message\":\"going on\"}" "progress is told" '!mcp call a progress {"steps":2,"ms":1};;!mcp wait a notifications/progress'
+	mcp '{"action":"decline"}{"code":-32601,"message":"method not found"}' "questions are answered" '!mcp answer {"action":"decline"};;!mcp call a elicit;;!mcp answer;;!mcp call a roots'
+	# shellcheck disable=SC2016 # $schema is the server's
+	mcp '{"content":[{"type" : "text","text":"\u006fdd"}],"structuredContent":{ "n" : 1.0E+2, "big":12345678901234567890, "zero":-0,"e":"\u00e9\/\ud83d\ude00", "$schema":{"a":[ ]},"a":1,"A":2,	"":null}}' "odd bytes come as they are" '!mcp raw a tools/call {"name":"odd"}'
+	mcp "noisy60" "noise is passed over" '!mcp call a noise {"lines":20};;!mcp strays a'
+	: >"$dir/a.log"
+	mcp "nothing to cancelnone" "a call is cancelled" '!mcp start a slow {"ms":100000};;!mcp cancel a;;!mcp cancel a;;!mcp wait a no/such 10'
+	is "and its server told" "$(jq -c 'select(.method == "notifications/cancelled") | .params' "$dir/a.log")" '{"requestId":1}'
+	mcp "goneexit 7" "the end of a server is seen" '!mcp call a crash {"code":7};;!mcp close a'
+	mcp "exit 0ready fake 2026-07-28hi" "it can be opened again, in the other era" '!mcp close a;;!mcp open a modern;;!mcp state a;;!mcp call a echo {"message":"hi"}'
+fi
+
 # --- options
+new='{"jsonrpc":"2.0","id":1,"method":"session/new","params":{"cwd":"/","mcpServers":[]}}'
 script hi --protocol 7 --image --banner --slow-start 10 --slow-new 10
 is "a banner comes first" "$(head -n 1 "$dir/out")" "echo agent, at your service"
 sed -i 1d "$dir/out"

@@ -26,6 +26,7 @@
 
 #include "core/json.h"
 #include "core/lines.h"
+#include "tests/fake/mcp_verbs.h"
 
 #define PROTOCOL       1
 #define OUT_MAX	       (64u << 10) /* Flushed when this much waits. */
@@ -34,6 +35,7 @@
 #define ASKS_MAX       80
 #define RUN_OUTPUT_MAX (1u << 20)
 #define CHUNKS_MAX     8
+#define POLL_MAX       512
 #define NEVER	       INT64_MAX
 
 #define RPC_PARSE     -32700
@@ -119,6 +121,7 @@ struct session {
 	char mode[16], model[16], thought[16], style[16];
 	bool web;
 	char *params; /* Of session/new, as JSON. */
+	struct mcp_set *mcp;
 	struct texts history;
 	struct turn *turn;
 };
@@ -456,6 +459,11 @@ static char *raw_dup(struct jv v)
 	return raw == NULL ? NULL : must(strndup(raw, n));
 }
 
+static void on_mcp_said(const char *text, size_t n, void *arg)
+{
+	sayn(arg, text, n);
+}
+
 static struct session *session_add(const char *id, struct jv params)
 {
 	struct session *s = must(calloc(1, sizeof(*s)));
@@ -468,6 +476,7 @@ static struct session *session_add(const char *id, struct jv params)
 	s->params = raw_dup(params);
 	STAILQ_INIT(&s->history);
 	TAILQ_INSERT_TAIL(&agent.sessions, s, link);
+	s->mcp = mcp_start(jv_get(params, "mcpServers"), on_mcp_said, s);
 	return s;
 }
 
@@ -651,6 +660,7 @@ static void turn_cancel(struct session *s)
 	if (t == NULL || t->ignore_cancel)
 		return;
 	t->cancelled = true;
+	mcp_cancel(s->mcp);
 	if (t->n_asks == 0)
 		turn_stop(s, "cancelled");
 }
@@ -1701,7 +1711,10 @@ static void do_mcp(struct session *s, char *args)
 	autojson struct json j = {0};
 	autofree char *mcp = NULL;
 
-	(void)args;
+	if (*args != '\0') {
+		mcp_command(s->mcp, args);
+		return;
+	}
 	if (json_parse(&j, s->params, strlen(s->params), NULL) == 0)
 		mcp = raw_dup(jv_get(json_root(&j), "mcpServers"));
 	say(s, mcp != NULL ? mcp : "(none)");
@@ -1789,8 +1802,8 @@ static const struct verb {
 	{"nested", do_nested},		     /* DEPTH */
 	{"count", do_count},		     /* Prompts seen. */
 	{"preamble", do_preamble},	     /* Blocks before the last. */
-	{"mcp", do_mcp},		     /* mcpServers given. */
-	{"meta", do_meta},		     /* params of session/new. */
+	{"mcp", do_mcp},   /* [VERB...] of mcp_verbs.c; none: mcpServers. */
+	{"meta", do_meta}, /* params of session/new. */
 };
 
 /* --- the scheduler ------------------------------------------------------- */
@@ -1845,10 +1858,13 @@ static void flood(struct session *s, struct flood *f)
 	}
 }
 
-static bool turn_can_run(const struct turn *t, int64_t now)
+/* Whether something has to come before the turn goes on. */
+static bool turn_waits(const struct session *s)
 {
-	return (t->n_asks == 0 || t->go_on) && t->n_calls == 0 &&
-	       t->run_fd < 0 && t->wake <= now;
+	const struct turn *t = s->turn;
+
+	return (t->n_asks > 0 && !t->go_on) || t->n_calls > 0 ||
+	       t->run_fd >= 0 || mcp_busy(s->mcp);
 }
 
 static void turn_step(struct session *s)
@@ -1912,13 +1928,9 @@ static int64_t schedule(void)
 	if (!TAILQ_EMPTY(&agent.late))
 		due = TAILQ_FIRST(&agent.late)->due;
 	TAILQ_FOREACH (s, &agent.sessions, link) {
-		if (s->turn != NULL && turn_can_run(s->turn, now))
+		if (s->turn != NULL && !turn_waits(s) && s->turn->wake <= now)
 			turn_step(s);
-		if (s->turn == NULL || s->turn->run_fd >= 0 ||
-		    s->turn->n_calls > 0 ||
-		    (s->turn->n_asks > 0 && !s->turn->go_on))
-			continue;
-		if (s->turn->wake < due)
+		if (s->turn != NULL && !turn_waits(s) && s->turn->wake < due)
 			due = s->turn->wake;
 	}
 	return due;
@@ -2388,6 +2400,7 @@ static void on_cancel_request(struct call *c)
 	TAILQ_FOREACH (s, &agent.sessions, link)
 		if (id != NULL && s->turn != NULL && strlen(s->turn->id) == n &&
 		    memcmp(s->turn->id, id, n) == 0) {
+			mcp_cancel(s->mcp);
 			turn_fail(s, RPC_CANCELLED, "cancelled");
 			return;
 		}
@@ -2559,14 +2572,39 @@ static void read_runs(const struct pollfd *pf, nfds_t n)
 				read_run(s);
 }
 
-/* Wait for stdin, a command or the time @due.
+/* Add what the MCP clients wait for.  Return: the new number. */
+static nfds_t poll_mcp(struct pollfd *pf, nfds_t n, nfds_t cap, int64_t *due)
+{
+	struct session *s;
+
+	TAILQ_FOREACH (s, &agent.sessions, link) {
+		n += mcp_poll(s->mcp, pf + n, cap - n);
+		if (mcp_due(s->mcp) < *due)
+			*due = mcp_due(s->mcp);
+	}
+	return n;
+}
+
+/* Whether a turn can go on by itself, without the client. */
+static bool turns_go_on(void)
+{
+	struct session *s;
+
+	TAILQ_FOREACH (s, &agent.sessions, link)
+		if (s->turn != NULL &&
+		    (s->turn->run_fd >= 0 || mcp_busy(s->mcp)))
+			return true;
+	return false;
+}
+
+/* Wait for stdin, a command, a server or the time @due.
  * Return: false when nothing can ever happen any more. */
 static bool wait_until(int64_t due)
 {
-	struct pollfd pf[64] = {{.fd = -1}};
-	int64_t ms = due == NEVER ? -1 : due - now_ms();
+	struct pollfd pf[POLL_MAX] = {{.fd = -1}};
 	struct session *s;
-	nfds_t n = 1;
+	nfds_t n = 1, n_runs;
+	int64_t ms;
 
 	if (!agent.in_ended && !agent.in_ignored)
 		pf[0] = (struct pollfd){STDIN_FILENO, POLLIN, 0};
@@ -2574,16 +2612,21 @@ static bool wait_until(int64_t due)
 		if (s->turn != NULL && s->turn->run_fd >= 0 &&
 		    n < ARRAY_LEN(pf))
 			pf[n++] = (struct pollfd){s->turn->run_fd, POLLIN, 0};
-	if (agent.in_ended && n == 1 && due == NEVER)
+	if (agent.in_ended && due == NEVER && !turns_go_on())
 		return false;
 
+	n_runs = n;
+	n = poll_mcp(pf, n, ARRAY_LEN(pf), &due);
+	ms = due - now_ms();
 	if (ms > 1000 * 1000)
 		ms = 1000 * 1000;
-	if (poll(pf, n, due == NEVER ? -1 : ms < 0 ? 0 : (int)ms) <= 0)
-		return true;
-	if (pf[0].revents != 0)
-		read_stdin();
-	read_runs(pf, n);
+	if (poll(pf, n, due == NEVER ? -1 : ms < 0 ? 0 : (int)ms) > 0) {
+		if (pf[0].revents != 0)
+			read_stdin();
+		read_runs(pf, n_runs);
+	}
+	TAILQ_FOREACH (s, &agent.sessions, link)
+		mcp_step(s->mcp);
 	return true;
 }
 
@@ -2598,6 +2641,7 @@ static void session_free(struct session *s)
 	}
 	if (s->turn != NULL)
 		turn_free(s->turn);
+	mcp_end(s->mcp);
 	free(s->params);
 	free(s);
 }
