@@ -51,6 +51,23 @@ static inline size_t utf8_len(const unsigned char *p, const unsigned char *end)
 	return 4;
 }
 
+/* How many of the bytes, from the first one on, are well-formed and no NUL: what
+ * can be shown as text. */
+static inline size_t utf8_span(const char *text, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)text, *end = p + n;
+	size_t at = 0;
+
+	while (at < n && p[at] != '\0') {
+		size_t len = utf8_len(p + at, end);
+
+		if (len == 0)
+			break;
+		at += len;
+	}
+	return at;
+}
+
 /* Write one code point, not a surrogate.  Return: its bytes, 1 to 4. */
 static inline size_t utf8_put(char *out, uint32_t c)
 {

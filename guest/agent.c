@@ -525,15 +525,12 @@ void agent_abandon(struct agent *a)
 
 static int spawn(struct agent *a, const struct agent_setup *s, struct err *e)
 {
-	static const char *const hide[] = {
-		"/hib/state",  "/hib/run", "/hib/vfs", "/hib/lower",
-		"/hib/mounts", CGROUPS_AT, NULL};
 	const struct proc_spec spec = {
 		.argv = (const char *const *)s->launch->argv,
 		.env = (const char *const *)s->launch->env,
 		.cwd = s->launch->cwd,
 		.isolate = s->isolate,
-		.hide = s->isolate ? hide : NULL,
+		.hide = s->isolate ? launch_hide : NULL,
 		.user = s->isolate ? PROC_USER_AGENT : PROC_USER_SAME,
 		.files = &s->launch->files,
 		.quota = confine_quota(s->confine),

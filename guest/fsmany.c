@@ -52,20 +52,6 @@ static int get_list(struct fscall *c, const char *key, struct jv *out,
  * Read.
  */
 
-static bool is_text(const char *s, size_t n)
-{
-	const unsigned char *p = (const unsigned char *)s, *end = p + n;
-
-	while (p < end) {
-		size_t len = utf8_len(p, end);
-
-		if (len == 0 || *p == '\0')
-			return false;
-		p += len;
-	}
-	return true;
-}
-
 static int read_all(int fd, char *buf, size_t n, const char *path,
 		    struct err *e)
 {
@@ -87,7 +73,7 @@ static int read_all(int fd, char *buf, size_t n, const char *path,
 
 static void put_content(struct jw *w, const char *buf, size_t n)
 {
-	bool text = is_text(buf, n);
+	bool text = utf8_span(buf, n) == n;
 
 	w->buf[--w->len] = '\0'; /* Open the entry again. */
 	w->comma = true;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "guest/cgroups.h"
 #include "guest/limits.h"
 #include "guest/text.h"
 
@@ -20,6 +21,10 @@ static const char *const base_env[] = {
 	"TERM=dumb",
 	"USER=user",
 };
+
+const char *const launch_hide[] = {"/hib/state", "/hib/run",	"/hib/vfs",
+				   "/hib/lower", "/hib/mounts", CGROUPS_AT,
+				   NULL};
 
 /* Variables being gathered. */
 struct env_list {

@@ -50,6 +50,9 @@ static inline void launch_freep(struct launch **l)
 }
 #define autolaunch cleanup(launch_freep)
 
+/* What nobody in a session sees into, for proc_spec.hide; NULL-terminated. */
+extern const char *const launch_hide[];
+
 /* Put the session's instructions where this agent takes them before it runs: its
  * arguments or a variable; once, and nothing for another agent.  @text: NULL for
  * none.  Return: 0; -ENOMEM. */

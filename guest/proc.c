@@ -216,6 +216,10 @@ static void proc_err(struct proc *p, const char *data, size_t n)
 {
 	const char *end = data + n;
 
+	if (p->ev->err_bytes != NULL) {
+		p->ev->err_bytes(p, data, n, p->arg);
+		return;
+	}
 	while (data < end) {
 		const char *nl = memchr(data, '\n', (size_t)(end - data));
 

@@ -103,6 +103,9 @@ struct proc_events {
 	void (*out_ended)(struct proc *p, void *arg);
 	/* A line of stderr, or a piece of one longer than PROC_ERR_LINE_MAX. */
 	void (*err_line)(struct proc *p, char *line, size_t len, void *arg);
+	/* stderr as it comes, instead of its lines. */
+	void (*err_bytes)(struct proc *p, const char *data, size_t n,
+			  void *arg);
 	/* A stdout line outgrew the limit.  stdout was closed; the child still
 	 * runs and should be killed. */
 	void (*overlong)(struct proc *p, void *arg);

@@ -3,8 +3,7 @@
  * terminals.c - The terminals of one session: programs that its agent has run
  *
  * Output goes through memory alone: of a program that never stops writing the
- * last bytes are kept, in a buffer of twice their number, so that each byte is
- * moved once at most.
+ * last bytes are kept (tail.h).
  *
  * A terminal that is released while its program runs gives the program up: it is
  * killed, and told of no more.
@@ -14,13 +13,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/utf8.h"
 #include "guest/limits.h"
+#include "guest/shell.h"
+#include "guest/tail.h"
 #include "guest/text.h"
 
-#define ID_BYTES     32
-#define CODE_NO_EXEC 126 /* As shells do. */
-#define CODE_MISSING 127
+#define ID_BYTES 32
 
 struct wait {
 	TAILQ_ENTRY(wait) link;
@@ -35,94 +33,14 @@ struct terminal {
 	char id[ID_BYTES];
 	struct proc *proc; /* NULL: it has ended. */
 	struct proc_end end;
-	char *output;
-	size_t len, cap, limit; /* The last @limit of @len bytes count. */
-	bool truncated;
+	struct tail output;
 	struct wait_list waits;
 	unsigned n_waits;
 };
 
 /*
- * Output.
- */
-
-static void drop_front(struct terminal *t)
-{
-	if (t->len <= t->limit)
-		return;
-	memmove(t->output, t->output + t->len - t->limit, t->limit);
-	t->len = t->limit;
-	t->truncated = true;
-}
-
-static bool make_room(struct terminal *t, size_t n)
-{
-	size_t cap = t->cap > 0 ? t->cap : 1024;
-	char *grown;
-
-	while (cap - t->len < n)
-		cap *= 2;
-	if (cap == t->cap)
-		return true;
-	grown = realloc(t->output, cap);
-	if (grown == NULL)
-		return false;
-	t->output = grown;
-	t->cap = cap;
-	return true;
-}
-
-static void keep(struct terminal *t, const char *data, size_t n)
-{
-	if (n > t->limit) {
-		data += n - t->limit;
-		n = t->limit;
-		t->truncated = true;
-	}
-	if (t->len + n > 2 * t->limit)
-		drop_front(t);
-	if (!make_room(t, n)) {
-		t->truncated = true;
-		return;
-	}
-	memcpy(t->output + t->len, data, n);
-	t->len += n;
-}
-
-/* From the first whole character of the last bytes on. */
-static const char *kept(const struct terminal *t, size_t *len)
-{
-	size_t skip = t->len > t->limit ? t->len - t->limit : 0;
-	bool cut = skip > 0 || t->truncated;
-
-	for (int i = 0; cut && i < UTF8_CHAR_MAX - 1 && skip < t->len &&
-			utf8_is_tail((unsigned char)t->output[skip]);
-	     i++)
-		skip++;
-	*len = t->len - skip;
-	return t->len > 0 ? t->output + skip : "";
-}
-
-/*
  * The end.
  */
-
-static void write_signal(struct jw *w, int signal)
-{
-	const char *name = signal == 0 ? NULL : sigabbrev_np(signal);
-	char text[32];
-
-	jw_key(w, "signal");
-	if (signal == 0) {
-		jw_null(w);
-		return;
-	}
-	if (name != NULL)
-		snprintf(text, sizeof(text), "SIG%s", name);
-	else
-		snprintf(text, sizeof(text), "%d", signal);
-	jw_str(w, text);
-}
 
 static void write_end(const struct proc_end *end, struct jw *w)
 {
@@ -132,7 +50,7 @@ static void write_end(const struct proc_end *end, struct jw *w)
 		jw_null(w);
 	else
 		jw_int(w, end->code);
-	write_signal(w, end->signal);
+	shell_put_signal(w, end->signal);
 	jw_obj_end(w);
 }
 
@@ -154,19 +72,18 @@ static void answer_waits(struct terminal *t)
 /* It never ran: end as a shell would. */
 static void never_ran(struct terminal *t)
 {
-	bool no_exec =
-		t->end.failed == PROC_STEP_EXEC && t->end.err.code == -EACCES;
-
-	keep(t, t->end.err.msg, strlen(t->end.err.msg));
-	keep(t, "\n", 1);
-	t->end.code = no_exec ? CODE_NO_EXEC : CODE_MISSING;
+	tail_add(&t->output, t->end.err.msg, strlen(t->end.err.msg));
+	tail_add(&t->output, "\n", 1);
+	t->end.code = shell_no_start(&t->end);
 }
 
 static void terminal_on_bytes(struct proc *p, const char *data, size_t n,
 			      void *arg)
 {
+	struct terminal *t = arg;
+
 	(void)p;
-	keep(arg, data, n);
+	tail_add(&t->output, data, n);
 }
 
 static void terminal_on_exit(struct proc *p, const struct proc_end *end,
@@ -199,7 +116,7 @@ static void terminal_free(struct terminal *t)
 		proc_abandon(t->proc);
 	TAILQ_REMOVE(&t->all->list, t, link);
 	t->all->n--;
-	free(t->output);
+	tail_done(&t->output);
 	free(t);
 }
 
@@ -207,15 +124,9 @@ static void terminal_free(struct terminal *t)
  * The beginning.
  */
 
-/* The same files are there for us and for the session. */
-static const char *shell(void)
-{
-	return access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
-}
-
 static int shell_argv(struct jv command, char **argv, struct err *e)
 {
-	argv[0] = strdup(shell());
+	argv[0] = strdup(shell_path());
 	argv[1] = strdup("-c");
 	if (argv[0] == NULL || argv[1] == NULL)
 		return err_set(e, -ENOMEM, "terminal: out of memory");
@@ -295,7 +206,7 @@ static struct terminal *terminal_new(struct terminals *ts, size_t limit)
 	if (t == NULL)
 		return NULL;
 	t->all = ts;
-	t->limit = limit;
+	t->output.limit = limit;
 	TAILQ_INIT(&t->waits);
 	snprintf(t->id, sizeof(t->id), "term-%llu",
 		 (unsigned long long)++ts->last);
@@ -379,12 +290,12 @@ const char *terminal_id(const struct terminal *t)
 void terminal_write_output(const struct terminal *t, struct jw *w)
 {
 	size_t len;
-	const char *output = kept(t, &len);
+	const char *output = tail_get(&t->output, &len);
 
 	jw_obj(w);
 	jw_key(w, "output");
 	jw_strn(w, output, len);
-	jw_kbool(w, "truncated", t->truncated || t->len > t->limit);
+	jw_kbool(w, "truncated", tail_is_cut(&t->output));
 	if (t->proc == NULL) {
 		jw_key(w, "exitStatus");
 		write_end(&t->end, w);
