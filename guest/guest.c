@@ -22,6 +22,7 @@
 #include "core/log.h"
 #include "guest/checkpoint.h"
 #include "guest/checkpoint_calls.h"
+#include "guest/exec.h"
 #include "guest/fsserve.h"
 #include "guest/limits.h"
 #include "guest/server.h"
@@ -365,7 +366,7 @@ static bool all_settled(const struct guest *g)
 static void check_frozen(struct guest *g)
 {
 	if (g->state == GUEST_FREEZING && all_settled(g) &&
-	    guest_keep_last(g)) {
+	    execs_have_ended(g) && guest_keep_last(g)) {
 		g->state = GUEST_FROZEN;
 		log_info("frozen");
 	}
@@ -388,6 +389,7 @@ static void begin_freeze(struct guest *g, const char *reason)
 	if (g->state >= GUEST_FREEZING)
 		return;
 	g->state = GUEST_FREEZING;
+	execs_freeze(g);
 	for (s = session_first(g); s != NULL; s = session_next(s))
 		session_freeze(s, reason);
 }
@@ -683,6 +685,7 @@ int guest_run(const struct guest_options *opt, struct err *e)
 	int r;
 
 	TAILQ_INIT(&g.sessions);
+	TAILQ_INIT(&g.execs);
 	TAILQ_INIT(&g.feeds);
 	TAILQ_INIT(&g.starting);
 	TAILQ_INIT(&g.freezing);

@@ -20,7 +20,9 @@
 
 struct session;
 struct workspace;
+struct exec;
 TAILQ_HEAD(session_list, session);
+TAILQ_HEAD(exec_list, exec);
 
 struct guest_options {
 	const char *state;     /* Folder of guest.db. */
@@ -50,6 +52,7 @@ struct guest {
 	struct last_files *last_files;	 /* Told before the VM sleeps. */
 	struct fsserve *files;		 /* Of the workspace, for the host. */
 	struct session_list sessions;	 /* Those in memory. */
+	struct exec_list execs;		 /* Programs that the host has run. */
 	struct feed_list feeds;		 /* Late ones. */
 	char vm[ID_MAX];		 /* "" until the first hello. */
 	char boot_id[ID_MAX];

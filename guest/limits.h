@@ -108,6 +108,15 @@
 #define UPSTREAM_CALLS_MAX   1024	/* Open with one server. */
 #define UPSTREAM_TOOLS_MAX   (3u << 20) /* Bytes of all tools of a server. */
 
+/* Programs that the host has run. */
+#define EXECS_MAX	    32	       /* At a time. */
+#define EXEC_ARGS_MAX	    4096       /* Of one command line. */
+#define EXEC_STDIN_MAX	    (8u << 20) /* Bytes of its stdin. */
+#define EXEC_OUTPUT	    (1u << 20) /* Last bytes told, if not asked. */
+#define EXEC_OUTPUT_MAX	    (4u << 20) /* And at most. */
+#define EXEC_SEND_MAX	    (1u << 20) /* Written to the channel, not gone. */
+#define EXEC_TIMEOUT_MAX_MS (7LL * 24 * 3600 * 1000)
+
 /* Files of the workspace, for the host. */
 #define FS_THREADS	4	     /* That wait for the file system. */
 #define FS_STACK	(4u << 20)   /* Of each; used by deep folders only. */

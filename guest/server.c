@@ -3,7 +3,8 @@
  * server.c - The guest's end of the channel: HTTP/2 on a unix socket
  *
  * /sync, /feed and /fs/ are streams with modules of their own.  The body of
- * everything else is gathered, up to CALL_BODY_MAX, and becomes a call.
+ * everything else is gathered, up to CALL_BODY_MAX, and becomes a call, or with
+ * /exec a program.
  */
 #include "guest/server.h"
 
@@ -12,6 +13,7 @@
 #include "core/log.h"
 #include "guest/calls.h"
 #include "guest/checkpoint.h"
+#include "guest/exec.h"
 #include "guest/fsserve.h"
 #include "guest/hostsock.h"
 #include "guest/limits.h"
@@ -19,6 +21,7 @@
 #define LOG_COMPONENT "channel"
 #define CALL_PREFIX   "/call/"
 #define FILES_PREFIX  "/fs/"
+#define EXEC_PATH     "/exec"
 
 struct server {
 	struct guest *guest;
@@ -112,13 +115,38 @@ static void refuse(struct h2_stream *s, const struct err *e)
 	stream_fail(s, e);
 }
 
+/* If not, the stream is answered. */
+static bool may_serve(const struct guest *g, struct h2_stream *s)
+{
+	struct err e = {0};
+
+	if (g->state == GUEST_SERVING)
+		return true;
+	err_set(&e, g->state == GUEST_NEW ? -FAULT_NOT_READY : -FAULT_DRAINING,
+		g->state == GUEST_NEW ? "the VM is starting"
+				      : "the VM goes to sleep");
+	refuse(s, &e);
+	return false;
+}
+
+static void serve_exec(struct guest *g, struct h2_stream *s, char *body,
+		       size_t len)
+{
+	if (may_serve(g, s))
+		exec_serve(g, s, body, len);
+	else
+		free(body);
+}
+
 static void incoming_on_fin(struct h2_stream *s, void *arg)
 {
 	struct incoming *in = arg;
 	struct call *c = NULL;
 	struct err e = {0};
 
-	if (in->too_large) {
+	if (!in->too_large && strcmp(in->path, EXEC_PATH) == 0) {
+		serve_exec(in->guest, s, take_ptr(in->body), in->len);
+	} else if (in->too_large) {
 		err_set(&e, -FAULT_MESSAGE_TOO_LARGE,
 			"the call has more than %u bytes", CALL_BODY_MAX);
 		refuse(s, &e);
@@ -150,18 +178,11 @@ static void serve_feed(struct guest *g, struct h2_stream *s)
 
 static void serve_files(struct guest *g, struct h2_stream *s, const char *name)
 {
-	struct err e = {0};
-
-	if (g->state == GUEST_SERVING) {
-		if (g->checkpoints != NULL && fsserve_writes(name))
-			checkpoints_touch(g->checkpoints);
-		fsserve_request(g->files, s, name);
+	if (!may_serve(g, s))
 		return;
-	}
-	err_set(&e, g->state == GUEST_NEW ? -FAULT_NOT_READY : -FAULT_DRAINING,
-		g->state == GUEST_NEW ? "the VM is starting"
-				      : "the VM goes to sleep");
-	refuse(s, &e);
+	if (g->checkpoints != NULL && fsserve_writes(name))
+		checkpoints_touch(g->checkpoints);
+	fsserve_request(g->files, s, name);
 }
 
 static void server_on_request(struct h2_stream *s, const char *method,

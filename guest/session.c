@@ -142,6 +142,21 @@ bool session_is_live(const struct session *s)
 				BIT(SESSION_CLOSING));
 }
 
+int session_site(struct guest *g, const char *id, struct session_site *out,
+		 struct err *e)
+{
+	struct session *s;
+	int r = session_find(g, id, &s, e);
+
+	if (r < 0)
+		return r;
+	if (s->agent == NULL || s->agent_dead)
+		return err_set(e, -FAULT_SESSION_NOT_LIVE,
+			       "the agent of %s does not run", id);
+	*out = (struct session_site){agent_proc(s->agent), &s->quota};
+	return 0;
+}
+
 bool session_is_settled(const struct session *s)
 {
 	return s->agent == NULL &&

@@ -121,6 +121,15 @@ void session_hold(struct session *s, bool on);
 /* No agent, nothing on its way to the store. */
 bool session_is_settled(const struct session *s);
 bool session_is_live(const struct session *s); /* Has or gets an agent. */
+
+/* Where programs run that are to see what a session's agent sees. */
+struct session_site {
+	struct proc *join;	   /* The agent; until it ends. */
+	const struct quota *quota; /* Of the session. */
+};
+/* Return: 0; -FAULT_SESSION_NOT_FOUND; -FAULT_SESSION_NOT_LIVE. */
+int session_site(struct guest *g, const char *id, struct session_site *out,
+		 struct err *e);
 /* Do what had to wait until it is settled: purge, forget; it may be freed.
  * Return: whether it has to wait longer. */
 bool session_sweep(struct session *s);

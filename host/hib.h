@@ -569,6 +569,52 @@ HIB_API int hib_get_artifact(struct hib *h, const char *session,
 HIB_API int hib_import_session(struct hib *h, hib_read_cb read, void *arg,
 			       char **json, struct hib_error *e);
 
+/* --- programs in a VM --------------------------------------------------- */
+
+struct hib_exec_options {
+	size_t size; /* sizeof(struct hib_exec_options) */
+	/* One of both: a program and its arguments, NULL-terminated; or a line
+	 * for the shell. */
+	const char *const *argv;
+	const char *command;
+	const char *cwd;	/* NULL: /workspace. */
+	const char *const *env; /* "NAME=value", NULL-terminated; or NULL. */
+	const void *input;	/* Its stdin, up to 8 MiB; NULL: empty. */
+	size_t input_len;
+	int64_t timeout_ms; /* Then it is killed; 0: never. */
+	/* Run it where this session's agent runs, which must live, and see what
+	 * that sees; NULL: apart from all sessions. */
+	const char *session;
+	size_t max_output; /* Bytes in the result; 0: 1 MiB, at most 4 MiB. */
+	/* What it writes, as it comes and all of it; the result has none then.
+	 * A non-zero result ends the program.  NULL: see the result. */
+	int (*on_output)(bool is_stderr, const char *data, size_t len,
+			 void *arg);
+	void *arg;
+};
+
+struct hib_exec_result {
+	size_t size;	 /* sizeof(struct hib_exec_result), set before. */
+	int exit;	 /* Exit code; -1 when a signal has ended it. */
+	char signal[16]; /* "SIGKILL", or "". */
+	bool timed_out;
+	int64_t ms;
+	/* The last bytes of what it wrote, and a NUL behind them. */
+	char *out, *err;
+	size_t out_len, err_len;
+	bool out_truncated, err_truncated; /* There was more before. */
+};
+
+/* Run a program in a VM, which is woken for it, and wait for its end.  It runs
+ * as the agents' user, with the environment that agents have and what is given,
+ * and ends with this call: when the call is interrupted or the connection lost,
+ * and when the VM sleeps (-draining).  One that cannot be started ends as in a
+ * shell, with exit code 127 or 126 and the reason on stderr. */
+HIB_API int hib_exec(struct hib *h, const char *vm,
+		     const struct hib_exec_options *o,
+		     struct hib_exec_result *result, struct hib_error *e);
+HIB_API void hib_exec_result_done(struct hib_exec_result *result);
+
 /* --- files of a VM ------------------------------------------------------ */
 
 /*

@@ -79,6 +79,9 @@ int vm_sleep_command(struct cli *c, int argc, char **argv);
 int vm_stop_command(struct cli *c, int argc, char **argv);
 int vm_destroy_command(struct cli *c, int argc, char **argv);
 
+/* exec.c */
+int exec_command(struct cli *c, int argc, char **argv);
+
 /* files.c */
 int export_command(struct cli *c, int argc, char **argv);
 int import_command(struct cli *c, int argc, char **argv);

@@ -123,6 +123,10 @@ const struct command commands[] = {
 	{"vm stop", "[--json] VM", "Power it off", vm_stop_command},
 	{"vm destroy", "[--force] VM", "Remove it; logs of sessions stay",
 	 vm_destroy_command},
+	{"exec",
+	 "[--env K=V]... [--cwd D] [--session SES] [--timeout-ms N] "
+	 "[-i | --stdin] [-c | --shell] [--json] VM -- COMMAND [ARGUMENT]...",
+	 "Run a program in a VM", exec_command},
 	{"files ls",
 	 "[--at TURN|COMMIT] [-r | --recursive] [-l | --long] [--json] "
 	 "VM [PATH]",

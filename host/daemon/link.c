@@ -258,6 +258,15 @@ void link_files(struct link *l, const char *name, const char *params,
 	post_call(l, "fs", name, params, &(struct call){.cb = cb, .arg = arg});
 }
 
+struct h2_stream *link_stream(struct link *l, const char *path,
+			      const char *body, size_t len, bool more,
+			      const struct h2_stream_events *ev, void *arg)
+{
+	if (l == NULL || l->state != LINK_UP)
+		return NULL;
+	return h2_request(l->h2, "POST", path, body, len, more, ev, arg);
+}
+
 struct h2_stream *link_files_stream(struct link *l, const char *name,
 				    const char *body, size_t len, bool more,
 				    const struct h2_stream_events *ev,
@@ -265,10 +274,8 @@ struct h2_stream *link_files_stream(struct link *l, const char *name,
 {
 	char path[H2_PATH_MAX];
 
-	if (l == NULL || l->state != LINK_UP)
-		return NULL;
 	snprintf(path, sizeof(path), "/fs/%s", name);
-	return h2_request(l->h2, "POST", path, body, len, more, ev, arg);
+	return link_stream(l, path, body, len, more, ev, arg);
 }
 
 /* --- sync --------------------------------------------------------------- */

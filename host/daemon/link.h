@@ -80,9 +80,13 @@ void link_feed_session(struct link *l, const char *session, link_fed_cb cb,
 /* An operation on files: POST /fs/@name, as link_call() else. */
 void link_files(struct link *l, const char *name, const char *params,
 		link_done_cb cb, void *arg);
-/* The same as a stream of the caller's, @more: the body goes on.  Return: NULL
- * when the link is not up or memory is out; else the stream, which ends with the
- * link at the latest. */
+/* POST to a path as a stream of the caller's, @more: the body goes on.  Return:
+ * NULL when the link is not up or memory is out; else the stream, which ends with
+ * the link at the latest. */
+struct h2_stream *link_stream(struct link *l, const char *path,
+			      const char *body, size_t len, bool more,
+			      const struct h2_stream_events *ev, void *arg);
+/* The same to /fs/@name. */
 struct h2_stream *link_files_stream(struct link *l, const char *name,
 				    const char *body, size_t len, bool more,
 				    const struct h2_stream_events *ev,

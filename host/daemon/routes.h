@@ -42,6 +42,9 @@ struct vm *op_vm(struct op *op);
 /* api_vm_fork.c */
 void vm_fork_route(struct op *op);
 
+/* api_exec.c */
+void vm_exec_route(struct op *op);
+
 /* api_workspace.c */
 /* Ask for the newest commit of the VM, NULL if there is none; failure answers
  * the op. */

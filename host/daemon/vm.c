@@ -318,6 +318,19 @@ void vm_touch(struct vm *vm)
 			       0);
 }
 
+void vm_hold(struct vm *vm)
+{
+	vm->holds++;
+	vm_touch(vm);
+}
+
+void vm_unhold(struct vm *vm)
+{
+	assert(vm->holds > 0);
+	vm->holds--;
+	vm_touch(vm);
+}
+
 static void vm_on_up(struct link *l, void *arg)
 {
 	static const struct err none;
@@ -472,7 +485,7 @@ static int count_busy(const struct session_brief *b, void *arg)
 static void vm_on_timer(uv_timer_t *t)
 {
 	struct vm *vm = t->data;
-	unsigned busy = 0;
+	unsigned busy = vm->holds;
 
 	if (vm->state == VM_SUSPENDING) {
 		log_warn("%s: the barrier took over %d ms; killed", vm->id,

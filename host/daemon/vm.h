@@ -156,5 +156,8 @@ void vm_describe(const struct vm *vm, struct vm_config *out);
 
 /* Something happened in it: the idle time starts again. */
 void vm_touch(struct vm *vm);
+/* Something goes on in it, and until it is over the VM is not idle. */
+void vm_hold(struct vm *vm);
+void vm_unhold(struct vm *vm);
 
 #endif

@@ -74,6 +74,7 @@ struct vm {
 	struct err fault;	 /* Why the machine was killed, if we did. */
 	unsigned drains;	 /* Sessions whose tail is still on its way. */
 
+	unsigned holds;	  /* vm_hold() without vm_unhold(). */
 	uv_timer_t timer; /* Idle while RUNNING; deadline of the barrier. */
 	unsigned crashes; /* Since crashed_at. */
 	uint64_t crashed_at;

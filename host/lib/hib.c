@@ -83,6 +83,29 @@ int lib_put_json(struct jw *w, const char *key, const char *text, struct err *e)
 	return 0;
 }
 
+int lib_put_env(struct jw *w, const char *const *env, struct err *e)
+{
+	if (env == NULL)
+		return 0;
+	jw_key(w, "env");
+	jw_obj(w);
+	for (; *env != NULL; env++) {
+		const char *equals = strchr(*env, '=');
+		autofree char *name = NULL;
+
+		if (equals == NULL || equals == *env)
+			return err_set(e, -FAULT_INVALID_ARGUMENT,
+				       "an environment variable is not "
+				       "NAME=value");
+		name = strndup(*env, (size_t)(equals - *env));
+		if (name == NULL)
+			return err_set(e, -ENOMEM, "out of memory");
+		jw_kstr(w, name, equals + 1);
+	}
+	jw_obj_end(w);
+	return 0;
+}
+
 int lib_may_run(const struct hib *h, struct err *e)
 {
 	return h->running ? err_set(e, -FAULT_INVALID_ARGUMENT,

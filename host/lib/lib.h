@@ -55,6 +55,10 @@ int lib_options(void *ours, size_t size_of, const void *theirs, struct err *e);
 int lib_put_json(struct jw *w, const char *key, const char *text,
 		 struct err *e);
 
+/* The member "env" of "NAME=value" strings; NULL adds none.
+ * -FAULT_INVALID_ARGUMENT, -ENOMEM. */
+int lib_put_env(struct jw *w, const char *const *env, struct err *e);
+
 /* May a call run now?  -FAULT_INVALID_ARGUMENT from within a callback. */
 int lib_may_run(const struct hib *h, struct err *e);
 void lib_run(struct hib *h, uv_run_mode mode);

@@ -20,30 +20,6 @@ static void put_kint(struct jw *w, const char *key, int64_t n)
 
 /* --- create ------------------------------------------------------------- */
 
-/* "NAME=value" strings as an object. */
-static int put_env(struct jw *w, const char *const *env, struct err *e)
-{
-	if (env == NULL)
-		return 0;
-	jw_key(w, "env");
-	jw_obj(w);
-	for (; *env != NULL; env++) {
-		const char *equals = strchr(*env, '=');
-		autofree char *name = NULL;
-
-		if (equals == NULL || equals == *env)
-			return err_set(e, -FAULT_INVALID_ARGUMENT,
-				       "an environment variable is not "
-				       "NAME=value");
-		name = strndup(*env, (size_t)(equals - *env));
-		if (name == NULL)
-			return err_set(e, -ENOMEM, "out of memory");
-		jw_kstr(w, name, equals + 1);
-	}
-	jw_obj_end(w);
-	return 0;
-}
-
 static void put_tags(struct jw *w, const char *const *tags)
 {
 	if (tags == NULL)
@@ -86,7 +62,7 @@ static int create_body(const struct hib_session_options *o, const char *id,
 	if (o->skip_os_instructions)
 		jw_kbool(w, "skipOsInstructions", true);
 	put_tags(w, o->tags);
-	r = put_env(w, o->env, e);
+	r = lib_put_env(w, o->env, e);
 	if (r == 0)
 		r = lib_put_json(w, "config", o->config, e);
 	if (r == 0)
@@ -194,7 +170,7 @@ static int fork_body(const struct hib_fork_options *o, const char *id,
 	if (o->start)
 		jw_kbool(w, "start", true);
 	put_tags(w, o->tags);
-	r = put_env(w, o->env, e);
+	r = lib_put_env(w, o->env, e);
 	if (r == 0)
 		r = put_at(w, o->at, e);
 	jw_obj_end(w);
