@@ -71,6 +71,7 @@ EXTRA_test_link := host/daemon/link.c host/daemon/dialer.c host/daemon/feeder.c 
 EXTRA_test_objects := host/daemon/objects.c host/daemon/checkpoint.c host/daemon/depot.c host/daemon/dialer.c
 EXTRA_test_mcp_servers := host/daemon/catalog.c host/daemon/mcp_servers.c host/daemon/secrets.c host/daemon/vault.c
 EXTRA_fuzz_mcp_servers := $(EXTRA_test_mcp_servers)
+EXTRA_test_words := host/cli/words.c
 EXTRA_test_vault := host/daemon/catalog.c host/daemon/vault.c
 EXTRA_fuzz_mirror := host/daemon/mirror.c
 EXTRA_test_hub := host/daemon/hub.c

@@ -272,6 +272,13 @@ struct hib_session_options {
 	/* Files of /workspace before the first turn, JSON: [{"path","content"
 	 * or "content_b64","mode"}]; or NULL. */
 	const char *initial_files;
+	/* MCP servers, JSON: {NAME:SERVER} or ACP's list, see hib(1); or NULL.
+	 * Their urls and headers stay with the daemon. */
+	const char *mcp_servers;
+	bool mcp_aggregate; /* The agent sees one server with all tools. */
+	/* Variables whose values are secrets, "NAME=SECRET" or, when both are
+	 * called the same, "NAME"; NULL-terminated; or NULL. */
+	const char *const *env_secrets;
 };
 
 /* Start an agent.  The same id with the same options again is the same session.
@@ -364,6 +371,8 @@ struct hib_fork_options {
 	 * files. */
 	const char *workspace;
 	const char *vm; /* Into that VM instead, whatever files it has. */
+	const char *mcp_servers; /* As of a new session; NULL: the source's. */
+	const char *const *env_secrets; /* As of a new session. */
 };
 
 /* Copy a session up to the end of a turn into one of its own.  Its VM need not

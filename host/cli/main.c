@@ -10,11 +10,13 @@
 #include <string.h>
 
 #include "host/cli/commands.h"
+#include "host/cli/mcp_options.h"
 
 const struct command commands[] = {
 	{"run",
-	 "[--agent A] [--vm V] [--env K=V]... [--cwd D] [--net none|host] "
-	 "[--policy P] [--json] TEXT|-",
+	 "[--agent A] [--vm V] [--env K=V]... [--env-secret K[=SECRET]]... "
+	 "[--cwd D] [--net none|host] [--policy P] " MCP_USAGE
+	 "[--json] TEXT|-",
 	 "Ask once, in a VM that is removed afterwards", run_command},
 	{"prompt",
 	 "[--no-wait] [--on-busy reject|queue|steer|interrupt] [--key K] "
@@ -33,7 +35,8 @@ const struct command commands[] = {
 	 "Join a session that lives: see it, and prompt", attach_command},
 	{"fork",
 	 "[--at TURN|SEQ] [--title T] [--tag T]... [--agent A] [--model M] "
-	 "[--env K=V]... [--workspace share|copy|none] [--id ID] [--start] "
+	 "[--env K=V]... [--env-secret K[=SECRET]]... "
+	 "[--workspace share|copy|none] [--id ID] [--start] "
 	 "[--json] SES",
 	 "Copy a session up to the end of a turn", fork_command},
 	{"log",
@@ -52,7 +55,8 @@ const struct command commands[] = {
 	{"search", "[--limit N] [--session SES] [--json] QUERY...",
 	 "Find words in what was said", search_command},
 	{"session create",
-	 "--agent A [--vm V] [--env K=V]... [--cwd D] [--title T] [--tag T]... "
+	 "--agent A [--vm V] [--env K=V]... [--env-secret K[=SECRET]]... "
+	 "[--cwd D] [--title T] [--tag T]... " MCP_USAGE
 	 "[--id ID] [--net none|host] [--model M] [--mode M] [--thought L] "
 	 "[--option ID=VALUE]... [--max-processes N] [--max-memory BYTES] "
 	 "[--max-cpu PERCENT] [--max-files N] [--artifacts PATTERN]... "

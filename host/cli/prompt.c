@@ -12,6 +12,7 @@
 #include "core/base64.h"
 #include "core/policy.h"
 #include "host/cli/commands.h"
+#include "host/cli/mcp_options.h"
 #include "host/views.h"
 
 #define TEXT_MAX  (1u << 20)
@@ -19,8 +20,9 @@
 
 struct prompt_options {
 	const char *agent, *vm, *cwd, *net, *on_busy, *key, *image, *turn,
-		*policy;
-	struct opt_list env;
+		*policy, *mcp_servers;
+	struct opt_list env, env_secrets;
+	struct mcp_options mcp;
 	bool json, no_wait;
 };
 
@@ -315,7 +317,11 @@ static int run_session(struct cli *c, const struct prompt_options *o,
 		.vm = vm,
 		.cwd = o->cwd,
 		.env = o->env.n > 0 ? o->env.item : NULL,
+		.env_secrets =
+			o->env_secrets.n > 0 ? o->env_secrets.item : NULL,
 		.policy = o->policy,
+		.mcp_servers = o->mcp_servers,
+		.mcp_aggregate = o->mcp.aggregate,
 	};
 	struct hib_prompt p = {
 		.size = sizeof(p), .text = text, .actor = cli_actor(NULL)};
@@ -375,6 +381,8 @@ int run_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_TEXT, prompt_options, agent, "agent"),
 		OPT(OPT_TEXT, prompt_options, vm, "vm"),
 		OPT(OPT_LIST, prompt_options, env, "env"),
+		OPT(OPT_LIST, prompt_options, env_secrets, "env-secret"),
+		MCP_OPTS(prompt_options, mcp),
 		OPT(OPT_TEXT, prompt_options, cwd, "cwd"),
 		OPT(OPT_TEXT, prompt_options, net, "net"),
 		OPT(OPT_TEXT, prompt_options, policy, "policy"),
@@ -383,6 +391,7 @@ int run_command(struct cli *c, int argc, char **argv)
 	};
 	struct prompt_options o = {.agent = "echo"};
 	autofree char *text = NULL, *policy = NULL;
+	autojw struct jw mcp = {0};
 	struct err e = {0};
 	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
 
@@ -390,6 +399,8 @@ int run_command(struct cli *c, int argc, char **argv)
 		r = cli_usage(c, "--net is of a new VM, not of --vm");
 	if (r < 0 && id_is(c->argv[0], "ses"))
 		r = run_is_for_new(c, c->argv[0]);
+	if (r < 0)
+		r = mcp_options_write(c, &o.mcp, &mcp);
 	if (r >= 0)
 		return r;
 	if (read_text(c->argv[0], &text, &e) < 0 ||
@@ -397,6 +408,7 @@ int run_command(struct cli *c, int argc, char **argv)
 	     cli_text(o.policy, POLICY_BYTES_MAX, &policy, &e) < 0))
 		return cli_fail(&e);
 	o.policy = policy;
+	o.mcp_servers = mcp.buf;
 	r = cli_hib(c);
 	if (r >= 0)
 		return r;

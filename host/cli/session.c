@@ -8,6 +8,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/config.h"
 #include "host/cli/first_files.h"
+#include "host/cli/mcp_options.h"
 #include "host/views.h"
 
 /* Of a session's processes, as --max-... and as members of config.limits. */
@@ -25,8 +26,9 @@ struct session_options {
 	const char *agent, *vm, *cwd, *title, *id, *instructions, *net, *state,
 		*tag_filter, *config, *restore, *policy, *at, *model, *key,
 		*cursor;
-	struct opt_list env, tags, artifacts, files;
+	struct opt_list env, env_secrets, tags, artifacts, files;
 	struct wish_options wishes;
+	struct mcp_options mcp;
 	int64_t start_ms, permission_ms, ttl_ms, limit;
 	int64_t limits[LIMITS]; /* -1: not given. */
 	bool skip_os, json, archived, force, discard, live, start, tree;
@@ -110,12 +112,14 @@ int session_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_TEXT, session_options, agent, "agent"),
 		OPT(OPT_TEXT, session_options, vm, "vm"),
 		OPT(OPT_LIST, session_options, env, "env"),
+		OPT(OPT_LIST, session_options, env_secrets, "env-secret"),
 		OPT(OPT_TEXT, session_options, cwd, "cwd"),
 		OPT(OPT_TEXT, session_options, title, "title"),
 		OPT(OPT_LIST, session_options, tags, "tag"),
 		OPT(OPT_TEXT, session_options, id, "id"),
 		OPT(OPT_TEXT, session_options, net, "net"),
 		WISH_OPTS(session_options, wishes),
+		MCP_OPTS(session_options, mcp),
 		OPT(OPT_NUMBER, session_options, limits[MAX_PROCESSES],
 		    "max-processes"),
 		OPT(OPT_NUMBER, session_options, limits[MAX_MEMORY],
@@ -141,7 +145,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 	struct hib_session_options s = {.size = sizeof(s)};
 	char id[HIB_ID_MAX];
 	autofree char *json = NULL, *policy = NULL;
-	autojw struct jw config = {0}, files = {0};
+	autojw struct jw config = {0}, files = {0}, mcp = {0};
 	struct err why = {0};
 	struct hib_error e;
 	int r = cli_options(c, argc, argv, opts, &o, 0, 0);
@@ -155,6 +159,8 @@ int session_create_command(struct cli *c, int argc, char **argv)
 		r = write_config(c, &o, &config);
 	if (r < 0)
 		r = first_files_read(&o.files, &files);
+	if (r < 0)
+		r = mcp_options_write(c, &o.mcp, &mcp);
 	if (r < 0)
 		r = cli_hib(c);
 	if (r >= 0)
@@ -176,6 +182,9 @@ int session_create_command(struct cli *c, int argc, char **argv)
 	s.ttl_ms = o.ttl_ms;
 	s.idempotency_key = o.key;
 	s.initial_files = files.buf;
+	s.mcp_servers = mcp.buf;
+	s.mcp_aggregate = o.mcp.aggregate;
+	s.env_secrets = o.env_secrets.n > 0 ? o.env_secrets.item : NULL;
 	if (hib_create_session(c->hib, &s, id, &json, &e) < 0)
 		return cli_fail_hib(&e);
 	say_warnings(json);
@@ -195,6 +204,7 @@ int fork_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_TEXT, session_options, agent, "agent"),
 		OPT(OPT_TEXT, session_options, model, "model"),
 		OPT(OPT_LIST, session_options, env, "env"),
+		OPT(OPT_LIST, session_options, env_secrets, "env-secret"),
 		OPT(OPT_FLAG, session_options, start, "start"),
 		OPT(OPT_TEXT, session_options, workspace, "workspace"),
 		JSON_OPT,
@@ -218,6 +228,7 @@ int fork_command(struct cli *c, int argc, char **argv)
 	f.env = o.env.n > 0 ? o.env.item : NULL;
 	f.start = o.start;
 	f.workspace = o.workspace;
+	f.env_secrets = o.env_secrets.n > 0 ? o.env_secrets.item : NULL;
 	if (hib_fork_session(c->hib, c->argv[0], &f, id, &json, &e) < 0)
 		return cli_fail_hib(&e);
 	cli_print(o.json ? json : id);

@@ -67,7 +67,7 @@ static int put_options(struct jw *w, const struct hib_exec_options *o,
 	    put_member(w, "command", o->command, e) < 0 ||
 	    put_member(w, "cwd", o->cwd, e) < 0 ||
 	    put_member(w, "session", o->session, e) < 0 ||
-	    lib_put_env(w, o->env, e) < 0)
+	    lib_put_env(w, o->env, NULL, e) < 0)
 		return e->code;
 	if (o->input != NULL) {
 		jw_key(w, "stdin_b64");

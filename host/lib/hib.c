@@ -83,13 +83,9 @@ int lib_put_json(struct jw *w, const char *key, const char *text, struct err *e)
 	return 0;
 }
 
-int lib_put_env(struct jw *w, const char *const *env, struct err *e)
+static int put_variables(struct jw *w, const char *const *env, struct err *e)
 {
-	if (env == NULL)
-		return 0;
-	jw_key(w, "env");
-	jw_obj(w);
-	for (; *env != NULL; env++) {
+	for (; env != NULL && *env != NULL; env++) {
 		const char *equals = strchr(*env, '=');
 		autofree char *name = NULL;
 
@@ -102,8 +98,40 @@ int lib_put_env(struct jw *w, const char *const *env, struct err *e)
 			return err_set(e, -ENOMEM, "out of memory");
 		jw_kstr(w, name, equals + 1);
 	}
-	jw_obj_end(w);
 	return 0;
+}
+
+/* "NAME=SECRET", or "NAME" when both are called so. */
+static int put_secrets(struct jw *w, const char *const *env, struct err *e)
+{
+	for (; env != NULL && *env != NULL; env++) {
+		const char *equals = strchr(*env, '=');
+		autofree char *name = strndup(*env, strcspn(*env, "="));
+
+		if (name == NULL)
+			return err_set(e, -ENOMEM, "out of memory");
+		jw_key(w, name);
+		jw_obj(w);
+		jw_kstr(w, "secret", equals != NULL ? equals + 1 : name);
+		jw_obj_end(w);
+	}
+	return 0;
+}
+
+int lib_put_env(struct jw *w, const char *const *env,
+		const char *const *secrets, struct err *e)
+{
+	int r;
+
+	if (env == NULL && secrets == NULL)
+		return 0;
+	jw_key(w, "env");
+	jw_obj(w);
+	r = put_variables(w, env, e);
+	if (r == 0)
+		r = put_secrets(w, secrets, e);
+	jw_obj_end(w);
+	return r;
 }
 
 int lib_may_run(const struct hib *h, struct err *e)

@@ -55,9 +55,10 @@ int lib_options(void *ours, size_t size_of, const void *theirs, struct err *e);
 int lib_put_json(struct jw *w, const char *key, const char *text,
 		 struct err *e);
 
-/* The member "env" of "NAME=value" strings; NULL adds none.
- * -FAULT_INVALID_ARGUMENT, -ENOMEM. */
-int lib_put_env(struct jw *w, const char *const *env, struct err *e);
+/* The member "env" of "NAME=value" strings, and of secrets, "NAME=SECRET" or
+ * "NAME"; two times NULL adds none.  -FAULT_INVALID_ARGUMENT, -ENOMEM. */
+int lib_put_env(struct jw *w, const char *const *env,
+		const char *const *secrets, struct err *e);
 
 /* May a call run now?  -FAULT_INVALID_ARGUMENT from within a callback. */
 int lib_may_run(const struct hib *h, struct err *e);

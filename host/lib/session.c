@@ -62,7 +62,11 @@ static int create_body(const struct hib_session_options *o, const char *id,
 	if (o->skip_os_instructions)
 		jw_kbool(w, "skipOsInstructions", true);
 	put_tags(w, o->tags);
-	r = lib_put_env(w, o->env, e);
+	if (o->mcp_aggregate)
+		jw_kbool(w, "mcpAggregate", true);
+	r = lib_put_env(w, o->env, o->env_secrets, e);
+	if (r == 0)
+		r = lib_put_json(w, "mcpServers", o->mcp_servers, e);
 	if (r == 0)
 		r = lib_put_json(w, "config", o->config, e);
 	if (r == 0)
@@ -170,7 +174,9 @@ static int fork_body(const struct hib_fork_options *o, const char *id,
 	if (o->start)
 		jw_kbool(w, "start", true);
 	put_tags(w, o->tags);
-	r = lib_put_env(w, o->env, e);
+	r = lib_put_env(w, o->env, o->env_secrets, e);
+	if (r == 0)
+		r = lib_put_json(w, "mcpServers", o->mcp_servers, e);
 	if (r == 0)
 		r = put_at(w, o->at, e);
 	jw_obj_end(w);
