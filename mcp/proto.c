@@ -8,7 +8,7 @@
 
 #include "core/base.h"
 
-bool mcp_is_legacy_version(const char *version)
+const char *mcp_legacy_version(const char *name)
 {
 	static const char *const versions[] = {
 		MCP_2025_11_25, MCP_2025_06_18, MCP_2025_03_26,
@@ -16,7 +16,7 @@ bool mcp_is_legacy_version(const char *version)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(versions); i++)
-		if (strcmp(version, versions[i]) == 0)
-			return true;
-	return false;
+		if (strcmp(name, versions[i]) == 0)
+			return versions[i];
+	return NULL;
 }

@@ -9,8 +9,6 @@
 #ifndef MCP_PROTO_H
 #define MCP_PROTO_H
 
-#include <stdbool.h>
-
 #define MCP_2024_10_07 "2024-10-07"
 #define MCP_2024_11_05 "2024-11-05"
 #define MCP_2025_03_26 "2025-03-26"
@@ -54,7 +52,8 @@ enum mcp_era { MCP_ERA_UNKNOWN, MCP_ERA_LEGACY, MCP_ERA_MODERN };
 #define MCP_STATE_TTL_S	    3600 /* A question waits for a person. */
 #define MCP_PROBE_MS	    2000 /* For an answer to server/discover. */
 
-/* Is it a version of the legacy era that we speak? */
-bool mcp_is_legacy_version(const char *version);
+/* The version of the legacy era of that name that we speak; NULL: none.  The
+ * string is a constant. */
+const char *mcp_legacy_version(const char *name);
 
 #endif
