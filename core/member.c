@@ -11,6 +11,17 @@
 
 #define WORD_LEN_MAX 32
 
+const char *member_hold(struct projection *p, char *s)
+{
+	if (s == NULL || p->n_held == HELD_MAX) {
+		free(s);
+		p->out_of_memory = true;
+		return NULL;
+	}
+	p->held[p->n_held++] = s;
+	return s;
+}
+
 const char *member_text_of(struct projection *p, struct jv v, size_t min,
 			   size_t max)
 {
@@ -21,12 +32,8 @@ const char *member_text_of(struct projection *p, struct jv v, size_t min,
 	if (!jv_is(v, JV_STRING) || raw_len > 6 * max + 2)
 		return NULL;
 	s = jv_strdup(v, &len);
-	if (s == NULL || p->n_held == HELD_MAX) {
-		free(s);
-		p->out_of_memory = true;
+	if (member_hold(p, s) == NULL)
 		return NULL;
-	}
-	p->held[p->n_held++] = s;
 	return len >= min && len <= max && strlen(s) == len ? s : NULL;
 }
 

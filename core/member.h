@@ -2,7 +2,7 @@
 /*
  * member.h - Members of an event, as rows are made of them
  *
- * Private to project.c.  The data of an event comes from another machine and may
+ * Private to project*.c.  The data of an event comes from another machine and may
  * hold anything: a member that has another type or size than is asked for is
  * nothing (NULL, no bytes), and a column keeps what it held.
  */
@@ -43,6 +43,8 @@ struct slice {
  * is the projection's, until members_release(). */
 const char *member_text_of(struct projection *p, struct jv v, size_t min,
 			   size_t max);
+/* A string of the heap, or NULL, becomes the projection's. */
+const char *member_hold(struct projection *p, char *s);
 /* The short string @key of the data. */
 const char *member_text(struct projection *p, const char *key);
 /* An id with that prefix. */

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "core/member.h"
+#include "core/project_notes.h"
 
 #define USAGE_LEN_MAX	   4096	       /* Of the usage of one turn. */
 #define PREVIEW_MAX	   200	       /* Bytes of mirror.preview. */
@@ -299,6 +300,8 @@ static int on_rewound(struct projection *p)
 	if (r >= 0)
 		r = run(p, abandon_turns, "siii", p->ev->session, from,
 			p->ev->ts_ms, to);
+	if (r >= 0)
+		r = project_notes_again(p);
 	return r < 0 ? r : cancel_pending(p, from);
 }
 
@@ -556,7 +559,7 @@ static int on_resolved(struct projection *p)
 }
 
 /*
- * Artifacts, memory, summaries.
+ * Artifacts.
  */
 
 static int on_artifact(struct projection *p)
@@ -580,48 +583,6 @@ static int on_artifact(struct projection *p)
 		   p->ev->ts_ms);
 }
 
-/* A value that is not a string is kept as JSON. */
-static int on_memory(struct projection *p)
-{
-	static const char sql[] =
-		"INSERT INTO memory(session_id, key, value, meta, created_ms,"
-		"  updated_ms) VALUES(?1, ?2, ?3, coalesce(?4, '{}'), ?5, ?5)"
-		" ON CONFLICT DO UPDATE SET value=excluded.value,"
-		"  meta=excluded.meta, updated_ms=excluded.updated_ms";
-	struct jv value = jv_get(p->data, "value");
-	const char *key =
-		member_text_of(p, jv_get(p->data, "key"), 1, TEXT_LEN_MAX);
-	struct slice s = member_json_of(value, jv_type(value), JSON_LEN_MAX);
-	struct slice meta = member_json(p, "meta", JV_OBJECT);
-
-	if (jv_is(value, JV_STRING)) {
-		s.p = member_text_of(p, value, 0, JSON_LEN_MAX);
-		s.len = s.p ? strlen(s.p) : 0;
-	}
-	if (key == NULL || s.p == NULL)
-		return 0;
-	return run(p, sql, "ssSSi", p->ev->session, key, s.p, s.len, meta.p,
-		   meta.len, p->ev->ts_ms);
-}
-
-static int on_summary(struct projection *p)
-{
-	static const char sql[] =
-		"INSERT OR REPLACE INTO summary(session_id, to_seq, from_seq,"
-		"  text, tokens, model, created_ms)"
-		" VALUES(?1, ?2, ?3, ?4, nullif(?5, -1), ?6, ?7)";
-	int64_t to = jv_int(jv_get(p->data, "to_seq"), 0);
-	int64_t from = jv_int(jv_get(p->data, "from_seq"), 0);
-	const char *words =
-		member_text_of(p, jv_get(p->data, "text"), 0, JSON_LEN_MAX);
-
-	if (from < 1 || to < from || words == NULL)
-		return 0;
-	return run(p, sql, "siisisi", p->ev->session, to, from, words,
-		   jv_int(jv_get(p->data, "tokens"), -1),
-		   member_text(p, "model"), p->ev->ts_ms);
-}
-
 /*
  * The table.
  */
@@ -636,7 +597,10 @@ static const struct rule rules[] = {
 	{"elicitation.requested", on_requested},
 	{"elicitation.resolved", on_resolved},
 	{"input.message", on_input},
-	{"memory.set", on_memory},
+	{"kv.deleted", project_kv_deleted},
+	{"kv.set", project_kv_set},
+	{"memory.deleted", project_memory_deleted},
+	{"memory.set", project_memory_set},
 	{"permission.requested", on_requested},
 	{"permission.resolved", on_resolved},
 	{"session.archived", on_archived},
@@ -651,7 +615,7 @@ static const struct rule rules[] = {
 	{"session.rewound", on_rewound},
 	{"session.state", on_state},
 	{"session.unarchived", on_unarchived},
-	{"summary.created", on_summary},
+	{"summary.created", project_summary},
 	{"tool.requested", on_requested},
 	{"tool.resolved", on_resolved},
 	{"turn.cancelled", on_turn_cancelled},

@@ -2,8 +2,8 @@
 /*
  * project.h - The rows that follow from an event
  *
- * session, turn, request, diff, artifact, abandoned and (on the host) mirror
- * are functions of the log.  project_event() is called for each stored event,
+ * session, turn, request, diff, artifact, abandoned, kv, memory, summary and (on
+ * the host) mirror are functions of the log.  project_event() is called for each stored event,
  * in order, in the event's transaction.  What it reads of `data`:
  *
  *   session.created   vm agent cwd env_names config create_hash (hex) title
@@ -25,7 +25,7 @@
  *   session.imported  vm
  *   session.closed, session.expired: closed_ms   session.archived/unarchived
  *   session.rewound   abandoned:[a,b] snapshot: turns and requests begun in
- *                     that range end
+ *                     that range end, and what was noted in it is undone
  *   turn.started      n first_seq idem_key idem_hash (hex); ctx.input
  *   turn.completed    stop_reason usage; turn.failed error; turn.cancelled,
  *                     turn.interrupted reason: end of the turn row and of its
@@ -39,7 +39,9 @@
  *   turn.diff         files[{path,kind,old,new,patch}]
  *   artifact.created  id name path media_type size sha256 (hex); ctx.late: of
  *                     that turn
- *   memory.set, summary.created   as their tables
+ *   kv.set, memory.set  key value, meta, scope (vm: memory_shared, then rev)
+ *   kv.deleted, memory.deleted  key, scope rev
+ *   summary.created   as its table
  *
  * Members that are missing or of a wrong type leave their column as it is: an
  * event of a newer writer never stops the mirror.

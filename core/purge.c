@@ -20,6 +20,7 @@ static const char *const core_rows[] = {
 	"DELETE FROM artifact WHERE session_id=?1",
 	"DELETE FROM kv WHERE session_id=?1",
 	"DELETE FROM memory WHERE session_id=?1",
+	"DELETE FROM memory_shared WHERE session_id=?1",
 	"DELETE FROM summary WHERE session_id=?1",
 	"DELETE FROM mcp_server WHERE session_id=?1",
 	"DELETE FROM abandoned WHERE session_id=?1",
@@ -29,7 +30,6 @@ static const char *const core_rows[] = {
 static const char *const guest_rows[] = {
 	"DELETE FROM sync WHERE session_id=?1",
 	"DELETE FROM proc WHERE session_id=?1",
-	"DELETE FROM sqldb WHERE session_id=?1",
 	NULL,
 };
 

@@ -149,6 +149,7 @@ f241_upgrade() {
 	kill_hibd TERM
 	sqlite3 "$HIB_HOME/hib.db" 'DROP TABLE search; DROP TABLE search_doc;
 		DROP TABLE search_state; DROP TABLE cursor;
+		DROP TABLE memory_shared;
 		DROP INDEX session_expiry; DROP INDEX idem_expiry;
 		CREATE VIRTUAL TABLE search USING fts5(session_id, text);
 		PRAGMA user_version = 1' || return 1

@@ -571,6 +571,59 @@ TEST(artifacts_memory_and_summaries)
 	kit_close(&k);
 }
 
+TEST(keys_follow_the_log)
+{
+	struct kit k;
+	struct log l = begin(&k, STORE_GUEST);
+
+	log_write(&k, &l, "kv.set", NULL, "{\"key\":\"a\",\"value\":\"1\"}");
+	log_write(&k, &l, "kv.set", NULL, "{\"key\":\"b\",\"value\":\"2\"}");
+	log_write(&k, &l, "kv.set", NULL, "{\"key\":\"a\",\"value\":\"3\"}");
+	log_write(&k, &l, "kv.deleted", NULL, "{\"key\":\"b\"}");
+	log_write(&k, &l, "kv.deleted", NULL, "{\"key\":\"none\"}");
+	rows_are(&k, "SELECT group_concat(key||value) FROM kv", "a3");
+	/* What we would not have written makes no row. */
+	log_write(&k, &l, "kv.set", NULL, "{\"key\":\"\",\"value\":\"1\"}");
+	log_write(&k, &l, "kv.set", NULL, "{\"key\":\"c\",\"value\":1}");
+	log_write(&k, &l, "kv.set", NULL,
+		  "{\"key\":\"d\",\"value\":\"x\\u0000\"}");
+	log_write(&k, &l, "kv.set", NULL, "{\"key\":[],\"value\":\"x\"}");
+	rows_are(&k, "SELECT group_concat(key||value) FROM kv", "a3");
+	kit_close(&k);
+}
+
+TEST(a_rewind_undoes_what_was_noted)
+{
+	struct kit k;
+	struct log l = begin(&k, STORE_GUEST);
+	char data[64];
+	int64_t from;
+
+	log_write(&k, &l, "kv.set", NULL, "{\"key\":\"a\",\"value\":\"1\"}");
+	log_write(&k, &l, "memory.set", NULL,
+		  "{\"key\":\"m\",\"value\":\"1\"}");
+	log_write(&k, &l, "memory.set", NULL,
+		  "{\"key\":\"v\",\"value\":\"1\",\"scope\":\"vm\",\"rev\":1}");
+	from = l.seq + 1;
+	log_write(&k, &l, "kv.set", NULL, "{\"key\":\"a\",\"value\":\"2\"}");
+	log_write(&k, &l, "kv.set", NULL, "{\"key\":\"b\",\"value\":\"2\"}");
+	log_write(&k, &l, "memory.deleted", NULL, "{\"key\":\"m\"}");
+	log_write(&k, &l, "memory.deleted", NULL,
+		  "{\"key\":\"v\",\"scope\":\"vm\",\"rev\":2}");
+	log_write(&k, &l, "summary.created", NULL,
+		  "{\"from_seq\":1,\"to_seq\":3,\"text\":\"s\"}");
+	rows_are(&k, "SELECT group_concat(key||value) FROM kv", "a2,b2");
+	rows_are(&k, "SELECT value IS NULL FROM memory_shared", "1");
+	snprintf(data, sizeof(data), "{\"abandoned\":[%lld,%lld]}",
+		 (long long)from, (long long)l.seq);
+	log_write(&k, &l, "session.rewound", NULL, data);
+	rows_are(&k, "SELECT group_concat(key||value) FROM kv", "a1");
+	rows_are(&k, "SELECT group_concat(key||value) FROM memory", "m1");
+	rows_are(&k, "SELECT key||value||rev FROM memory_shared", "v11");
+	rows_are(&k, "SELECT count(*) FROM summary", "0");
+	kit_close(&k);
+}
+
 TEST(preview_is_cut_at_a_character)
 {
 	char data[700], *p = data;
@@ -660,6 +713,7 @@ TESTS(CASE(created_makes_the_row),
       CASE(requests_open_and_resolve_once),
       CASE(an_open_permission_names_the_wait),
       CASE(the_end_of_a_turn_ends_its_requests),
-      CASE(artifacts_memory_and_summaries), CASE(preview_is_cut_at_a_character),
+      CASE(artifacts_memory_and_summaries), CASE(keys_follow_the_log),
+      CASE(a_rewind_undoes_what_was_noted), CASE(preview_is_cut_at_a_character),
       CASE(unknown_types_are_stored_and_change_nothing),
       CASE(no_type_stops_at_strange_data))

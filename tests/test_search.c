@@ -331,6 +331,7 @@ TEST(a_database_without_an_index_is_searched_and_upgraded)
 	EQ(db_exec(db,
 		   "DROP TABLE search; DROP TABLE search_doc;"
 		   "DROP TABLE search_state; DROP TABLE cursor;"
+		   "DROP TABLE memory_shared;"
 		   "DROP INDEX session_expiry; DROP INDEX idem_expiry;"
 		   "DROP VIEW v_update;"
 		   "CREATE VIRTUAL TABLE search USING fts5(session_id UNINDEXED,"

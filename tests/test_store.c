@@ -799,7 +799,9 @@ TEST(a_purged_guest_session_leaves_no_byte)
 
 	kit_open(&k, STORE_GUEST);
 	l = fill_session(&k);
-	run_as_job(&k, "INSERT INTO sqldb VALUES(?1, 'a', '" MARKER "', 0)",
+	run_as_job(&k,
+		   "INSERT INTO memory_shared VALUES(?1, 'a', '" MARKER
+		   "', '{}', 1, 0, 0)",
 		   l.session);
 	run_as_job(&k, "INSERT INTO sync VALUES(?1, 1, 0)", l.session);
 	OK(is_marked(&k));
