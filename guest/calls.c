@@ -482,6 +482,59 @@ static int call_get(struct guest *g, struct call *c, struct err *e)
 	return session_get(s, c, e);
 }
 
+static void on_noted(struct session *s, const struct note *n,
+		     const struct err *e, void *arg)
+{
+	struct call *c = arg;
+
+	(void)s;
+	if (e != NULL) {
+		call_fail(c, e);
+		return;
+	}
+	jw_obj(&c->result);
+	note_put_result(n, &c->result);
+	jw_obj_end(&c->result);
+	call_reply_after(c, session_journal(s));
+}
+
+static int take_note(struct guest *g, struct call *c, enum note_kind kind,
+		     struct err *e)
+{
+	autonote struct note n = {0};
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0 ||
+	    note_read(kind, c->params, &n, e) < 0)
+		return e->code;
+	return session_note(s, &n, on_noted, c, e);
+}
+
+static int call_kv_set(struct guest *g, struct call *c, struct err *e)
+{
+	return take_note(g, c, NOTE_KV_SET, e);
+}
+
+static int call_kv_delete(struct guest *g, struct call *c, struct err *e)
+{
+	return take_note(g, c, NOTE_KV_DELETE, e);
+}
+
+static int call_memory_set(struct guest *g, struct call *c, struct err *e)
+{
+	return take_note(g, c, NOTE_MEMORY_SET, e);
+}
+
+static int call_memory_delete(struct guest *g, struct call *c, struct err *e)
+{
+	return take_note(g, c, NOTE_MEMORY_DELETE, e);
+}
+
+static int call_summary(struct guest *g, struct call *c, struct err *e)
+{
+	return take_note(g, c, NOTE_SUMMARY, e);
+}
+
 static int call_fail_turns(struct guest *g, struct call *c, struct err *e)
 {
 	autofree char *code = NULL, *message = NULL;
@@ -528,6 +581,11 @@ static const struct method {
 	{"session.update", call_update, BIT(GUEST_SERVING)},
 	{"session.purge", call_purge, BIT(GUEST_SERVING)},
 	{"session.get", call_get, BIT(GUEST_SERVING)},
+	{"kv.set", call_kv_set, BIT(GUEST_SERVING)},
+	{"kv.delete", call_kv_delete, BIT(GUEST_SERVING)},
+	{"memory.set", call_memory_set, BIT(GUEST_SERVING)},
+	{"memory.delete", call_memory_delete, BIT(GUEST_SERVING)},
+	{"summary.add", call_summary, BIT(GUEST_SERVING)},
 	{"fail_turns", call_fail_turns, BIT(GUEST_SERVING)},
 	{"workspace.checkpoint", guest_checkpoint, BIT(GUEST_SERVING)},
 	{"freeze", call_freeze,

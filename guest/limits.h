@@ -27,6 +27,7 @@
 #define NATIVE_TIMEOUT_MS 15000 /* To load a session; at most half a start. */
 #define REPLAY_EVENTS_MAX 20000 /* Of a log that a replay is compared with. */
 #define CONFIG_JOBS_MAX	  16	/* Changes of settings under way or waiting. */
+#define NOTES_MAX	  64	/* The same of keys, memories, summaries. */
 
 /* Prompts. */
 #define PROMPT_TEXT_MAX	  (1u << 20)  /* Text of all blocks, as JSON. */

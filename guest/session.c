@@ -302,6 +302,7 @@ struct session *session_new(struct guest *g, const char *id)
 	TAILQ_INIT(&s->enders);
 	TAILQ_INIT(&s->cancellers);
 	TAILQ_INIT(&s->config_jobs);
+	TAILQ_INIT(&s->notes);
 	uv_timer_init(g->loop, &s->timer);
 	uv_timer_init(g->loop, &s->ttl);
 	s->timer.data = s->ttl.data = s;
@@ -309,6 +310,11 @@ struct session *session_new(struct guest *g, const char *id)
 	s->start_timeout_ms = START_TIMEOUT_MS;
 	TAILQ_INSERT_TAIL(&g->sessions, s, link);
 	return s;
+}
+
+struct journal *session_journal(struct session *s)
+{
+	return &s->journal;
 }
 
 const char *session_cwd(const struct session *s)

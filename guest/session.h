@@ -18,6 +18,7 @@
 #ifndef GUEST_SESSION_H
 #define GUEST_SESSION_H
 
+#include "core/note.h"
 #include "core/quota.h"
 #include "guest/ask.h"
 #include "guest/call.h"
@@ -61,6 +62,8 @@ struct session_wake {
 };
 int session_resume(struct session *s, struct session_wake *w, struct call *c,
 		   struct err *e);
+/* Its log; as long as the session is in memory. */
+struct journal *session_journal(struct session *s);
 /* Folder of the session's agents. */
 const char *session_cwd(const struct session *s);
 
@@ -97,6 +100,15 @@ int session_update(struct session *s, struct jv params, struct call *c,
 		   struct err *e);
 int session_purge(struct session *s, struct call *c, struct err *e);
 int session_get(struct session *s, struct call *c, struct err *e);
+
+/* It is stored (@e NULL), or why it is not. */
+typedef void (*session_note_cb)(struct session *s, const struct note *n,
+				const struct err *e, void *arg);
+/* Write a key, a memory or a summary into the log.
+ * Return: 0, @n is taken over, and @cb follows, never during this call; or a
+ * failure as those of note_check(), and it does not. */
+int session_note(struct session *s, struct note *n, session_note_cb cb,
+		 void *arg, struct err *e);
 
 /* The host cannot store more: end every open turn as failed, and its agent,
  * whose view is ahead of what can be stored. */

@@ -11,6 +11,7 @@
  *	session_config.c what the agent is set to
  *	session_turn.c   prompts, updates, the end of a turn
  *	session_files.c  what a turn does to the workspace
+ *	session_notes.c  keys, memories and summaries
  *	session_ask.c    what the agent asks, and who answers
  *	session_policy.c  questions that need nobody
  *	session_serve.c  other requests of the agent
@@ -79,6 +80,7 @@ struct prompt {
 TAILQ_HEAD(prompt_list, prompt);
 
 TAILQ_HEAD(config_job_list, config_job);
+TAILQ_HEAD(noting_list, noting);
 
 struct session {
 	TAILQ_ENTRY(session) link; /* In guest.sessions. */
@@ -155,6 +157,8 @@ struct session {
 	struct call_list starters, enders, cancellers;
 	struct config_job_list config_jobs; /* The first one runs. */
 	unsigned n_config_jobs;
+	struct noting_list notes; /* The first one is on its way. */
+	unsigned n_notes;
 	struct call *purge;
 	char close_reason[REASON_MAX + 1];
 
