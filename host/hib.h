@@ -69,6 +69,7 @@ enum {
 	HIB_AGENT_UNKNOWN = 40407,
 	HIB_TURN_NOT_FOUND = 40403,
 	HIB_FILE_NOT_FOUND = 40405,
+	HIB_KEY_NOT_FOUND = 40408,
 	HIB_SNAPSHOT_NOT_FOUND = 40406,
 	HIB_TURN_ACTIVE = 40901,
 	HIB_SESSION_CONFLICT = 40902,
@@ -507,7 +508,8 @@ HIB_API int hib_get_session_events(struct hib *h, const char *session,
 HIB_API int hib_get_messages(struct hib *h, const char *session,
 			     const char *turn, char **json,
 			     struct hib_error *e);
-/* turns, tools, elements, plans, diffs, artifacts, cursors or stats. */
+/* turns, tools, elements, plans, diffs, artifacts, cursors, summaries or
+ * stats. */
 HIB_API int hib_get_view(struct hib *h, const char *session, const char *view,
 			 char **json, struct hib_error *e);
 
@@ -522,6 +524,64 @@ HIB_API int hib_set_cursor(struct hib *h, const char *session, const char *name,
 			   int64_t seq, struct hib_error *e);
 HIB_API int hib_delete_cursor(struct hib *h, const char *session,
 			      const char *name, struct hib_error *e);
+
+/* --- what a session keeps ----------------------------------------------- */
+
+/* Conditions of a change, and more of a memory. */
+struct hib_note_options {
+	size_t size;	     /* sizeof(struct hib_note_options) */
+	const char *etag;    /* Only over this value; "*": over any. */
+	bool must_not_exist; /* Only where there is none. */
+	const char *scope;   /* Of a memory: "session" (NULL), or "vm": it is
+			      * shared by the sessions of the VM. */
+	const char *meta;    /* Of a memory: a JSON object, or NULL. */
+};
+struct hib_note_list {
+	size_t size;	    /* sizeof(struct hib_note_list) */
+	const char *prefix; /* Of the keys; NULL: all. */
+	const char *after;  /* Only behind this key; NULL: from the first. */
+	const char *scope;  /* Of memories; NULL: both. */
+	unsigned limit;	    /* 0: the most, 1000. */
+};
+
+/*
+ * Texts by key: a key has 1 to 255 bytes, a value up to 1 MiB, and a session up
+ * to 10000 of them.  They are events of its log, so that they sleep, travel and
+ * are forked with it.  @o may be NULL.
+ * {"key","value","etag","created_ms","updated_ms"}; a list has
+ * {"key","bytes","preview","created_ms","updated_ms"}, what is set {"key","etag"}.
+ */
+HIB_API int hib_kv_get(struct hib *h, const char *session, const char *key,
+		       char **json, struct hib_error *e);
+HIB_API int hib_kv_set(struct hib *h, const char *session, const char *key,
+		       const char *value, const struct hib_note_options *o,
+		       char **json, struct hib_error *e);
+HIB_API int hib_kv_delete(struct hib *h, const char *session, const char *key,
+			  const struct hib_note_options *o,
+			  struct hib_error *e);
+HIB_API int hib_kv_list(struct hib *h, const char *session,
+			const struct hib_note_list *o, char **json,
+			struct hib_error *e);
+
+/* Memories: the same with "meta" and "scope".  @scope: NULL looks for the
+ * session's own first. */
+HIB_API int hib_memory_get(struct hib *h, const char *session, const char *key,
+			   const char *scope, char **json, struct hib_error *e);
+HIB_API int hib_memory_set(struct hib *h, const char *session, const char *key,
+			   const char *value, const struct hib_note_options *o,
+			   char **json, struct hib_error *e);
+HIB_API int hib_memory_delete(struct hib *h, const char *session,
+			      const char *key, const struct hib_note_options *o,
+			      struct hib_error *e);
+HIB_API int hib_memory_list(struct hib *h, const char *session,
+			    const struct hib_note_list *o, char **json,
+			    struct hib_error *e);
+
+/* What events @from_seq to @to_seq come to, for an agent that is begun afresh.
+ * 0: behind the last summary; up to the last event.  {"from_seq","to_seq"} */
+HIB_API int hib_add_summary(struct hib *h, const char *session,
+			    const char *text, int64_t from_seq, int64_t to_seq,
+			    char **json, struct hib_error *e);
 
 struct hib_search_options {
 	size_t size;	     /* sizeof(struct hib_search_options) */

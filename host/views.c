@@ -119,6 +119,9 @@ static const struct {
 	{"cursors",
 	 "SELECT name, seq, updated_ms FROM cursor WHERE session_id=?1 "
 	 "ORDER BY name"},
+	{"summaries",
+	 "SELECT from_seq, to_seq, text, tokens, model, created_ms "
+	 "FROM summary WHERE session_id=?1 ORDER BY to_seq"},
 	{"artifacts",
 	 "SELECT id, turn_id, name, path, media_type, size, sha256, "
 	 "created_ms FROM artifact WHERE session_id=?1 ORDER BY created_ms"},

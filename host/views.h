@@ -41,8 +41,8 @@ int views_created(struct reader *r, const char *session, struct jw *out,
 
 /**
  * views_rows() - A view of one session, by name
- * @what: turns, requests, tools, elements, plans, diffs, artifacts, cursors: an
- *        array; stats: an object
+ * @what: turns, requests, tools, elements, plans, diffs, artifacts, cursors,
+ *        summaries: an array; stats: an object
  *
  * Return: 0; -FAULT_ROUTE_NOT_FOUND when there is no such view; what
  * views_session() returns.

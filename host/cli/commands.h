@@ -41,6 +41,18 @@ int cursor_delete_command(struct cli *c, int argc, char **argv);
 int cli_cursor(struct cli *c, const char *session, const char *name,
 	       int64_t *seq);
 
+/* notes.c */
+int kv_get_command(struct cli *c, int argc, char **argv);
+int kv_set_command(struct cli *c, int argc, char **argv);
+int kv_delete_command(struct cli *c, int argc, char **argv);
+int kv_list_command(struct cli *c, int argc, char **argv);
+int memory_get_command(struct cli *c, int argc, char **argv);
+int memory_set_command(struct cli *c, int argc, char **argv);
+int memory_delete_command(struct cli *c, int argc, char **argv);
+int memory_list_command(struct cli *c, int argc, char **argv);
+int summary_add_command(struct cli *c, int argc, char **argv);
+int summary_list_command(struct cli *c, int argc, char **argv);
+
 /* search.c */
 int search_command(struct cli *c, int argc, char **argv);
 

@@ -26,7 +26,7 @@ static void types_route(struct op *op);
 static void token_create_route(struct op *op);
 
 /* `:vm`, `:id` and `:req` stand for one segment; `*` and `:name` are any last
- * one. */
+ * one, and `:key` is all that is left. */
 static const struct route {
 	const char *method, *pattern;
 	enum scope scope;
@@ -92,6 +92,16 @@ static const struct route {
 	{"PUT", "/v1/sessions/:id/cursors/:name", SCOPE_READ, cursor_set_route},
 	{"DELETE", "/v1/sessions/:id/cursors/:name", SCOPE_READ,
 	 cursor_delete_route},
+	{"GET", "/v1/sessions/:id/kv", SCOPE_READ, kv_list_route},
+	{"GET", "/v1/sessions/:id/kv/:key", SCOPE_READ, kv_get_route},
+	{"PUT", "/v1/sessions/:id/kv/:key", SCOPE_PROMPT, kv_set_route},
+	{"DELETE", "/v1/sessions/:id/kv/:key", SCOPE_PROMPT, kv_delete_route},
+	{"GET", "/v1/sessions/:id/memory", SCOPE_READ, memory_list_route},
+	{"GET", "/v1/sessions/:id/memory/:key", SCOPE_READ, memory_get_route},
+	{"PUT", "/v1/sessions/:id/memory/:key", SCOPE_PROMPT, memory_set_route},
+	{"DELETE", "/v1/sessions/:id/memory/:key", SCOPE_PROMPT,
+	 memory_delete_route},
+	{"POST", "/v1/sessions/:id/summaries", SCOPE_PROMPT, summary_add_route},
 	{"GET", "/v1/sessions/:id/artifacts/:name", SCOPE_READ,
 	 artifact_get_route},
 	{"GET", "/v1/sessions/:id/*", SCOPE_READ, session_rows_route},
@@ -133,6 +143,8 @@ static bool route_matches(const char *pattern, const char *path)
 	char want[64], got[256];
 
 	while (*pattern != '\0' && *path != '\0') {
+		if (strcmp(pattern, "/:key") == 0)
+			return path[0] == '/' && path[1] != '\0';
 		if (next_segment(&pattern, want, sizeof(want)) < 0 ||
 		    next_segment(&path, got, sizeof(got)) <= 0)
 			return false;

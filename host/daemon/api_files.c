@@ -72,7 +72,7 @@ static bool query_flag(struct op *op, const char *name)
 }
 
 /* "tag" without its quotes, or what else a header says ("*"). */
-static void put_etag(struct jw *w, const char *header)
+void op_put_etag(struct jw *w, const char *header)
 {
 	size_t n = header != NULL ? strlen(header) : 0;
 
@@ -265,7 +265,7 @@ void files_delete_route(struct op *op)
 	jw_obj(w);
 	put_path(w, "path", &path);
 	jw_kbool(w, "recursive", query_flag(op, "recursive"));
-	put_etag(w, http_header(op->r, "If-Match"));
+	op_put_etag(w, http_header(op->r, "If-Match"));
 	jw_obj_end(w);
 	strcpy(op->what, "remove");
 	op_wake(op, call);
@@ -295,7 +295,7 @@ static bool put_write(struct op *op)
 		jw_kint(w, "offset", offset);
 	jw_kbool(w, "append", query_flag(op, "append"));
 	jw_kbool(w, "must_not_exist", none != NULL);
-	put_etag(w, http_header(op->r, "If-Match"));
+	op_put_etag(w, http_header(op->r, "If-Match"));
 	jw_obj_end(w);
 	return true;
 }

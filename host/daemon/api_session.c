@@ -19,7 +19,7 @@
 
 /* --- who acts ----------------------------------------------------------- */
 
-static bool guest_acts(struct op *op)
+bool op_guest_acts(struct op *op)
 {
 	struct vm *vm = vm_find(op->d, op->vm);
 
@@ -239,7 +239,7 @@ void session_update_route(struct op *op)
 	else if (config_refusal(op) != 0)
 		op_refuse(op, -config_refusal(op), "%s is %s", op->session,
 			  op->brief.state);
-	else if (guest_acts(op))
+	else if (op_guest_acts(op))
 		op_wake(op, update_call);
 	else
 		update_by_host(op);
@@ -297,7 +297,7 @@ void session_close_route(struct op *op)
 {
 	if (!op_load_session(op))
 		return;
-	if (guest_acts(op))
+	if (op_guest_acts(op))
 		op_wake(op, close_call);
 	else
 		close_by_host(op);
@@ -334,7 +334,7 @@ void session_archive_route(struct op *op)
 		return;
 	if ((op->brief.archived_ms > 0) == (strcmp(op->what, "archive") == 0))
 		op_reply_session(op); /* As it is. */
-	else if (guest_acts(op))
+	else if (op_guest_acts(op))
 		op_wake(op, archive_call);
 	else
 		archive_by_host(op);

@@ -30,6 +30,7 @@ struct hibd {
 	struct packer *packer;
 	struct http_server *http;
 	TAILQ_HEAD(vm_list, vm) vms;
+	TAILQ_HEAD(noting_list, noting) notes; /* See api_notes.c. */
 	atomic_bool stopping; /* Also looked at by long work off the loop. */
 	uv_signal_t sigterm, sigint;
 };

@@ -235,6 +235,7 @@ static int serve(struct hibd *d, const struct options *o)
 
 	uv_loop_init(&d->loop);
 	TAILQ_INIT(&d->vms);
+	TAILQ_INIT(&d->notes);
 	uv_signal_init(&d->loop, &d->sigterm);
 	uv_signal_init(&d->loop, &d->sigint);
 	d->sigterm.data = d->sigint.data = d;

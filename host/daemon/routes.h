@@ -97,6 +97,8 @@ void session_close_route(struct op *op);
 void session_archive_route(struct op *op);
 void session_unarchive_route(struct op *op);
 void session_destroy_route(struct op *op);
+/* Is the guest the writer of the loaded session's log?  Else hibd is. */
+bool op_guest_acts(struct op *op);
 
 /* api_prompt.c: work. */
 void session_prompt_route(struct op *op);
@@ -128,6 +130,17 @@ void session_export_route(struct op *op);
  * when it is none. */
 bool op_query_number(struct op *op, const char *name, int64_t *out);
 
+/* api_notes.c */
+void kv_list_route(struct op *op);
+void kv_get_route(struct op *op);
+void kv_set_route(struct op *op);
+void kv_delete_route(struct op *op);
+void memory_list_route(struct op *op);
+void memory_get_route(struct op *op);
+void memory_set_route(struct op *op);
+void memory_delete_route(struct op *op);
+void summary_add_route(struct op *op);
+
 /* api_cursor.c */
 void cursor_get_route(struct op *op);
 void cursor_set_route(struct op *op);
@@ -144,6 +157,8 @@ void files_watch_route(struct op *op);
 void files_ask_route(struct op *op);
 void files_change_route(struct op *op);
 void files_delete_route(struct op *op);
+/* The member "etag" of what a header If-Match says; NULL adds none. */
+void op_put_etag(struct jw *w, const char *header);
 /* The head of a PUT: true to have its body streamed, else the op was answered;
  * it is no more.  And its end. */
 bool files_put_begin(struct op *op);

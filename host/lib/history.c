@@ -82,9 +82,9 @@ int hib_get_messages(struct hib *h, const char *session, const char *turn,
 int hib_get_view(struct hib *h, const char *session, const char *view,
 		 char **json, struct hib_error *e)
 {
-	static const char *const known[] = {"turns",	 "requests", "tools",
-					    "elements",	 "plans",    "diffs",
-					    "artifacts", "cursors",  "stats"};
+	static const char *const known[] = {
+		"turns", "requests",  "tools",	 "elements",  "plans",
+		"diffs", "artifacts", "cursors", "summaries", "stats"};
 	struct err err = {0};
 	struct jw path;
 

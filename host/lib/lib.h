@@ -122,6 +122,8 @@ int request_delete(struct hib *h, struct jw *path, struct hib_error *e);
  * id is not one, which request_run() then says. */
 struct jw path_session(const char *session, const char *rest);
 struct jw path_vm(const char *vm, const char *rest);
+/* Append a word, encoded. */
+void path_encoded(struct jw *path, const char *word);
 /* Append "?name=value" or "&name=value", encoded; NULL appends nothing. */
 void path_query(struct jw *path, const char *name, const char *value);
 void path_query_int(struct jw *path, const char *name, int64_t value);

@@ -287,7 +287,7 @@ static void put(struct jw *w, const char *s)
 }
 
 /* RFC 3986, section 2.1: all but the unreserved characters. */
-static void put_encoded(struct jw *w, const char *s)
+void path_encoded(struct jw *w, const char *s)
 {
 	char code[4];
 
@@ -323,7 +323,7 @@ struct jw path_vm(const char *vm, const char *rest)
 	if (vm == NULL || vm[0] == '\0')
 		return w;
 	put(&w, "/v1/vms/");
-	put_encoded(&w, vm);
+	path_encoded(&w, vm);
 	put(&w, rest);
 	return w;
 }
@@ -335,7 +335,7 @@ void path_query(struct jw *path, const char *name, const char *value)
 	put(path, strchr(path->buf, '?') ? "&" : "?");
 	put(path, name);
 	put(path, "=");
-	put_encoded(path, value);
+	path_encoded(path, value);
 }
 
 void path_query_int(struct jw *path, const char *name, int64_t value)
