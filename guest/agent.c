@@ -535,6 +535,7 @@ static int spawn(struct agent *a, const struct agent_setup *s, struct err *e)
 		.files = &s->launch->files,
 		.quota = confine_quota(s->confine),
 		.group = confine_group(s->confine),
+		.mcp = s->mcp,
 		.want_stdin = true,
 		.out = PROC_STDOUT_LINES,
 	};

@@ -62,6 +62,7 @@ struct agent_setup {
 	const struct launch *launch;
 	bool isolate;
 	struct confine *confine;
+	const char *mcp; /* As in proc_spec. */
 	const struct agent_events *events;
 	void *arg;
 };

@@ -12,6 +12,7 @@
 
 #include "guest/cgroups.h"
 #include "guest/limits.h"
+#include "guest/mcp_shim.h"
 #include "guest/text.h"
 
 static const char *const base_env[] = {
@@ -24,7 +25,7 @@ static const char *const base_env[] = {
 
 const char *const launch_hide[] = {"/hib/state", "/hib/run",	"/hib/vfs",
 				   "/hib/lower", "/hib/mounts", CGROUPS_AT,
-				   NULL};
+				   MCP_SHIM_DIR, NULL};
 
 /* Variables being gathered. */
 struct env_list {

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "guest/fsop.h"
 #include "guest/guest.h"
+#include "guest/mcp_shim.h"
 #include "guest/session_init.h"
 
 #define LOG_COMPONENT "guest"
@@ -78,6 +79,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], SESSION_INIT_ARG) == 0)
 		return session_init_main();
+	if (argc > 1 && strcmp(argv[1], MCP_SHIM_ARG) == 0)
+		return mcp_shim_main(argc - 1, argv + 1);
 	c = fsop_main(argc, argv);
 	if (c >= 0)
 		return c;

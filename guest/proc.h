@@ -59,6 +59,9 @@ struct proc_spec {
 	/* File of the control group that the session init enters, or NULL;
 	 * isolate only, and not for one that joins, which is in it. */
 	const char *group;
+	/* Folder that the child sees as MCP_SHIM_DIR, or NULL; isolate only, and
+	 * not for one that joins, which sees what that one sees. */
+	const char *mcp;
 	bool want_stdin; /* Else /dev/null. */
 	enum proc_stdout out;
 	bool merge_stderr; /* stderr goes where stdout goes. */

@@ -47,6 +47,7 @@
 #include <sys/wait.h>
 
 #include "guest/idmap.h"
+#include "guest/mcp_shim.h"
 #include "guest/proc.h"
 
 #define HIDDEN_LAYERS_MAX 16   /* Mounts taken away, one on the other. */
@@ -56,6 +57,7 @@
 struct init {
 	struct init_spec spec;
 	const char *group; /* cgroup.procs of the session's, or NULL. */
+	const char *mcp;   /* Folder to be seen as MCP_SHIM_DIR, or NULL. */
 	const char *cwd;
 	char **argv, **env, **hide; /* NULL-terminated. */
 	struct place files;
@@ -117,11 +119,23 @@ static char **take_strings(char **at, const char *end, uint32_t n)
 	return v;
 }
 
+/* The same of one string that is there or not; *out is NULL when it is not. */
+static int take_string(char **at, const char *end, bool there, const char **out)
+{
+	char **v = take_strings(at, end, there);
+
+	if (v == NULL)
+		return -1;
+	*out = v[0];
+	free(v);
+	return 0;
+}
+
 /* Map the spec; it stays for the life of the init. */
 static int load(struct init *in)
 {
 	struct stat st;
-	char *at, *end, **cwd, **group = NULL;
+	char *at, *end;
 
 	if (fstat(SESSION_INIT_SPEC_FD, &st) < 0)
 		return -1;
@@ -136,20 +150,16 @@ static int load(struct init *in)
 
 	memcpy(&in->spec, at, sizeof(in->spec));
 	at += sizeof(in->spec);
-	if (in->spec.has_group)
-		group = take_strings(&at, end, 1);
-	cwd = take_strings(&at, end, 1);
+	if (take_string(&at, end, in->spec.has_group, &in->group) < 0 ||
+	    take_string(&at, end, in->spec.has_mcp, &in->mcp) < 0 ||
+	    take_string(&at, end, true, &in->cwd) < 0)
+		return -1;
 	in->argv = take_strings(&at, end, in->spec.n_argv);
 	in->env = take_strings(&at, end, in->spec.n_env);
 	in->hide = take_strings(&at, end, in->spec.n_hide);
-	if (cwd == NULL || !in->argv || !in->env || !in->hide ||
+	if (!in->argv || !in->env || !in->hide ||
 	    place_take(&at, end, in->spec.n_files, &in->files) < 0)
 		return -1;
-	in->cwd = cwd[0];
-	free(cwd);
-	if (group != NULL)
-		in->group = group[0];
-	free(group);
 	return close(SESSION_INIT_SPEC_FD);
 }
 
@@ -167,13 +177,35 @@ static int hide(const char *path)
 	return errno == ENOENT ? 0 : -1;
 }
 
+/* Show the session's own folder of sockets where that of all is hidden.  Nobody
+ * below can change it or take it away. */
+static int show_mcp(int folder)
+{
+	const unsigned long flags = MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", folder);
+	if (mount(path, MCP_SHIM_DIR, NULL, MS_BIND, NULL) < 0)
+		return -1;
+	return mount(NULL, MCP_SHIM_DIR, NULL, MS_REMOUNT | flags, NULL);
+}
+
 static int mounts(const struct init *in)
 {
+	autoclose int mcp = -1;
+
+	if (in->mcp != NULL) {
+		mcp = open(in->mcp, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (mcp < 0)
+			return -1;
+	}
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return -1;
 	for (char **path = in->hide; *path != NULL; path++)
 		if (hide(*path) < 0)
 			return -1;
+	if (mcp >= 0 && show_mcp(mcp) < 0)
+		return -1;
 	return mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		     NULL);
 }

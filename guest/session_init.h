@@ -29,11 +29,11 @@
  * none is lost or merged. */
 #define SESSION_INIT_SIGNAL SIGRTMIN
 
-/* Followed by the group's file if there is one, cwd, argv, env and hide, strings with their NULs, and by the files
- * (place.h). */
+/* Followed by the group's file and the folder for MCP_SHIM_DIR if there are any,
+ * cwd, argv, env and hide, strings with their NULs, and by the files (place.h). */
 struct init_spec {
 	uint32_t n_argv, n_env, n_hide, n_files;
-	bool has_group;
+	bool has_group, has_mcp;
 	bool isolate;	/* Already in namespaces of its own. */
 	bool drop_user; /* To SESSION_INIT_UID. */
 	struct quota quota;

@@ -107,6 +107,7 @@ static char *spec_block(const struct proc_spec *spec, size_t *len)
 {
 	const char *cwd[] = {spec->cwd, NULL};
 	const char *group[] = {spec->isolate ? spec->group : NULL, NULL};
+	const char *mcp[] = {spec->isolate ? spec->mcp : NULL, NULL};
 	const char *const *hide = spec->isolate ? spec->hide : NULL;
 	const struct place files = spec->isolate && spec->files != NULL
 					   ? *spec->files
@@ -117,19 +118,22 @@ static char *spec_block(const struct proc_spec *spec, size_t *len)
 		.n_hide = count(hide),
 		.n_files = (uint32_t)files.n,
 		.has_group = group[0] != NULL,
+		.has_mcp = mcp[0] != NULL,
 		.isolate = spec->isolate,
 		.drop_user = spec->isolate && spec->user == PROC_USER_AGENT,
 		.quota = spec->quota != NULL ? *spec->quota : (struct quota){0},
 	};
-	size_t n = sizeof(head) + strings_size(group) + strings_size(cwd) +
-		   strings_size(spec->argv) + strings_size(spec->env) +
-		   strings_size(hide) + place_size(&files);
+	size_t n = sizeof(head) + strings_size(group) + strings_size(mcp) +
+		   strings_size(cwd) + strings_size(spec->argv) +
+		   strings_size(spec->env) + strings_size(hide) +
+		   place_size(&files);
 	char *buf = malloc(n), *at;
 
 	if (buf == NULL)
 		return NULL;
 	memcpy(buf, &head, sizeof(head));
 	at = strings_put(buf + sizeof(head), group);
+	at = strings_put(at, mcp);
 	at = strings_put(at, cwd);
 	at = strings_put(at, spec->argv);
 	at = strings_put(at, spec->env);
