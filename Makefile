@@ -57,6 +57,8 @@ EXTRA_test_proc := guest/idmap.c guest/place.c guest/proc.c guest/reaper.c guest
 # Its agent is the fuzzer: proc.h is played by the test.
 EXTRA_fuzz_acp := $(filter-out guest/main.c guest/proc.c guest/spawn.c guest/session_init.c,$(SRC_hib-guest))
 EXTRA_test_builtin := guest/mcp_builtin.c guest/journal.c
+EXTRA_test_mcp_door := guest/mcp_door.c guest/mcp_shim.c
+EXTRA_test_mcp_index := guest/mcp_index.c
 EXTRA_test_quirks := guest/quirks.c
 EXTRA_test_restore := guest/restore.c guest/replay.c
 EXTRA_test_instruct := guest/instruct.c guest/launch.c guest/mcp_config.c guest/place.c guest/quirks.c guest/text.c

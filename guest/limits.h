@@ -98,10 +98,16 @@
 #define FILE_OP_MS	    30000	 /* For one, once at work. */
 
 /* MCP servers. */
-#define MCP_SERVERS_MAX	     32	 /* Of a session. */
-#define MCP_NAME_MAX	     64	 /* Bytes of a server's name. */
-#define MCP_GLOBS_MAX	     256 /* Allowed, and denied, of one server. */
-#define MCP_GLOB_MAX	     128 /* Bytes of one. */
+#define MCP_SERVERS_MAX	     32	  /* Of a session. */
+#define MCP_NAME_MAX	     64	  /* Bytes of a server's name. */
+#define MCP_GLOBS_MAX	     256  /* Allowed, and denied, of one server. */
+#define MCP_GLOB_MAX	     128  /* Bytes of one. */
+#define MCP_KNOCKS_MAX	     16	  /* At a session's door... */
+#define MCP_KNOCK_MS	     5000 /* ...until they say whom they want. */
+#define MCP_PEERS_MAX	     128  /* Connections of a session's clients. */
+#define MCP_SUBS_MAX	     256  /* Resources that one subscribes to. */
+#define MCP_AUDIT_BYTES	     (64u << 10) /* Of arguments, of a result. */
+#define MCP_AUDIT_DEPTH	     100	 /* Their nesting. */
 #define UPSTREAM_STARTUP_MS  60000
 #define UPSTREAM_CALL_MS     60000
 #define UPSTREAM_MAX_CALL_MS 600000
