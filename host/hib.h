@@ -157,6 +157,19 @@ HIB_API int hib_create_token(struct hib *h, const char *session,
 			     const char *scope, int64_t ttl_ms, char **json,
 			     struct hib_error *e);
 
+/* --- secrets ------------------------------------------------------------ */
+
+/* Values that sessions use by name, in their environment and for MCP servers;
+ * sealed, and never given back.  A name is 1 to 255 letters, digits and . _ -; a
+ * value is 1 to 65536 bytes.  What is set anew counts from the next start of an
+ * agent on. */
+HIB_API int hib_set_secret(struct hib *h, const char *name, const char *value,
+			   struct hib_error *e);
+/* An array of {"name","created_ms","updated_ms"}. */
+HIB_API int hib_list_secrets(struct hib *h, char **json, struct hib_error *e);
+HIB_API int hib_delete_secret(struct hib *h, const char *name,
+			      struct hib_error *e);
+
 /* --- VMs: an id or a name says which ------------------------------------ */
 
 /* How far the files of a new VM are. */

@@ -432,6 +432,20 @@ int views_rows(struct reader *r, const char *what, const char *session,
 		       what);
 }
 
+int views_secrets(struct reader *r, struct jw *out, struct err *e)
+{
+	const char *args[] = {VIEWS_SECRET_SCOPE, NULL};
+	int n;
+
+	jw_arr(out);
+	n = reader_rows(r,
+			"SELECT name, created_ms, updated_ms FROM secret"
+			" WHERE scope=?1 ORDER BY name",
+			args, out, e);
+	jw_arr_end(out);
+	return n < 0 ? n : 0;
+}
+
 bool views_tail_complete(struct reader *r, const char *session)
 {
 	const char *args[] = {session, NULL};

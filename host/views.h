@@ -62,6 +62,10 @@ int views_config(struct reader *r, const char *session, struct jw *out,
 int views_usage(struct reader *r, const char *session, bool tree,
 		struct jw *out, struct err *e);
 
+/* Secrets that users keep here, an array without their values. */
+#define VIEWS_SECRET_SCOPE "host" /* In the table; sessions have their id. */
+int views_secrets(struct reader *r, struct jw *out, struct err *e);
+
 /* Does the store hold all that was ever written of it? */
 bool views_tail_complete(struct reader *r, const char *session);
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # MCP servers and secrets as the host has them: what is taken, what is refused,
 # what is sealed, and what is never shown.
-# shellcheck disable=SC2119 # new_vm takes no options
+# shellcheck disable=SC2016,SC2119 # shells in VMs expand; new_vm needs no options
 . tests/lib.sh
 
 # --- what a session is made with --------------------------------------------
@@ -70,5 +70,96 @@ ok "a header without its server is wrong usage" exits 5 hib session create \
 	--agent echo --mcp-header "x:A: b"
 ok "a command that does not end is wrong usage" exits 5 hib session create \
 	--agent echo --mcp "x=sh -c 'a"
+
+# --- secrets ----------------------------------------------------------------
+
+mark=mark-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
+
+# set_secret NAME VALUE
+set_secret() {
+	printf '%s\n' "$2" | hib secret set "$1"
+}
+
+# No file of the host or of a VM has the mark, neither as it is nor in hex.
+nowhere() {
+	_hex=$(printf '%s' "$mark" | od -An -tx1 | tr -d ' \n')
+	not grep -rlF -e "$mark" -e "$_hex" "$HIB_HOME"
+}
+
+f190_set() {
+	set_secret key-1 "$mark" && hib secret ls --json |
+		jq -e 'length == 1 and .[0].name == "key-1" and
+			(.[0] | has("value") | not)' && nowhere
+}
+ok "F190 a secret is listed by name and sealed" f190_set
+ok "F190 a secret without a value is refused" exits 5 hib secret set empty \
+	</dev/null
+ok "F234 a secret of 64 KiB and one byte is refused" answers 413 \
+	message_too_large PUT /v1/secrets/big "$(head -c 65537 /dev/zero |
+		tr '\0' x | jq -Rsc '{value: .}')"
+ok "a secret's name is plain" answers 400 invalid_argument PUT \
+	"/v1/secrets/a%20b" '{"value":"x"}'
+
+f190_in_env() {
+	new_session --env-secret TOKEN=key-1 --env PLAIN=yes &&
+		in_vm "$SES" 'echo "$TOKEN" | rev' &&
+		equal "$(rev <"$tmp/said" | tr -d '\n')" "$mark"
+	# What the agent says is its own; the rest of the host has no mark.
+	holds "$SES" '.[0].data.env_names | sort == ["PLAIN", "TOKEN"]' &&
+		nowhere
+}
+ok "F190 the agent has it in its environment, and no file" f190_in_env
+
+f191_only_who_names_it() {
+	new_session && in_vm "$SES" 'test -z "$TOKEN"'
+}
+ok "F191 a session that does not name it has it not" f191_only_who_names_it
+
+f_set_anew() {
+	new_session --env-secret TOKEN=key-1 && set_secret key-1 second-value &&
+		hib session suspend "$SES" &&
+		in_vm "$SES" 'test "$TOKEN" = second-value'
+}
+ok "a secret that is set anew counts from the next start on" f_set_anew
+
+f081_missing() {
+	_before=$(before)
+	answers 412 agent_auth_required POST /v1/sessions \
+		"$(create '{}' '"env":{"A":{"secret":"not-there"}}')" &&
+		jq -e '.data.names == ["not-there"]' "$tmp/body" &&
+		equal "$(before)" "$_before"
+}
+ok "F081 a secret that is not there is named" f081_missing
+
+f081_by_name() {
+	jq '.name = "needs" | .env = [{name: "NEEDED_KEY", required: true}]' \
+		"$HIB_HOME/agents/plain.json" >"$HIB_HOME/agents/needs.json"
+	answers 412 agent_auth_required POST /v1/sessions \
+		"{\"agent\":\"needs\",\"vm\":\"$VM\"}" &&
+		jq -e '.data.names == ["NEEDED_KEY"]' "$tmp/body" &&
+		set_secret NEEDED_KEY from-the-vault &&
+		AGENT=needs new_session &&
+		in_vm "$SES" 'test "$NEEDED_KEY" = from-the-vault'
+}
+agent plain
+ok "F081 what a manifest requires is taken from the secret of that name" \
+	f081_by_name
+
+f_removed() {
+	hib secret rm NEEDED_KEY && hib session suspend "$SES" &&
+		refused agent_auth_required 3 hib session resume "$SES" &&
+		refused key_not_found 6 hib secret rm NEEDED_KEY
+}
+ok "a secret that was removed starts nothing any more" f_removed
+
+f_token() {
+	TOKEN=$(hib token create --scope admin "$SES") &&
+		answers 403 forbidden GET /v1/secrets &&
+		answers 403 forbidden PUT /v1/secrets/x '{"value":"y"}'
+	_r=$?
+	TOKEN=
+	return "$_r"
+}
+ok "a token for one session reaches no secret" f_token
 
 done_testing

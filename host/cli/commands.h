@@ -129,6 +129,11 @@ int files_export_command(struct cli *c, int argc, char **argv);
 int files_checkpoint_command(struct cli *c, int argc, char **argv);
 int files_restore_command(struct cli *c, int argc, char **argv);
 
+/* secret.c */
+int secret_set_command(struct cli *c, int argc, char **argv);
+int secret_list_command(struct cli *c, int argc, char **argv);
+int secret_remove_command(struct cli *c, int argc, char **argv);
+
 /* admin.c */
 int store_check_command(struct cli *c, int argc, char **argv);
 int types_command(struct cli *c, int argc, char **argv);

@@ -33,7 +33,7 @@ struct op {
 	char session[ID_MAX], turn[ID_MAX], request[ID_MAX];
 	char input[ID_MAX];	    /* Of a prompt. */
 	char vm[VM_NAME_MAX + 1];   /* Id or, from the path, name. */
-	char what[80];		    /* Last word of the path. */
+	char what[256];		    /* Last word of the path. */
 	struct session_brief brief; /* As of the last op_load_session(). */
 	struct jw params;	    /* For the guest. */
 	struct jw out;		    /* What will be the answer. */

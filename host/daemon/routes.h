@@ -149,6 +149,11 @@ void cursor_delete_route(struct op *op);
 /* api_search.c */
 void search_route(struct op *op);
 
+/* api_secret.c */
+void secret_list_route(struct op *op);
+void secret_set_route(struct op *op);
+void secret_delete_route(struct op *op);
+
 /* api_files.c */
 void files_list_route(struct op *op);
 void files_stat_route(struct op *op);

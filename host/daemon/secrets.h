@@ -16,10 +16,11 @@
 
 #include "core/json.h"
 #include "host/daemon/vault.h"
+#include "host/views.h"
 
 #define SECRET_NAME_MAX	 255
 #define SECRET_VALUE_MAX (64u << 10)
-#define SECRET_SCOPE	 "host" /* In the vault; sessions have their id. */
+#define SECRET_SCOPE	 VIEWS_SECRET_SCOPE
 
 /* 1 to SECRET_NAME_MAX of letters, digits and ._- */
 bool secret_name_is_good(const char *name);

@@ -140,10 +140,11 @@ int vault_put(struct vault *v, struct change *c, const char *scope,
 	sodium_bin2hex(nonce_hex, sizeof(nonce_hex), nonce, sizeof(nonce));
 	sodium_bin2hex(hex, 2 * box_len + 1, box, box_len);
 	change_add(c,
-		   "INSERT OR REPLACE INTO secret(scope, name, nonce, box, "
-		   "created_ms, updated_ms) "
+		   "INSERT INTO secret(scope, name, nonce, box, created_ms, "
+		   "updated_ms) "
 		   "VALUES (?1, ?2, CAST(?3 AS BLOB), CAST(?4 AS BLOB), ?5, "
-		   "?5)",
+		   "?5) ON CONFLICT DO UPDATE SET nonce=excluded.nonce, "
+		   "box=excluded.box, updated_ms=excluded.updated_ms",
 		   5, scope, name, nonce_hex, hex, now);
 	return 0;
 }
