@@ -107,6 +107,7 @@ static struct plot *yard_find(struct yard *y, const char *id)
 	return NULL;
 }
 
+/* @id: a whole one. */
 static int yard_add(struct yard *y, const char *id)
 {
 	char dir[PATH_MAX];
@@ -125,7 +126,7 @@ static int yard_add(struct yard *y, const char *id)
 	}
 	p = &y->plots[y->n++];
 	*p = (struct plot){.gone = is_marked(dir, GONE)};
-	snprintf(p->id, sizeof(p->id), "%s", id);
+	memcpy(p->id, id, strlen(id) + 1);
 	p->needed = !p->gone;
 	return 0;
 }
