@@ -62,6 +62,7 @@ EXTRA_test_mcp_index := guest/mcp_index.c
 EXTRA_test_quirks := guest/quirks.c
 EXTRA_test_restore := guest/restore.c guest/replay.c
 EXTRA_test_instruct := guest/instruct.c guest/launch.c guest/mcp_config.c guest/place.c guest/quirks.c guest/text.c
+EXTRA_test_host_tools := guest/host_tools.c
 EXTRA_test_mcp_config := guest/instruct.c guest/launch.c guest/mcp_config.c guest/place.c guest/quirks.c guest/text.c
 EXTRA_test_form := guest/form.c
 EXTRA_test_place := guest/place.c

@@ -37,6 +37,7 @@ const char *const event_types[] = {
 	"session.unarchived",
 	"session.superseded",
 	"session.limit",
+	"session.tools",
 	"input.message",
 	"turn.started",
 	"turn.completed",

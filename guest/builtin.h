@@ -93,6 +93,9 @@ int builtin_need_text(struct builtin_call *q, const char *key, size_t max,
 /* A whole number from @min to @max; *io is left alone when there is none. */
 int builtin_get_int(struct builtin_call *q, const char *key, int64_t min,
 		    int64_t max, int64_t *io, struct err *e);
+/* What is checked before a tool of the table is called, for others. */
+int builtin_check(struct builtin_call *q, const char *input_schema,
+		  struct err *e);
 bool builtin_get_bool(struct builtin_call *q, const char *key, bool otherwise);
 
 /*

@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const struct builtin *const builtins[] = {
+	&builtin_host,
 	NULL,
 };
 

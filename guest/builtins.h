@@ -7,6 +7,8 @@
 
 #include "guest/builtin.h"
 
+extern const struct builtin builtin_host;
+
 /* NULL: there is none of that name. */
 const struct builtin *builtin_find(const char *name);
 

@@ -11,6 +11,7 @@
 
 #include "core/settings.h"
 #include "guest/checkpoint_calls.h"
+#include "guest/host_tools.h"
 #include "guest/limits.h"
 #include "guest/session.h"
 
@@ -190,10 +191,20 @@ static int get_create_text(struct jv p, struct create_text *t, struct err *e)
 	return 0;
 }
 
+/* Functions of the user's program; absent when there is no such member. */
+static int get_tools(struct jv p, struct jv *out, struct err *e)
+{
+	*out = jv_get(p, "tools");
+	if (jv_is(*out, JV_NULL))
+		out->i = -1;
+	return jv_has(*out) ? host_tools_check(*out, e) : 0;
+}
+
 static int get_create_rest(struct jv p, struct session_spec *s, struct err *e)
 {
 	if (get_json(p, "config", JV_OBJECT, &s->config, e) < 0 ||
 	    wish_check(s->config, false, e) < 0 ||
+	    get_tools(p, &s->tools, e) < 0 ||
 	    quota_read(s->config, &s->quota, e) < 0 ||
 	    get_json(p, "tags", JV_ARRAY, &s->tags, e) < 0 ||
 	    check_tags(s->tags, e) < 0 ||
@@ -464,6 +475,39 @@ static int call_update(struct guest *g, struct call *c, struct err *e)
 	return session_update(s, c->params, c, e);
 }
 
+static int call_tools(struct guest *g, struct call *c, struct err *e)
+{
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0)
+		return e->code;
+	return session_set_tools(s, jv_get(c->params, "tools"), c, e);
+}
+
+static int call_tool_results(struct guest *g, struct call *c, struct err *e)
+{
+	struct tool_results r = {
+		.list = jv_get(c->params, "results"),
+		.partial = jv_bool(jv_get(c->params, "partial"), false)};
+	autofree char *by = NULL;
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0 ||
+	    get_text(c->params, "by", ACTOR_MAX, &by, e) < 0)
+		return e->code;
+	r.actor = by;
+	return session_tool_results(s, &r, c, e);
+}
+
+static int call_tool_progress(struct guest *g, struct call *c, struct err *e)
+{
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0)
+		return e->code;
+	return session_tool_progress(s, c->params, c, e);
+}
+
 static int call_purge(struct guest *g, struct call *c, struct err *e)
 {
 	struct session *s;
@@ -579,6 +623,9 @@ static const struct method {
 	{"session.close", call_close, BIT(GUEST_SERVING)},
 	{"session.archive", call_archive, BIT(GUEST_SERVING)},
 	{"session.update", call_update, BIT(GUEST_SERVING)},
+	{"session.tools", call_tools, BIT(GUEST_SERVING)},
+	{"tool.results", call_tool_results, BIT(GUEST_SERVING)},
+	{"tool.progress", call_tool_progress, BIT(GUEST_SERVING)},
 	{"session.purge", call_purge, BIT(GUEST_SERVING)},
 	{"session.get", call_get, BIT(GUEST_SERVING)},
 	{"kv.set", call_kv_set, BIT(GUEST_SERVING)},

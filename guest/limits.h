@@ -124,6 +124,16 @@
 #define EXEC_SEND_MAX	    (1u << 20) /* Written to the channel, not gone. */
 #define EXEC_TIMEOUT_MAX_MS (7LL * 24 * 3600 * 1000)
 
+/* Functions of the user's program. */
+#define HOST_TOOLS_MAX	     128	  /* Of a session... */
+#define HOST_TOOLS_BYTES     (128u << 10) /* ...and all their definitions. */
+#define HOST_TOOL_NAME_MAX   64
+#define HOST_TOOL_MS	     300000	    /* For one call, if not told... */
+#define HOST_TOOL_MS_MAX     86400000	    /* ...and at most. */
+#define HOST_TOOL_ALIVE_MS   15000	    /* Between two words of progress. */
+#define HOST_TOOL_ARGS_MAX   (1u << 20)	    /* Bytes of its arguments... */
+#define HOST_TOOL_RESULT_MAX (100u * 1024u) /* ...and of its result. */
+
 /* Files of the workspace, for the host. */
 #define FS_THREADS	4	     /* That wait for the file system. */
 #define FS_STACK	(4u << 20)   /* Of each; used by deep folders only. */

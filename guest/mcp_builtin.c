@@ -379,15 +379,16 @@ static int check_types(struct jv schema, struct jv args, struct err *e)
 	return 0;
 }
 
-static int check_args(const char *input_schema, struct jv args, struct err *e)
+int builtin_check(struct builtin_call *q, const char *input_schema,
+		  struct err *e)
 {
 	autojson struct json j = {0};
 	int r = json_parse(&j, input_schema, strlen(input_schema), e);
 
 	if (r < 0)
 		return r;
-	r = check_required(json_root(&j), args, e);
-	return r < 0 ? r : check_types(json_root(&j), args, e);
+	r = check_required(json_root(&j), q->args, e);
+	return r < 0 ? r : check_types(json_root(&j), q->args, e);
 }
 
 /*
@@ -431,7 +432,7 @@ static void call_tool(struct builtin_call *q, const struct builtin_tool *t)
 {
 	struct err e = {0};
 
-	if (check_args(t->input_schema, q->args, &e) < 0)
+	if (builtin_check(q, t->input_schema, &e) < 0)
 		builtin_fault(q, &e);
 	else
 		t->call(q);

@@ -8,6 +8,7 @@
 #include "guest/mcp_config.h"
 
 #include <fnmatch.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "guest/launch.h"
@@ -329,6 +330,39 @@ static bool same_list(char **a, char **b)
 		b++;
 	}
 	return *a == NULL && *b == NULL;
+}
+
+bool mcp_config_has_builtin(const struct mcp_config *c, const char *builtin)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->specs[i].type == MCP_BUILTIN &&
+		    strcmp(c->specs[i].builtin, builtin) == 0)
+			return true;
+	return false;
+}
+
+int mcp_config_add_builtin(struct mcp_config **io, const char *name)
+{
+	struct mcp_config *c = *io;
+	struct mcp_spec s = {
+		.type = MCP_BUILTIN,
+		.startup_ms = UPSTREAM_STARTUP_MS,
+		.call_ms = UPSTREAM_TIME_MAX, /* It has deadlines of its own. */
+		.max_call_ms = UPSTREAM_TIME_MAX,
+	};
+
+	if (mcp_config_find(c, name) != NULL || mcp_config_has_builtin(c, name))
+		return 0;
+	c = realloc(c, sizeof(*c) + (c->n + 1) * sizeof(c->specs[0]));
+	if (c == NULL)
+		return -ENOMEM;
+	*io = c;
+	s.builtin = strdup(name);
+	if (s.builtin == NULL)
+		return -ENOMEM;
+	snprintf(s.name, sizeof(s.name), "%s", name);
+	c->specs[c->n++] = s;
+	return 0;
 }
 
 bool mcp_spec_runs_same(const struct mcp_spec *a, const struct mcp_spec *b)

@@ -64,9 +64,15 @@ int mcp_config_read(struct jv params, const char *cwd, struct mcp_config **out,
 		    struct err *e);
 void mcp_config_free(struct mcp_config *c); /* NULL is allowed. */
 
+/* Add the builtin of that name behind the others, unless it is there or another
+ * server has its name; specs may move.  Return: 0; -ENOMEM. */
+int mcp_config_add_builtin(struct mcp_config **io, const char *name);
+
 /* Is there a server of that name? */
 const struct mcp_spec *mcp_config_find(const struct mcp_config *c,
 				       const char *name);
+/* Is it a server of that builtin, by whatever name? */
+bool mcp_config_has_builtin(const struct mcp_config *c, const char *builtin);
 /* Do both run the very same, in the same way?  Both are local. */
 bool mcp_spec_runs_same(const struct mcp_spec *a, const struct mcp_spec *b);
 /* Do the globs let a tool of that name through? */

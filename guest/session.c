@@ -264,6 +264,7 @@ static void session_free(struct session *s)
 	free(s->instructions);
 	free(s->policy);
 	always_done(&s->always);
+	host_tools_done(&s->tools);
 	free(s->acp_id);
 	free(s->auth_methods);
 	restore_done(&s->facts);
@@ -296,6 +297,7 @@ struct session *session_new(struct guest *g, const char *id)
 	leftovers_init(&s->leftovers, g->loop, s->id);
 	s->leftovers.timer.data = s;
 	TAILQ_INIT(&s->asks);
+	TAILQ_INIT(&s->tool_calls);
 	TAILQ_INIT(&s->queue);
 	TAILQ_INIT(&s->steered);
 	TAILQ_INIT(&s->starters);
@@ -422,7 +424,8 @@ static int load_row(struct session *s, struct err *e)
 	take_row(s, json_root(&j));
 	if (s->cwd == NULL || s->agent_name == NULL)
 		return err_set(e, -ENOMEM, "session %s: out of memory", s->id);
-	return session_load_always(s, e);
+	return session_load_always(s, e) < 0 ? e->code
+					     : session_load_tools(s, e);
 }
 
 static int load(struct guest *g, const struct session_brief *b,

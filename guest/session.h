@@ -41,7 +41,7 @@ bool session_id_is_live(const struct guest *g, const char *id);
 /* What session.create says, checked; borrowed for the call. */
 struct session_spec {
 	char id[ID_MAX];
-	struct jv agent, config, tags;
+	struct jv agent, config, tags, tools;
 	const char *agent_name, *cwd, *create_hash, *title;
 	const char *instructions; /* NULL: none. */
 	const char *policy;	  /* JSON text; NULL: none. */
@@ -85,6 +85,20 @@ int session_cancel(struct session *s, const char *turn, const char *by,
 /* @an: option, action, content, and the client as actor, or NULL. */
 int session_answer(struct session *s, const char *request, struct answer *an,
 		   struct call *c, struct err *e);
+/* Functions of the user's program, from now on. */
+int session_set_tools(struct session *s, struct jv list, struct call *c,
+		      struct err *e);
+/* Results of calls of them, checked here. */
+struct tool_results {
+	struct jv list;	   /* [{id, content or error}] */
+	bool partial;	   /* Else they are those of all open calls. */
+	const char *actor; /* NULL: a client. */
+};
+int session_tool_results(struct session *s, const struct tool_results *r,
+			 struct call *c, struct err *e);
+/* @params: {id, progress, total, message} of an open one. */
+int session_tool_progress(struct session *s, struct jv params, struct call *c,
+			  struct err *e);
 int session_suspend(struct session *s, bool force, const char *reason,
 		    struct call *c, struct err *e);
 enum close_how {
@@ -113,6 +127,12 @@ int session_note(struct session *s, struct note *n, session_note_cb cb,
 /* The host cannot store more: end every open turn as failed, and its agent,
  * whose view is ahead of what can be stored. */
 void sessions_fail_turns(struct guest *g, const struct err *e);
+/* For the builtin "host": elements of tools/list. */
+void session_write_tools(const struct session *s, struct jw *w);
+/* Return: false when it has no such tool; else it is or will be answered. */
+struct builtin_call;
+bool session_call_tool(struct session *s, struct builtin_call *q);
+
 /* The VM is going to sleep: end the turn and the agent. */
 void session_freeze(struct session *s, const char *reason);
 /* Take up what an earlier boot left; @ef runs once it is settled. */

@@ -94,10 +94,9 @@ static void resolve(struct session *s, struct ask *a, const struct answer *an)
 	forget(s, a);
 }
 
-/* The last one is resolved: go on. */
-static void stop_waiting(struct session *s)
+void session_stop_waiting(struct session *s)
 {
-	if (s->state == SESSION_WAITING && s->n_asks == 0)
+	if (s->state == SESSION_WAITING && s->n_asks + s->n_tool_calls == 0)
 		session_move(s, SESSION_RUNNING, "answered");
 }
 
@@ -107,12 +106,14 @@ void session_cancel_asks(struct session *s)
 
 	while (!TAILQ_EMPTY(&s->asks))
 		resolve(s, TAILQ_FIRST(&s->asks), &an);
+	session_cancel_tool_calls(s);
 }
 
 void session_drop_asks(struct session *s)
 {
 	while (!TAILQ_EMPTY(&s->asks))
 		forget(s, TAILQ_FIRST(&s->asks));
+	session_drop_tool_calls(s);
 }
 
 static void ask_on_expired(struct ask *a, void *arg)
@@ -120,21 +121,24 @@ static void ask_on_expired(struct ask *a, void *arg)
 	const struct answer an = answer_cancelled("timeout");
 
 	resolve(arg, a, &an);
-	stop_waiting(arg);
+	session_stop_waiting(arg);
 }
 
 /*
  * Asking.
  */
 
-/* A permission names the wait when there are both. */
+/* A permission names the wait if there is one, else what was asked first. */
 const char *session_wait_kind(const struct session *s)
 {
-	const struct ask *a;
+	const struct ask *a, *first = TAILQ_FIRST(&s->asks);
+	const char *tool = session_oldest_tool_call(s);
 
 	TAILQ_FOREACH (a, &s->asks, link)
 		if (a->kind == ASK_PERMISSION)
 			return ask_kind_name(ASK_PERMISSION);
+	if (tool != NULL && (first == NULL || strcmp(tool, first->id) < 0))
+		return "tool";
 	return ask_kind_name(ASK_ELICITATION);
 }
 
@@ -157,7 +161,7 @@ static const char *why_not(const struct session *s, struct jv params)
 		return "no_turn";
 	if (s->turn.cancelling)
 		return "turn_cancelled";
-	return s->n_asks == REQUESTS_MAX ? "too_many" : NULL;
+	return s->n_asks + s->n_tool_calls >= REQUESTS_MAX ? "too_many" : NULL;
 }
 
 /* Is the answer known before anybody is asked? */
@@ -260,7 +264,7 @@ void session_withdraw(struct session *s, const struct rpc_msg *m)
 	agent_reply_error(s->agent, a->rpc_id, strlen(a->rpc_id),
 			  ACP_REQUEST_CANCELLED, "request cancelled");
 	forget(s, a);
-	stop_waiting(s);
+	session_stop_waiting(s);
 }
 
 void session_complete_url(struct session *s, const struct rpc_msg *m)
@@ -276,7 +280,7 @@ void session_complete_url(struct session *s, const struct rpc_msg *m)
 	if (a == NULL)
 		return;
 	resolve(s, a, &an);
-	stop_waiting(s);
+	session_stop_waiting(s);
 }
 
 /*
@@ -310,6 +314,10 @@ int session_answer(struct session *s, const char *request, struct answer *an,
 	TAILQ_FOREACH (a, &s->asks, link)
 		if (strcmp(a->id, request) == 0)
 			break;
+	if (session_has_tool_call(s, request))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "request %s is a call, answered by its result",
+			       request);
 	if (a == NULL)
 		return refuse_answer(s, request, e);
 	if (an->actor != NULL && answer_is_reserved(an->actor))
@@ -320,7 +328,7 @@ int session_answer(struct session *s, const char *request, struct answer *an,
 	an->by = an->actor == NULL ? "client" : an->actor;
 	session_remember(s, a, an);
 	resolve(s, a, an);
-	stop_waiting(s);
+	session_stop_waiting(s);
 	jw_obj(&c->result);
 	jw_kstr(&c->result, "request", request);
 	jw_obj_end(&c->result);

@@ -137,6 +137,8 @@ int session_create(struct guest *g, struct session_spec *spec, struct call *c,
 	s->expires_ms = spec->expires_ms;
 	s->quota = spec->quota;
 	record_created(s, spec);
+	if (jv_has(spec->tools) && session_take_tools(s, spec->tools) < 0)
+		journal_break(&s->journal, -ENOMEM, "out of memory");
 	s->launch = take_ptr(spec->launch);
 	TAILQ_INSERT_TAIL(&s->starters, c, link);
 	session_arm_ttl(s);

@@ -13,6 +13,7 @@
  *	session_files.c  what a turn does to the workspace
  *	session_notes.c  keys, memories and summaries
  *	session_ask.c    what the agent asks, and who answers
+ *	session_tools.c  functions of the user's program
  *	session_policy.c  questions that need nobody
  *	session_serve.c  other requests of the agent
  *	session_end.c    suspend, close, expiry, and agents that end by themselves
@@ -23,9 +24,11 @@
 #include "guest/acp.h"
 #include "guest/agent.h"
 #include "guest/ask.h"
+#include "guest/builtin.h"
 #include "guest/checkpoint.h"
 #include "guest/files.h"
 #include "guest/guest.h"
+#include "guest/host_tools.h"
 #include "guest/leftovers.h"
 #include "guest/replay.h"
 #include "guest/restore.h"
@@ -81,6 +84,7 @@ TAILQ_HEAD(prompt_list, prompt);
 
 TAILQ_HEAD(config_job_list, config_job);
 TAILQ_HEAD(noting_list, noting);
+TAILQ_HEAD(tool_call_list, tool_call);
 
 struct session {
 	TAILQ_ENTRY(session) link; /* In guest.sessions. */
@@ -147,6 +151,9 @@ struct session {
 	char *held_prompt; /* Params, until others' files are told; or NULL. */
 	struct ask_list asks; /* What waits for an answer. */
 	unsigned n_asks;
+	struct host_tools tools;
+	struct tool_call_list tool_calls; /* Open, oldest first. */
+	unsigned n_tool_calls;
 	struct prompt *next;	    /* Begins at the next idle. */
 	struct prompt_list queue;   /* Behind it. */
 	struct prompt_list steered; /* Given to the turn that runs. */
@@ -311,8 +318,25 @@ void session_complete_url(struct session *s, const struct rpc_msg *m);
 void session_cancel_asks(struct session *s);
 /* Forget it, without a word. */
 void session_drop_asks(struct session *s);
+/* The last request may be resolved: go on. */
+void session_stop_waiting(struct session *s);
 /* What a session in SESSION_WAITING waits for, by name. */
 const char *session_wait_kind(const struct session *s);
+
+/* session_tools.c */
+/* Take over tools that were checked, by an event.  Return: 0; -ENOMEM. */
+int session_take_tools(struct session *s, struct jv list);
+/* Read them from the store. */
+int session_load_tools(struct session *s, struct err *e);
+/* An agent is about to start: have a server for them. */
+int session_serve_tools(struct session *s);
+/* Resolve what is open: its turn is cancelled or over. */
+void session_cancel_tool_calls(struct session *s);
+/* Forget it, without a word. */
+void session_drop_tool_calls(struct session *s);
+/* The request that was asked first of those that are open; or NULL. */
+const char *session_oldest_tool_call(const struct session *s);
+bool session_has_tool_call(const struct session *s, const char *id);
 
 /* session_policy.c */
 /* What stands in the place of somebody's answer. */

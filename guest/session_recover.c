@@ -23,6 +23,8 @@ static const char pending_sql[] =
 
 static const char *resolved_type(struct jv row)
 {
+	if (jv_eq(jv_get(row, "kind"), "tool"))
+		return "tool.resolved";
 	return ask_resolved_type(jv_eq(jv_get(row, "kind"), "elicitation")
 					 ? ASK_ELICITATION
 					 : ASK_PERMISSION);
@@ -132,6 +134,8 @@ static int recover(struct session *s, const struct err *why, struct err *e)
 	s->state = session_state_from_name(b.state);
 	memcpy(s->journal.turn, b.open_turn, ID_MAX);
 	r = session_load_always(s, e);
+	if (r == 0)
+		r = session_load_tools(s, e);
 	if (r == 0 && b.pending > 0)
 		r = cancel_requests(s, b.open_turn_input, e);
 	if (r < 0)

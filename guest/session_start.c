@@ -388,6 +388,8 @@ void session_begin_start(struct session *s, bool first, bool want_none,
 	s->native_method = NULL;
 	jw_reset(&s->refused);
 	s->journal.late[0] = '\0';
+	if (session_serve_tools(s) < 0)
+		journal_break(&s->journal, -ENOMEM, "out of memory");
 	session_arm_start(s);
 	session_spawn(s);
 }
