@@ -93,6 +93,8 @@ static void creation_hash(struct op *op, struct creation *c)
 	jw_value(&w, jv_get(op->in, "mcpServers"));
 	if (jv_has(jv_get(op->in, "mcpAggregate")))
 		jw_value(&w, jv_get(op->in, "mcpAggregate"));
+	if (jv_has(jv_get(op->in, "tools")))
+		jw_value(&w, jv_get(op->in, "tools"));
 	if (jv_has(policy_of(op)))
 		jw_value(&w, policy_of(op));
 	if (jv_has(jv_get(op->in, "initialFiles")))
@@ -266,6 +268,8 @@ static bool creation_write(struct op *op, const struct creation *c)
 	put_instructions(op, c);
 	op_put_env_names(op, w);
 	jw_kstr(w, "root", op->session);
+	if (jv_has(jv_get(op->in, "tools")))
+		jw_kvalue(w, "tools", jv_get(op->in, "tools"));
 	if (c->ttl_ms > 0)
 		jw_kint(w, "expires_ms", now_ms() + c->ttl_ms);
 	if (c->start_ms > 0)

@@ -181,7 +181,7 @@ static void resume_reply(struct op *op)
 }
 
 /* What no waking can change. */
-static bool op_check_writable(struct op *op)
+bool op_check_writable(struct op *op)
 {
 	if (op->brief.archived_ms > 0)
 		op_refuse(op, -FAULT_SESSION_ARCHIVED,

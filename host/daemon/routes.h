@@ -105,6 +105,8 @@ void session_prompt_route(struct op *op);
 void session_resume_route(struct op *op);
 void session_cancel_route(struct op *op);
 void session_answer_route(struct op *op);
+/* Neither archived nor expired; else the op was answered. */
+bool op_check_writable(struct op *op);
 /* Start the agent of op->session again, then @next; wakes the VM first.
  * Failure answers the op. */
 void op_resume(struct op *op, void (*next)(struct op *op));
@@ -117,6 +119,11 @@ bool op_put_new_agent(struct op *op, const char *name);
 /* The agent of an older session alone, into op->agent. */
 bool op_find_agent(struct op *op);
 bool op_put_agent(struct op *op);
+
+/* api_tools.c: functions of the user's program. */
+void session_tools_route(struct op *op);
+void tool_results_route(struct op *op);
+void tool_progress_route(struct op *op);
 
 /* api_events.c: reading. */
 void session_events_route(struct op *op);
