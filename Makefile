@@ -64,6 +64,7 @@ EXTRA_test_restore := guest/restore.c guest/replay.c
 EXTRA_test_instruct := guest/instruct.c guest/launch.c guest/mcp_config.c guest/place.c guest/quirks.c guest/text.c
 EXTRA_test_host_tools := guest/host_tools.c
 EXTRA_test_mcp_config := guest/instruct.c guest/launch.c guest/mcp_config.c guest/place.c guest/quirks.c guest/text.c
+EXTRA_test_mcp_gateway := guest/journal.c $(addprefix guest/mcp_,all.c ask.c audit.c gateway.c index.c relay.c subs.c upstream.c) $(EXTRA_test_mcp_config)
 EXTRA_test_form := guest/form.c
 EXTRA_test_place := guest/place.c
 EXTRA_test_fs := $(filter-out guest/fsop.c guest/fsserve.c guest/fswatch.c guest/fspool.c,$(wildcard guest/fs*.c))
