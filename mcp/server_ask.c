@@ -54,6 +54,11 @@ void mcp_asks_free(struct mcp_request *q)
 	asks_free(take_ptr(q->asks));
 }
 
+bool mcp_asks_wait(const struct mcp_request *q)
+{
+	return q->asks != NULL && q->asks->open > 0;
+}
+
 /* --- what is asked -------------------------------------------------------- */
 
 static const char *capability_of(const char *method)

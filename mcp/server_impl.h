@@ -88,5 +88,7 @@ void mcp_listen_free(struct mcp_listen *l);
 
 /* server_ask.c */
 void mcp_asks_free(struct mcp_request *q);
+/* Does the client owe answers, and nobody else anything? */
+bool mcp_asks_wait(const struct mcp_request *q);
 
 #endif

@@ -36,16 +36,6 @@ void mcp_request_end(struct mcp_request *q)
 	free(q);
 }
 
-void mcp_request_cancel(struct mcp_server *s, struct mcp_request *q)
-{
-	if (q->cancelled)
-		return;
-	q->cancelled = true;
-	mcp_asks_free(q);
-	if (s->ops->cancelled != NULL && !q->answered)
-		s->ops->cancelled(q, s->arg);
-}
-
 /* The answer was sent.  While it is being served its memory is needed. */
 static void finish(struct mcp_request *q)
 {
@@ -53,6 +43,20 @@ static void finish(struct mcp_request *q)
 	q->answered = true;
 	if (!q->serving)
 		mcp_request_end(q);
+}
+
+void mcp_request_cancel(struct mcp_server *s, struct mcp_request *q)
+{
+	bool asking = mcp_asks_wait(q);
+
+	if (q->cancelled)
+		return;
+	q->cancelled = true;
+	mcp_asks_free(q);
+	if (asking)
+		finish(q); /* Its handler has done its work. */
+	else if (s->ops->cancelled != NULL && !q->answered)
+		s->ops->cancelled(q, s->arg);
 }
 
 /* Return: NULL when nobody waits for an answer. */
