@@ -223,7 +223,8 @@ static int read_launch(struct jv p, const char *cwd, struct launch **out,
 	autolaunch struct launch *l = NULL;
 
 	if (launch_new(jv_get(p, "agent"), jv_get(p, "env"), cwd, &l, e) < 0 ||
-	    mcp_config_read(p, cwd, &l->mcp, e) < 0)
+	    mcp_config_read(p, cwd, &l->mcp, e) < 0 ||
+	    redact_read(p, &l->secrets, e) < 0)
 		return e->code;
 	*out = take_ptr(l);
 	return 0;

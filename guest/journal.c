@@ -156,11 +156,9 @@ static int64_t add(struct journal *j, const struct event_spec *spec)
 	return spec->seq;
 }
 
-int64_t journal_add(struct journal *j, const char *type, const char *ctx,
-		    const char *data, size_t len)
+static int64_t add_text(struct journal *j, const char *type, const char *ctx,
+			const char *data, size_t len)
 {
-	if (j->broken)
-		return 0;
 	return add(j, &(struct event_spec){
 			      .session = j->session,
 			      .turn = j->turn,
@@ -173,6 +171,55 @@ int64_t journal_add(struct journal *j, const char *type, const char *ctx,
 			      .data = data,
 			      .data_len = len,
 		      });
+}
+
+static int64_t add_cleaned(struct journal *j, const char *type, const char *ctx,
+			   const char *data, size_t len)
+{
+	autojson struct json doc = {0};
+	autojw struct jw w = {0};
+
+	if (json_parse(&doc, data, len, NULL) == 0)
+		redact_write(j->secrets, json_root(&doc), &w);
+	if (w.len > 0 && !w.failed)
+		return add_text(j, type, ctx, w.buf, w.len);
+	journal_break(j, -ENOMEM, "out of memory for an event");
+	return 0;
+}
+
+/* {"secret":true} and what else there is. */
+static int64_t add_marked(struct journal *j, const char *type, const char *ctx,
+			  const char *data, size_t len)
+{
+	static const char mark[] = "{\"secret\":true";
+	autojw struct jw w = {0};
+
+	jw_lit(&w, mark, sizeof(mark) - 1);
+	if (ctx != NULL && strcmp(ctx, "{}") != 0) {
+		jw_lit(&w, ",", 1);
+		jw_lit(&w, ctx + 1, strlen(ctx) - 1);
+	} else {
+		jw_lit(&w, "}", 1);
+	}
+	if (!w.failed)
+		return add_text(j, type, w.buf, data, len);
+	journal_break(j, -ENOMEM, "out of memory for an event");
+	return 0;
+}
+
+int64_t journal_add(struct journal *j, const char *type, const char *ctx,
+		    const char *data, size_t len)
+{
+	if (j->broken)
+		return 0;
+	switch (redact_event(j->secrets, type, data, len)) {
+	case REDACT_CLEAN:
+		return add_cleaned(j, type, ctx, data, len);
+	case REDACT_MARK:
+		return add_marked(j, type, ctx, data, len);
+	default:
+		return add_text(j, type, ctx, data, len);
+	}
 }
 
 int64_t journal_add_jw(struct journal *j, const char *type, const char *ctx,

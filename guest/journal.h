@@ -21,6 +21,7 @@
 #define GUEST_JOURNAL_H
 
 #include "core/store.h"
+#include "guest/redact.h"
 
 struct journal;
 
@@ -49,8 +50,9 @@ struct journal {
 	char turn[ID_MAX]; /* Stamped on every event; "" for none. */
 	char late[ID_MAX]; /* The turn that ended last; "" for none. */
 	int64_t epoch;
-	int64_t last_seq;   /* Of the events made. */
-	int64_t stored_seq; /* Of the events committed. */
+	int64_t last_seq;	      /* Of the events made. */
+	int64_t stored_seq;	      /* Of the events committed. */
+	const struct redact *secrets; /* Kept out of events; or NULL. */
 	void (*failed)(struct journal *j, const struct err *e);
 
 	/* Private. */
@@ -84,7 +86,7 @@ bool journal_is_quiet(const struct journal *j);
 bool journal_is_landed(const struct journal *j);
 
 /* Add an event.  @ctx: a JSON object or NULL; @data: a JSON object on one line.
- * Return: its seq, or 0 when the journal is broken. */
+ * What is said of secrets in guest/redact.h is done with it.  Return: its seq, or 0 when the journal is broken. */
 int64_t journal_add(struct journal *j, const char *type, const char *ctx,
 		    const char *data, size_t len);
 /* The same with what a writer holds; it is reset.  Its failure breaks the

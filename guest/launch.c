@@ -269,6 +269,7 @@ void launch_free(struct launch *l)
 	place_done(&l->files);
 	instruct_done(&l->instruct);
 	mcp_config_free(l->mcp);
+	redact_free(l->secrets);
 	free(l);
 }
 

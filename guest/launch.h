@@ -14,6 +14,7 @@
 #include "guest/mcp_config.h"
 #include "guest/place.h"
 #include "guest/quirks.h"
+#include "guest/redact.h"
 
 struct launch {
 	char **argv; /* NULL-terminated. */
@@ -26,6 +27,7 @@ struct launch {
 	struct place files;
 	struct instruct instruct;
 	struct mcp_config *mcp; /* Servers; NULL: not read, so none. */
+	struct redact *secrets; /* Among the values; NULL: none. */
 	bool told; /* The text is among the arguments or variables. */
 };
 

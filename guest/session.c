@@ -191,12 +191,15 @@ void session_record_error(struct session *s, const struct err *e)
 static void fail_call(struct session *s, struct call *c, const struct err *e,
 		      bool now)
 {
+	struct err clean = *e;
+
 	if (c == NULL)
 		return;
+	redact_err(s->journal.secrets, &clean);
 	if (now)
-		call_fail(c, e);
+		call_fail(c, &clean);
 	else
-		call_fail_after(c, &s->journal, e);
+		call_fail_after(c, &s->journal, &clean);
 }
 
 static void fail_list(struct session *s, struct call_list *l,
@@ -258,6 +261,7 @@ static void session_free(struct session *s)
 	turn_done(&s->turn);
 	session_forget_files(s);
 	session_forget_agent(s);
+	s->journal.secrets = NULL;
 	launch_free(s->launch);
 	free(s->agent_name);
 	free(s->cwd);

@@ -136,6 +136,7 @@ int session_create(struct guest *g, struct session_spec *spec, struct call *c,
 	s->permission_timeout_ms = spec->permission_timeout_ms;
 	s->expires_ms = spec->expires_ms;
 	s->quota = spec->quota;
+	s->journal.secrets = spec->launch->secrets;
 	record_created(s, spec);
 	if (jv_has(spec->tools) && session_take_tools(s, spec->tools) < 0)
 		journal_break(&s->journal, -ENOMEM, "out of memory");
@@ -190,6 +191,7 @@ int session_resume(struct session *s, struct session_wake *w, struct call *c,
 	if (w->launch != NULL) {
 		launch_free(s->launch);
 		s->launch = take_ptr(w->launch);
+		s->journal.secrets = s->launch->secrets;
 	}
 	s->journal.epoch++;
 	journal_add(&s->journal, "session.resuming", NULL, "{}", 2);

@@ -75,7 +75,10 @@ static void answer_starters(struct session *s)
 
 void session_start_failed(struct session *s, const struct err *e)
 {
-	log_info("%s: start failed: %s", s->id, e->msg);
+	struct err clean = *e;
+
+	redact_err(s->journal.secrets, &clean);
+	log_info("%s: start failed: %s", s->id, clean.msg);
 	uv_timer_stop(&s->timer);
 	s->spawn_due = false;
 	session_record_error(s, e);

@@ -138,14 +138,49 @@ f081_by_name() {
 		"{\"agent\":\"needs\",\"vm\":\"$VM\"}" &&
 		jq -e '.data.names == ["NEEDED_KEY"]' "$tmp/body" &&
 		set_secret NEEDED_KEY from-the-vault &&
-		AGENT=needs new_session &&
+		AGENT=needs new_session && needs=$SES &&
 		in_vm "$SES" 'test "$NEEDED_KEY" = from-the-vault'
 }
 agent plain
 ok "F081 what a manifest requires is taken from the secret of that name" \
 	f081_by_name
 
+f193_stderr() {
+	set_secret key-1 "$mark" && new_session --env-secret TOKEN=key-1 &&
+		prompt "$SES" "!stderr it is $mark." &&
+		wait_for "$SES" '"agent.stderr"' >/dev/null &&
+		holds "$SES" '[.[] | select(.type == "agent.stderr")][0].data.text
+			== "it is [redacted]."'
+}
+ok "F193 a secret that the agent writes to stderr is redacted" f193_stderr
+ok "F193 what is said is marked, and stays" holds "$SES" "
+	[.[] | select(.type == \"input.message\")][0] |
+	.ctx.secret == true and (.data.content[0].text | contains(\"$mark\"))"
+
+f193_strict() {
+	new_session --env-secret TOKEN=key-1 --config '{"redact":"strict"}' &&
+		prompt "$SES" "!say it is $mark." && hib vm sleep "$VM" &&
+		prompt "$SES" "!say again $mark." && not grep -q "$mark" <<-EOT
+			$(hib export "$SES")
+		EOT
+	_r=$?
+	holds "$SES" 'any(.data.msg.params.update.content.text? ==
+		"again [redacted].")' && return "$_r"
+}
+ok "F193 in a strict session no secret is stored, also after a wake" f193_strict
+
+f193_start() {
+	shell_agent tells 'echo "no good: $TOKEN" >&2; exit 3'
+	http POST /v1/sessions "{\"agent\":\"tells\",\"vm\":\"$VM\",
+		\"env\":{\"TOKEN\":{\"secret\":\"key-1\"}}}" &&
+		jq -e '.data.stderr_tail == "no good: [redacted]\n"' \
+			"$tmp/body" &&
+		not grep -q "$mark" "$HIB_HOME/vms/$VM/console.log"
+}
+ok "F193 a start that fails tells of it without the secret" f193_start
+
 f_removed() {
+	SES=$needs
 	hib secret rm NEEDED_KEY && hib session suspend "$SES" &&
 		refused agent_auth_required 3 hib session resume "$SES" &&
 		refused key_not_found 6 hib secret rm NEEDED_KEY

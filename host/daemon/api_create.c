@@ -115,6 +115,16 @@ static int check_artifacts(struct jv config, struct err *e)
 	return r;
 }
 
+static int check_redact(struct jv config, struct err *e)
+{
+	struct jv how = jv_get(config, "redact");
+
+	if (!jv_has(how) || jv_eq(how, "strict"))
+		return 0;
+	return err_set(e, -FAULT_INVALID_ARGUMENT,
+		       "config.redact: \"strict\", or not there");
+}
+
 /* Whether the agent offers it is found out when it runs. */
 static bool check_config(struct op *op)
 {
@@ -123,7 +133,8 @@ static bool check_config(struct op *op)
 
 	if (wish_check(jv_get(op->in, "config"), false, &e) == 0 &&
 	    quota_read(jv_get(op->in, "config"), &q, &e) == 0 &&
-	    check_artifacts(jv_get(op->in, "config"), &e) == 0)
+	    check_artifacts(jv_get(op->in, "config"), &e) == 0 &&
+	    check_redact(jv_get(op->in, "config"), &e) == 0)
 		return true;
 	op_fail(op, &e);
 	return false;

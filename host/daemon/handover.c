@@ -345,8 +345,9 @@ static int write_servers(const char *text, struct release *r, struct jw *w,
 	return mcp_servers_write(jv_get(mcp, "servers"), put_value, r, w, e);
 }
 
-/* @mcp: NULL: none. */
-static bool put_start(struct op *op, const char *env, const char *mcp)
+/* @mcp: NULL: none.  @strict: secrets are kept out of what is said, too. */
+static bool put_start(struct op *op, const char *env, const char *mcp,
+		      bool strict)
 {
 	struct release r;
 	struct err e = {0};
@@ -359,6 +360,8 @@ static bool put_start(struct op *op, const char *env, const char *mcp)
 	if (n == 0) {
 		jw_key(&op->params, "secrets");
 		release_write_values(&r, &op->params);
+		if (strict)
+			jw_kstr(&op->params, "redact", "strict");
 	}
 	release_done(&r);
 	if (n == 0)
@@ -369,7 +372,21 @@ static bool put_start(struct op *op, const char *env, const char *mcp)
 
 bool op_put_new_start(struct op *op)
 {
-	return put_start(op, op->env, op->mcp);
+	return put_start(op, op->env, op->mcp,
+			 jv_eq(jv_path(op->in, "config.redact"), "strict"));
+}
+
+/* As it was made. */
+static bool is_strict(const struct op *op)
+{
+	const char *args[] = {op->session, NULL};
+	autofree char *how = NULL;
+
+	return reader_value(op->d->reader,
+			    "SELECT json_extract(config, '$.redact')"
+			    " FROM session WHERE id=?1",
+			    args, &how, NULL) == 1 &&
+	       how != NULL && strcmp(how, "strict") == 0;
 }
 
 bool op_put_start(struct op *op)
@@ -380,7 +397,7 @@ bool op_put_start(struct op *op)
 		  get_sealed(op, "mcp", &mcp, &e) >= 0;
 
 	if (ok)
-		ok = put_start(op, env ? env : "{}", mcp);
+		ok = put_start(op, env ? env : "{}", mcp, is_strict(op));
 	else
 		op_fail(op, &e);
 	vault_wipe(env);
