@@ -218,6 +218,14 @@ fuzz:
 test: deps
 	@scripts/test
 
+# What VMs boot; IMAGES are recipes of images/recipes, KERNEL is debian or tiny.
+IMAGES ?= base
+KERNEL ?= debian
+images:
+	@scripts/deps mmdebstrap erofs-utils cpio lz4 kmod jq \
+		$(if $(filter tiny,$(KERNEL)),bc bison flex libelf-dev xz-utils)
+	@images/build --kernel $(KERNEL) --out o/images $(IMAGES)
+
 run: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@O=$(CURDIR)/$(O) scripts/demo
@@ -244,7 +252,7 @@ interop: tests
 DIRS := core vfs mcp guest host host/cli host/daemon host/lib host/sandbox host/examples tests tests/fake tests/bench
 SRCS := $(wildcard $(DIRS:%=%/*.c))
 HDRS := $(wildcard $(DIRS:%=%/*.h))
-SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files) scripts/deps scripts/test scripts/demo .ci/run
+SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files) scripts/deps scripts/test scripts/demo .ci/run images/build
 MAN  := $(wildcard host/*.[1358] guest/*.8)
 format:
 	clang-format -i $(SRCS) $(HDRS)
@@ -260,6 +268,9 @@ install: all
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(O)/bin/hib $(O)/bin/hibd
 	install -D -t $(DESTDIR)$(PREFIX)/libexec/hibernacle $(STATIC:%=$(O)/%)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/hibernacle/agents images/agents/*.json
+	install -D -t $(DESTDIR)$(PREFIX)/share/hibernacle/images images/build
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/hibernacle/images/recipes images/recipes/*
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/hibernacle/images/kernel images/kernel/*
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include host/hib.h
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(O)/lib/libhib.a
 	install -D $(O)/lib/libhib.so $(DESTDIR)$(PREFIX)/lib/libhib.so.0
@@ -273,7 +284,7 @@ install: all
 clean:
 	rm -rf o
 
-.PHONY: all deps tests check check-unit test run bench faults files interop fuzz format lint install clean
+.PHONY: all images deps tests check check-unit test run bench faults files interop fuzz format lint install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(SRCS:%.c=$(O)/%.d)

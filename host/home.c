@@ -70,12 +70,18 @@ static bool find_programs(struct home *h)
 	if (slash != NULL)
 		*slash = '\0';
 	if (!join(h->libexec, self, "/libexec/hibernacle") ||
-	    !join(h->manifests, self, "/share/hibernacle/agents"))
+	    !join(h->manifests, self, "/share/hibernacle/agents") ||
+	    !join(h->recipes, self, "/share/hibernacle/images") ||
+	    !join(h->shared_images, self, "/lib/hibernacle/images"))
 		return false;
 	if (!is_dir(h->libexec) && !join(h->libexec, self, "/libexec"))
 		return false;
 	if (!is_dir(h->manifests) &&
 	    !join(h->manifests, self, "/../../images/agents"))
+		return false;
+	if (!is_dir(h->recipes) &&
+	    (!join(h->recipes, self, "/../../images") ||
+	     !join(h->shared_images, self, "/../images")))
 		return false;
 	return libexec == NULL || libexec[0] != '/' ||
 	       join(h->libexec, libexec, "");
@@ -92,6 +98,7 @@ int home_find(const char *root, struct home *out, struct err *e)
 	    !join(h->key, h->root, "/key") ||
 	    !join(h->log, h->root, "/hibd.log") ||
 	    !join(h->agents, h->root, "/agents") ||
+	    !join(h->images, h->root, "/images") ||
 	    !join(h->vms, h->root, "/vms"))
 		return err_set(e, -ENAMETOOLONG, "HIB_HOME: path too long");
 	if (h->root[0] == '\0')

@@ -19,9 +19,12 @@ struct home {
 	char db[HOME_PATH_MAX], sock[HOME_PATH_MAX], pid[HOME_PATH_MAX];
 	char key[HOME_PATH_MAX], log[HOME_PATH_MAX];
 	char agents[HOME_PATH_MAX], vms[HOME_PATH_MAX];
-	char bin[HOME_PATH_MAX];       /* Folder of hib and hibd. */
-	char libexec[HOME_PATH_MAX];   /* Folder of hib-guest. */
-	char manifests[HOME_PATH_MAX]; /* Agent manifests that we ship. */
+	char bin[HOME_PATH_MAX];	   /* Folder of hib and hibd. */
+	char libexec[HOME_PATH_MAX];	   /* Folder of hib-guest. */
+	char manifests[HOME_PATH_MAX];	   /* Agent manifests that we ship. */
+	char images[HOME_PATH_MAX];	   /* Of the user. */
+	char shared_images[HOME_PATH_MAX]; /* Made for all. */
+	char recipes[HOME_PATH_MAX];	   /* By which images are made. */
 };
 
 /* Find the paths; touches nothing.  @root: NULL for the environment's.

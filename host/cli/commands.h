@@ -134,6 +134,12 @@ int secret_set_command(struct cli *c, int argc, char **argv);
 int secret_list_command(struct cli *c, int argc, char **argv);
 int secret_remove_command(struct cli *c, int argc, char **argv);
 
+/* image.c */
+int image_list_command(struct cli *c, int argc, char **argv);
+int image_build_command(struct cli *c, int argc, char **argv);
+int image_inspect_command(struct cli *c, int argc, char **argv);
+int image_remove_command(struct cli *c, int argc, char **argv);
+
 /* admin.c */
 int store_check_command(struct cli *c, int argc, char **argv);
 int types_command(struct cli *c, int argc, char **argv);

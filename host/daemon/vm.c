@@ -124,7 +124,7 @@ struct vm_spec vm_spec(const struct vm *vm)
 	return (struct vm_spec){
 		.id = vm->id,
 		.dir = vm->dir,
-		.image = vm->image,
+		.image = vm->files,
 		.libexec = vm->d->home.libexec,
 		.agents = vm->d->home.agents,
 		.net = vm->net,
@@ -291,6 +291,8 @@ static void vm_boot(struct vm *vm)
 	struct vm_spec spec = vm_spec(vm);
 	struct change *c;
 
+	/* One that is gone by now is the backend's to complain of. */
+	(void)image_files(&vm->d->home, vm->image, vm->files, NULL);
 	vm_move(vm, vm->state == VM_SUSPENDED ? VM_RESUMING : VM_BOOTING);
 	vm->generation++;
 	vm->boot_began = uv_hrtime();

@@ -15,6 +15,7 @@
 #include "host/daemon/catalog.h"
 #include "host/daemon/daemon.h"
 #include "host/daemon/objects.h"
+#include "host/image.h"
 #include "vfs/oid.h"
 
 struct waiter {
@@ -43,6 +44,7 @@ struct vm {
 	char id[ID_MAX];
 	char name[VM_NAME_MAX + 1]; /* "" for none. */
 	char image[PATH_MAX];
+	char files[IMAGE_PATH_MAX]; /* Its files, as of the last boot. */
 	char dir[PATH_MAX];
 	const struct backend_ops *ops;
 	enum vm_net net;

@@ -158,7 +158,7 @@ static bool has_mkfs(void)
 
 static int vm_check(struct hibd *d, const struct vm_config *cfg, struct err *e)
 {
-	struct stat st;
+	char files[IMAGE_PATH_MAX];
 	int r = vm_check_names(d, cfg->id, cfg->name, e);
 
 	if (r < 0)
@@ -174,13 +174,8 @@ static int vm_check(struct hibd *d, const struct vm_config *cfg, struct err *e)
 	if (backend_find(cfg->backend) == NULL)
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
 			       "backend '%.40s' is unknown", cfg->backend);
-	if (strcmp(cfg->image, "host") != 0 &&
-	    (cfg->image[0] != '/' || stat(cfg->image, &st) < 0 ||
-	     !S_ISDIR(st.st_mode)))
-		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "image '%.200s' is neither 'host' nor a rootfs "
-			       "directory",
-			       cfg->image);
+	if (image_files(&d->home, cfg->image, files, e) < 0)
+		return e->code;
 	if (cfg->idle_ms < 0)
 		return err_set(e, -FAULT_INVALID_ARGUMENT, "idle_ms %lld",
 			       (long long)cfg->idle_ms);
