@@ -33,6 +33,7 @@ PKGS    := libuv sqlite3 libnghttp2 libxxhash fuse3 nettle
 
 LIBS := core vfs mcp host
 BINS := bin/hib bin/hibd libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
+EXAMPLES := quickstart tools
 STATIC := libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
 
 SRC_hib         := $(wildcard host/cli/*.c)
@@ -122,7 +123,7 @@ Q = @printf '  %-5s %s\n' $(1) $(patsubst $(O)/%,%,$@);
 endif
 
 # --- rules -------------------------------------------------------------------
-all: $(BINS:%=$(O)/%) $(O)/lib/libhib.a $(O)/lib/libhib.so $(O)/quickstart
+all: $(BINS:%=$(O)/%) $(O)/lib/libhib.a $(O)/lib/libhib.so $(EXAMPLES:%=$(O)/%)
 
 obj = $(patsubst %.c,$(O)/%.o,$(sort $(1)))
 
@@ -164,7 +165,7 @@ $(O)/lib/libhib.a: $(O)/lib/hib.o
 	$(ar)
 $(O)/lib/libhib.so: $(O)/lib/hib.o
 	$(call Q,LINK)$(CC) $(LDFLAGS) -shared -Wl,-soname,libhib.so.0 -o $@ $^ $(LDLIBS)
-$(O)/quickstart: $(call obj,host/examples/quickstart.c) $(O)/lib/libhib.a
+$(EXAMPLES:%=$(O)/%): $(O)/%: $(O)/host/examples/%.o $(O)/lib/libhib.a
 	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ $(LDLIBS)
 
 define test

@@ -61,6 +61,7 @@ enum {
 	HIB_INVALID_ARGUMENT = 40000,
 	HIB_INVALID_ID = 40001,
 	HIB_CWD_NOT_FOUND = 40002,
+	HIB_RESULTS_MISMATCH = 40003,
 	HIB_PATH_ESCAPE = 40004,
 	HIB_UNAUTHORIZED = 40100,
 	HIB_FORBIDDEN = 40300,
@@ -293,6 +294,10 @@ struct hib_session_options {
 	/* Variables whose values are secrets, "NAME=SECRET" or, when both are
 	 * called the same, "NAME"; NULL-terminated; or NULL. */
 	const char *const *env_secrets;
+	/* Functions outside the VM that the agent may call, JSON: [{"name",
+	 * "description","inputSchema","timeoutMs"}], to be answered by
+	 * hib_submit_tool_results(); NULL: those of hib_register_tool(). */
+	const char *tools;
 };
 
 /* Start an agent.  The same id with the same options again is the same session.
@@ -484,6 +489,68 @@ HIB_API void hib_reply_done(struct hib_reply *reply);
  * ended. */
 HIB_API int hib_cancel_prompt(struct hib *h, const char *session,
 			      const char *turn, struct hib_error *e);
+
+/* --- functions of this program ------------------------------------------ */
+
+/* A call of one by an agent, until it is answered: by one of hib_tool_result(),
+ * hib_tool_result_json() and hib_tool_error(), after which it is no more.  They
+ * may be called in the callback or at any time later, but before hib_close(). */
+struct hib_tool_call {
+	size_t size;
+	const char *session, *id; /* Of the request. */
+	const char *name;
+	const char *arguments; /* A JSON object that fits the schema. */
+	int64_t deadline_ms;   /* Unix time; then the agent gets an error. */
+};
+
+struct hib_tool {
+	size_t size;	  /* sizeof(struct hib_tool) */
+	const char *name; /* 1 to 64 of letters, digits, _ and - */
+	const char *description;
+	const char *schema; /* Of the arguments, JSON; NULL: any object. */
+	int64_t timeout_ms; /* For a call; 0: five minutes. */
+	/* Both run in hib_dispatch(), hib_wait() and blocking calls. */
+	void (*call)(struct hib_tool_call *call, void *arg);
+	/* Nobody waits for the answer any more: the turn was cancelled, it took
+	 * too long, or somebody else has answered.  It is to be answered all
+	 * the same.  May be NULL. */
+	void (*cancelled)(struct hib_tool_call *call, void *arg);
+	void *arg;
+};
+
+/* Let agents call a function of this program: it is a tool of their MCP server
+ * "host".  @session: NULL for every session that is made by this handle from now
+ * on.  An agent has that server when its session had tools as it was started,
+ * even none; else it has it from its next start.  The tools of a session are those
+ * of whoever has told last: this handle's, once it has registered one.  What an
+ * agent has called before is served, too. */
+HIB_API int hib_register_tool(struct hib *h, const char *session,
+			      const struct hib_tool *t, struct hib_error *e);
+HIB_API int hib_unregister_tool(struct hib *h, const char *session,
+				const char *name, struct hib_error *e);
+
+/* A text. */
+HIB_API void hib_tool_result(struct hib_tool_call *call, const char *text);
+/* An array of content blocks of MCP, or any other value; at most 100 KiB. */
+HIB_API void hib_tool_result_json(struct hib_tool_call *call, const char *json);
+HIB_API void hib_tool_error(struct hib_tool_call *call, const char *message);
+/* How far it is, which must grow; @total 0: not known; @message: may be NULL. */
+HIB_API void hib_tool_progress(struct hib_tool_call *call, int64_t progress,
+			       int64_t total, const char *message);
+
+struct hib_tool_results {
+	size_t size;	     /* sizeof(struct hib_tool_results) */
+	const char *results; /* JSON: [{"id","content" or "error"}] */
+	bool partial;	     /* Else they are those of all open calls. */
+	const char *actor;   /* Who answers, for the log; or NULL. */
+};
+
+/* Answer calls that are known by hib_get_requests() or events, without a
+ * callback.  Others than those that are open are -HIB_RESULTS_MISMATCH, and
+ * nothing has changed. */
+HIB_API int hib_submit_tool_results(struct hib *h, const char *session,
+				    const struct hib_tool_results *r,
+				    struct hib_error *e);
 
 /* --- the log ------------------------------------------------------------ */
 

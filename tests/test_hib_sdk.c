@@ -31,6 +31,8 @@ struct shared {
 	int n_connections;
 	char keys[8][64]; /* Idempotency keys as they came. */
 	int n_keys;
+	char results[8][256]; /* Bodies of results of tools, as they came. */
+	int n_results;
 };
 
 struct fake {
@@ -602,6 +604,149 @@ TEST(an_answer_says_what_was_given)
 	fake_close(&f);
 }
 
+/* --- functions of the program ------------------------------------------- */
+
+#define REQ2 "req_0123456789abcdef0123456789abcde2"
+#define WAITING                                                              \
+	"[{\"id\":\"" REQ "\",\"kind\":\"tool\",\"state\":\"pending\","      \
+	"\"asked_seq\":4,\"body\":{\"name\":\"add\",\"arguments\":{\"a\":1," \
+	"\"b\":2}}},{\"id\":\"" REQ2                                         \
+	"\",\"kind\":\"tool\",\"state\":\"answered\",\"asked_seq\":2,"       \
+	"\"body\":{\"name\":\"add\",\"arguments\":{}}}]"
+
+static void send_tool_event(int fd, int seq, const char *type, const char *req,
+			    const char *data)
+{
+	char line[1024];
+
+	snprintf(line, sizeof(line),
+		 "id: %d\nevent: %s\ndata: {\"v\":1,\"session\":\"" SES
+		 "\",\"seq\":%d,\"epoch\":1,\"ts\":5,\"type\":\"%s\","
+		 "\"ctx\":{\"req\":\"%s\"},\"data\":%s}\n\n",
+		 seq, type, seq, type, req, data);
+	say(fd, line);
+}
+
+static void keep_results(struct shared *s, const char *request)
+{
+	const char *body = strstr(request, "\r\n\r\n");
+
+	if (body != NULL && s->n_results < 8)
+		snprintf(s->results[s->n_results++], sizeof(s->results[0]),
+			 "%s", body + 4);
+}
+
+/* One call waits from before, one comes.  The first result is lost on its way,
+ * the second one is refused once. */
+static bool tools_script(int fd, const char *request, struct shared *s)
+{
+	if (strstr(request, "/stream?since=5 ") != NULL) {
+		say(fd, STREAM_HEAD);
+		send_tool_event(fd, 6, "tool.requested", REQ2,
+				"{\"name\":\"add\",\"arguments\":"
+				"{\"a\":20,\"b\":1}}");
+		send_tool_event(fd, 7, "tool.resolved", REQ2,
+				"{\"outcome\":\"cancelled\"}");
+		pause();
+	}
+	if (strncmp(request, "POST", 4) == 0) {
+		keep_results(s, request);
+		if (s->n_results == 1)
+			return false;
+		if (s->n_results == 2)
+			answer(fd, 413,
+			       "{\"code\":41301,\"message\":\"too large\","
+			       "\"data\":{\"code\":\"message_too_large\"}}");
+	}
+	if (strstr(request, "/requests") != NULL)
+		answer(fd, 200, WAITING);
+	else
+		answer(fd, 200, "{\"last_seq\":5}");
+	return true;
+}
+
+static struct {
+	int n_called, n_cancelled;
+	struct hib_tool_call *call;
+	char arguments[64];
+} tools;
+
+static void on_add(struct hib_tool_call *call, void *arg)
+{
+	OK(arg == &tools);
+	tools.n_called++;
+	if (strcmp(call->id, REQ) == 0) {
+		snprintf(tools.arguments, sizeof(tools.arguments), "%s",
+			 call->arguments);
+		hib_tool_result(call, "3");
+	} else {
+		tools.call = call;
+	}
+}
+
+static void on_add_cancelled(struct hib_tool_call *call, void *arg)
+{
+	OK(arg == &tools);
+	OK(call == tools.call);
+	tools.n_cancelled++;
+	hib_tool_error(call, "too late"); /* Goes nowhere. */
+}
+
+TEST(F156_calls_of_functions_are_answered_over_lost_connections)
+{
+	const struct hib_tool t = {
+		.size = sizeof(t),
+		.name = "add",
+		.description = "Add",
+		.schema = "{\"type\":\"object\"}",
+		.call = on_add,
+		.cancelled = on_add_cancelled,
+		.arg = &tools,
+	};
+	struct fake f;
+	struct hib *h;
+	struct hib_error e;
+
+	fake_open(&f);
+	fake_start(&f, tools_script);
+	h = open_quick(f.dir, 8);
+	EQ(hib_register_tool(h, SES, &t, &e), 0);
+	while (f.shared->n_results < 3 || tools.n_cancelled == 0)
+		EQ(hib_wait(h, 5000), 0);
+	EQ(tools.n_called, 2);
+	EQ(tools.n_cancelled, 1);
+	STR_EQ(tools.arguments, "{\"a\":1,\"b\":2}");
+	STR_EQ(f.shared->results[0], "{\"partial\":true,\"results\":[{\"id\":"
+				     "\"" REQ "\",\"content\":\"3\"}]}");
+	STR_EQ(f.shared->results[1], f.shared->results[0]);
+	STR_EQ(f.shared->results[2],
+	       "{\"partial\":true,\"results\":[{\"id\":\"" REQ
+	       "\",\"error\":\"the result was refused: "
+	       "message_too_large\"}]}");
+	hib_close(h);
+	fake_close(&f);
+}
+
+TEST(a_handle_closes_with_calls_that_are_open)
+{
+	const struct hib_tool t = {.size = sizeof(t),
+				   .name = "add",
+				   .call = on_add,
+				   .arg = &tools};
+	struct fake f;
+	struct hib *h;
+	struct hib_error e;
+
+	fake_open(&f);
+	fake_start(&f, tools_script);
+	h = open_quick(f.dir, 8);
+	EQ(hib_register_tool(h, SES, &t, &e), 0);
+	while (tools.call == NULL)
+		EQ(hib_wait(h, 5000), 0);
+	hib_close(h);
+	fake_close(&f);
+}
+
 TEST(wrong_arguments_never_reach_the_daemon)
 {
 	struct hib *h = open_quick("/nonexistent", 1);
@@ -881,6 +1026,8 @@ TESTS(CASE(a_prompt_is_repeated_with_the_same_key),
       CASE(a_subscription_gives_up_when_nobody_comes_back),
       CASE(an_interrupt_ends_the_call), CASE(a_call_from_a_callback_is_refused),
       CASE(an_answer_says_what_was_given),
+      CASE(F156_calls_of_functions_are_answered_over_lost_connections),
+      CASE(a_handle_closes_with_calls_that_are_open),
       CASE(wrong_arguments_never_reach_the_daemon),
       CASE(the_daemon_is_started_and_a_session_goes_in_and_out),
       CASE(F241_what_is_stored_is_searched_summed_up_and_marked),

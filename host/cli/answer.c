@@ -7,7 +7,7 @@
 #include "host/cli/commands.h"
 
 struct answer_options {
-	const char *content, *actor;
+	const char *content, *actor, *result, *error;
 	struct opt_list fields;
 	bool accept, decline, cancel, always;
 };
@@ -185,13 +185,40 @@ static int accept_form(struct cli *c, const struct answer_options *o,
 	return send_answer(c, c->argv[1], a);
 }
 
+/* Of a call of a function. */
+static int send_result(struct cli *c, const struct answer_options *o)
+{
+	struct hib_tool_results r = {
+		.size = sizeof(r),
+		.partial = true,
+		.actor = cli_actor(o->actor),
+	};
+	autojw struct jw w = {0};
+	struct hib_error e;
+
+	jw_arr(&w);
+	jw_obj(&w);
+	jw_kstr(&w, "id", c->argv[1]);
+	if (o->result != NULL)
+		jw_kstr(&w, "content", o->result);
+	else
+		jw_kstr(&w, "error", o->error);
+	jw_obj_end(&w);
+	jw_arr_end(&w);
+	r.results = w.buf;
+	if (hib_submit_tool_results(c->hib, c->argv[0], &r, &e) < 0)
+		return cli_fail_hib(&e);
+	return 0;
+}
+
 static int check_usage(const struct cli *c, const struct answer_options *o)
 {
-	int n = (c->argc == 3) + o->accept + o->decline + o->cancel;
+	int n = (c->argc == 3) + o->accept + o->decline + o->cancel +
+		(o->result != NULL) + (o->error != NULL);
 
 	if (n != 1)
 		return cli_usage(c, "an answer is OPTION, --accept, "
-				    "--decline or --cancel");
+				    "--decline, --cancel, --result or --error");
 	if (!o->accept && (o->content != NULL || o->fields.n > 0))
 		return cli_usage(c, "--field and --content go with --accept");
 	if (o->content != NULL && o->fields.n > 0)
@@ -207,6 +234,8 @@ int answer_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_FLAG, answer_options, cancel, "cancel"),
 		OPT(OPT_LIST, answer_options, fields, "field"),
 		OPT(OPT_TEXT, answer_options, content, "content"),
+		OPT(OPT_TEXT, answer_options, result, "result"),
+		OPT(OPT_TEXT, answer_options, error, "error"),
 		ACTOR_OPT,
 		OPT_END,
 	};
@@ -223,6 +252,8 @@ int answer_command(struct cli *c, int argc, char **argv)
 	if (r >= 0)
 		return r;
 	a.actor = cli_actor(o.actor);
+	if (o.result != NULL || o.error != NULL)
+		return send_result(c, &o);
 	if (o.accept)
 		return accept_form(c, &o, &a);
 	if (c->argc == 3)
@@ -301,6 +332,8 @@ static int decide(struct cli *c, const struct decision *d,
 	(void)jv_strcpy(jv_get(request, "id"), id, sizeof(id));
 	if (jv_eq(jv_get(request, "kind"), "elicitation"))
 		return decide_elicitation(c, request, id, d, &a);
+	if (jv_eq(jv_get(request, "kind"), "tool"))
+		return cannot("the agent calls a function");
 	option = find_option(request, o->always ? d->always : d->once);
 	/* A no that is not offered is no answer at all. */
 	if (option == NULL && (d == &yes || o->always))

@@ -25,7 +25,7 @@ const struct command commands[] = {
 	{"cancel", "[--turn T] SES", "End the turn that runs", cancel_command},
 	{"answer",
 	 "[--accept [--field K=V]... [--content JSON]] [--decline] [--cancel] "
-	 "[--actor A] SES REQ [OPTION]",
+	 "[--result TEXT] [--error TEXT] [--actor A] SES REQ [OPTION]",
 	 "Answer a question of the agent", answer_command},
 	{"approve", "[--always] [--actor A] SES [REQ]",
 	 "Say yes to what the agent asks", approve_command},
@@ -86,7 +86,7 @@ const struct command commands[] = {
 	 "[--option ID=VALUE]... [--max-processes N] [--max-memory BYTES] "
 	 "[--max-cpu PERCENT] [--max-files N] [--artifacts PATTERN]... "
 	 "[--file HOST[:GUEST]]... [--config JSON] [--instructions TEXT] "
-	 "[--policy P] [--skip-os-instructions] [--start-timeout-ms N] "
+	 "[--policy P] [--tools JSON|@FILE] [--skip-os-instructions] [--start-timeout-ms N] "
 	 "[--permission-timeout-ms N] [--ttl-ms N] [--key K] [--json]",
 	 "Start an agent and print the session's id", session_create_command},
 	{"session list",

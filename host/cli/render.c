@@ -210,6 +210,13 @@ static void gist_requested(struct gist *g, struct jv data)
 		put(g, "]");
 }
 
+static void gist_call(struct gist *g, struct jv data)
+{
+	put_string(g, jv_get(data, "name"));
+	put(g, " ");
+	put_json(g, jv_get(data, "arguments"));
+}
+
 static void gist_resolved(struct gist *g, struct jv data)
 {
 	put_string(g, jv_get(data, "outcome"));
@@ -258,6 +265,8 @@ static const struct {
 	{"permission.resolved", gist_resolved},
 	{"elicitation.requested", gist_requested},
 	{"elicitation.resolved", gist_resolved},
+	{"tool.requested", gist_call},
+	{"tool.resolved", gist_resolved},
 	{"agent.stderr", gist_text},
 };
 
@@ -465,7 +474,9 @@ static void talk_question(struct talk *t, const struct event *ev,
 	autojson struct json j = {0};
 	char req[ID_MAX] = "";
 
-	talk_note(t, "asks", ev, data);
+	bool call = strcmp(ev->type, "tool.requested") == 0;
+
+	talk_note(t, call ? "calls" : "asks", ev, data);
 	if (ev->ctx != NULL &&
 	    json_parse(&j, ev->ctx, ev->ctx_len, NULL) == 0 &&
 	    jv_strcpy(jv_get(json_root(&j), "req"), req, sizeof(req)) > 0)
@@ -486,6 +497,7 @@ static const struct {
 } notes[] = {
 	{"permission.resolved", "answer"},
 	{"elicitation.resolved", "answer"},
+	{"tool.resolved", "result"},
 	{"turn.failed", "turn failed"},
 	{"turn.cancelled", "turn cancelled"},
 	{"turn.interrupted", "turn interrupted"},
@@ -508,7 +520,8 @@ void render_talk(struct talk *t, const struct event *ev)
 	} else if (strcmp(ev->type, "input.message") == 0) {
 		talk_input(t, data);
 	} else if (strcmp(ev->type, "permission.requested") == 0 ||
-		   strcmp(ev->type, "elicitation.requested") == 0) {
+		   strcmp(ev->type, "elicitation.requested") == 0 ||
+		   strcmp(ev->type, "tool.requested") == 0) {
 		talk_question(t, ev, data);
 	} else if (strcmp(ev->type, "turn.completed") == 0) {
 		end_line(t);

@@ -12,7 +12,9 @@ struct jv request_words(struct jv body)
 {
 	struct jv title = jv_path(body, "tool.title");
 
-	return jv_is(title, JV_STRING) ? title : jv_get(body, "message");
+	if (!jv_is(title, JV_STRING))
+		title = jv_get(body, "message");
+	return jv_is(title, JV_STRING) ? title : jv_get(body, "name");
 }
 
 /* A string of a stranger, on one line; "-" when it is none. */
@@ -91,6 +93,19 @@ static void print_form(struct jv schema)
 		print_field(schema, k);
 }
 
+/* The arguments, as they are written. */
+static void print_call(const char *session, const char *id, struct jv body)
+{
+	size_t len;
+	const char *raw = jv_raw(jv_get(body, "arguments"), &len);
+	autojw struct jw line = {0};
+
+	cli_put_line(&line, raw ? raw : "{}", raw ? len : 2, WORDS_MAX);
+	printf("    %s\n", line.buf ? line.buf : "");
+	printf("  hib answer %s %s --result TEXT\n", session, id);
+	printf("  hib answer %s %s --error TEXT\n", session, id);
+}
+
 static void print_waiting(const char *session, struct jv row)
 {
 	struct jv body = jv_get(row, "body");
@@ -98,9 +113,14 @@ static void print_waiting(const char *session, struct jv row)
 	char id[ID_MAX] = "";
 
 	(void)jv_strcpy(jv_get(row, "id"), id, sizeof(id));
-	printf("\n%s asks: ", id);
+	printf("\n%s %s: ", id,
+	       jv_eq(jv_get(row, "kind"), "tool") ? "calls" : "asks");
 	put(request_words(body));
 	putchar('\n');
+	if (jv_eq(jv_get(row, "kind"), "tool")) {
+		print_call(session, id, body);
+		return;
+	}
 	if (permission) {
 		print_options(jv_get(body, "options"));
 		printf("  hib answer %s %s OPTION\n", session, id);

@@ -21,11 +21,13 @@ static const char *const limit_names[LIMITS] = {
 	[MAX_FILES] = "open_files",
 };
 
+#define TOOLS_BYTES_MAX (128u << 10)
+
 struct session_options {
 	const char *workspace;
 	const char *agent, *vm, *cwd, *title, *id, *instructions, *net, *state,
-		*tag_filter, *config, *restore, *policy, *at, *model, *key,
-		*cursor;
+		*tag_filter, *config, *restore, *policy, *tools, *at, *model,
+		*key, *cursor;
 	struct opt_list env, env_secrets, tags, artifacts, files;
 	struct wish_options wishes;
 	struct mcp_options mcp;
@@ -132,6 +134,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_TEXT, session_options, config, "config"),
 		OPT(OPT_TEXT, session_options, instructions, "instructions"),
 		OPT(OPT_TEXT, session_options, policy, "policy"),
+		OPT(OPT_TEXT, session_options, tools, "tools"),
 		OPT(OPT_FLAG, session_options, skip_os, "skip-os-instructions"),
 		OPT(OPT_NUMBER, session_options, start_ms, "start-timeout-ms"),
 		OPT(OPT_NUMBER, session_options, permission_ms,
@@ -144,7 +147,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 	struct session_options o = {.limits = {-1, -1, -1, -1}};
 	struct hib_session_options s = {.size = sizeof(s)};
 	char id[HIB_ID_MAX];
-	autofree char *json = NULL, *policy = NULL;
+	autofree char *json = NULL, *policy = NULL, *tools = NULL;
 	autojw struct jw config = {0}, files = {0}, mcp = {0};
 	struct err why = {0};
 	struct hib_error e;
@@ -154,6 +157,9 @@ int session_create_command(struct cli *c, int argc, char **argv)
 		r = cli_usage(c, "--agent is missing");
 	if (r < 0 && o.policy != NULL &&
 	    cli_text(o.policy, POLICY_BYTES_MAX, &policy, &why) < 0)
+		r = cli_fail(&why);
+	if (r < 0 && o.tools != NULL &&
+	    cli_text(o.tools, TOOLS_BYTES_MAX, &tools, &why) < 0)
 		r = cli_fail(&why);
 	if (r < 0)
 		r = write_config(c, &o, &config);
@@ -176,6 +182,7 @@ int session_create_command(struct cli *c, int argc, char **argv)
 	s.config = config.buf;
 	s.instructions = o.instructions;
 	s.policy = policy;
+	s.tools = tools;
 	s.skip_os_instructions = o.skip_os;
 	s.start_timeout_ms = o.start_ms;
 	s.permission_timeout_ms = o.permission_ms;

@@ -311,6 +311,9 @@ static int open_handle(const struct hib_options *o, struct hib **out,
 		return err_set(e, -ENOMEM, "libhib: out of memory");
 	TAILQ_INIT(&h->subs);
 	TAILQ_INIT(&h->watches);
+	TAILQ_INIT(&h->tools);
+	TAILQ_INIT(&h->tool_watches);
+	TAILQ_INIT(&h->tool_calls);
 	h->ready_fd = -1;
 	h->autostart = !o->no_autostart && o->url == NULL;
 	h->attempts = o->attempts ? o->attempts : LIB_ATTEMPTS;
@@ -347,6 +350,7 @@ void hib_close(struct hib *h)
 {
 	if (h == NULL)
 		return;
+	tools_close(h);
 	subs_close(h);
 	watches_close(h);
 	start_close(h);

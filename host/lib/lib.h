@@ -38,6 +38,9 @@ struct hib {
 	int ready_fd;
 	TAILQ_HEAD(sub_list, hib_subscription) subs;
 	TAILQ_HEAD(watch_list, hib_watch) watches;
+	TAILQ_HEAD(tool_list, tool) tools;
+	TAILQ_HEAD(tool_watch_list, tool_watch) tool_watches;
+	TAILQ_HEAD(tool_call_list, tool_call) tool_calls;
 };
 
 /* --- hib.c -------------------------------------------------------------- */
@@ -139,6 +142,34 @@ bool event_decode(struct hib_event *ev, struct event_text *text,
 		  const char *line, size_t len);
 /* Close all of a handle's subscriptions. */
 void subs_close(struct hib *h);
+
+/* --- tools.c ------------------------------------------------------------ */
+
+/* The member "tools" of a session that is to be made, if there are any; and then
+ * listen to it. */
+void tools_put(struct hib *h, struct jw *w);
+int tools_attach(struct hib *h, const char *session, struct hib_error *e);
+/* Forget all of a handle's tools and calls. */
+void tools_close(struct hib *h);
+
+/* --- toolcall.c --------------------------------------------------------- */
+
+struct tool_call; /* Opaque. */
+struct tool_call_spec {
+	const char *session, *id, *name, *arguments;
+	size_t arguments_len;
+	int64_t deadline_ms;
+	void (*cancelled)(struct hib_tool_call *call, void *arg);
+	void *arg;
+};
+/* It frees itself once it is answered.  NULL: out of memory. */
+struct tool_call *tool_call_new(struct hib *h, const struct tool_call_spec *s);
+struct hib_tool_call *tool_call_public(struct tool_call *c);
+struct tool_call *tool_call_find(struct hib *h, const char *id);
+/* Somebody else has ended it. */
+void tool_call_ended(struct tool_call *c);
+/* Those whose answer is on its way end with the connection. */
+void tool_calls_close(struct hib *h);
 
 /* --- watch.c ------------------------------------------------------------ */
 

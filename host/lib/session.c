@@ -40,8 +40,8 @@ static int put_policy(struct jw *w, const char *policy, struct err *e)
 	return 0;
 }
 
-static int create_body(const struct hib_session_options *o, const char *id,
-		       struct jw *w, struct err *e)
+static int create_body(struct hib *h, const struct hib_session_options *o,
+		       const char *id, struct jw *w, struct err *e)
 {
 	int r;
 
@@ -73,6 +73,10 @@ static int create_body(const struct hib_session_options *o, const char *id,
 		r = put_policy(w, o->policy, e);
 	if (r == 0)
 		r = lib_put_json(w, "initialFiles", o->initial_files, e);
+	if (r == 0 && o->tools != NULL)
+		r = lib_put_json(w, "tools", o->tools, e);
+	else if (r == 0)
+		tools_put(h, w);
 	jw_obj_end(w);
 	if (r == 0 && w->failed)
 		r = err_set(e, -ENOMEM, "out of memory");
@@ -119,7 +123,7 @@ int hib_create_session(struct hib *h, const struct hib_session_options *options,
 	if (r == 0)
 		r = choose_id(o.id, id, &err);
 	if (r == 0)
-		r = create_body(&o, id, &body, &err);
+		r = create_body(h, &o, id, &body, &err);
 	if (r < 0) {
 		jw_done(&body);
 		return lib_result(r, &err, e);
@@ -133,7 +137,7 @@ int hib_create_session(struct hib *h, const struct hib_session_options *options,
 		memcpy(out_id, id, sizeof(id));
 	if (json != NULL)
 		*json = take_ptr(answer);
-	return r;
+	return o.tools != NULL ? r : tools_attach(h, id, e);
 }
 
 /* --- fork --------------------------------------------------------------- */
