@@ -201,7 +201,8 @@ check: tests
 check-unit: $(TESTS:%=$(O)/tests/%) $(FAKES:%=$(O)/tests/fake/%)
 	O=$(CURDIR)/$(O) MODE=$(MODE) prove --timer $(PROVE) --exec '' $(TESTS:%=$(O)/tests/%)
 
-# fuzz-x runs tests/fuzz_x.c for FUZZ_TIME seconds; needs MODE=fuzz.
+# fuzz-x runs tests/fuzz_x.c for FUZZ_TIME seconds; needs MODE=fuzz.  SEEDS_x
+# writes inputs to begin with into a folder.
 FUZZ_TIME ?= 30
 FUZZERS := $(patsubst tests/fuzz_%.c,%,$(wildcard tests/fuzz_*.c))
 define fuzzer
@@ -209,8 +210,11 @@ $(O)/tests/fuzz_$(1): $(O)/tests/fuzz_$(1).o $(call obj,$(EXTRA_fuzz_$(1))) $(O)
 	$$(call Q,LINK)$$(CC) $$(LDFLAGS) -fsanitize=fuzzer -o $$@ $$^ $(LIBS_tests) $$(LDLIBS)
 endef
 $(foreach f,$(FUZZERS),$(eval $(call fuzzer,$(f))))
+SEEDS_mcp_server := tests/mcp_seeds.py
 fuzz-%: $(O)/tests/fuzz_%
-	mkdir -p $(O)/corpus/$* && $< -max_total_time=$(FUZZ_TIME) $(O)/corpus/$*
+	mkdir -p $(O)/corpus/$*
+	$(if $(SEEDS_$*),$(SEEDS_$*) $(O)/corpus/$*)
+	$< -max_total_time=$(FUZZ_TIME) $(O)/corpus/$*
 fuzz:
 	for f in $(FUZZERS); do $(MAKE) --no-print-directory MODE=fuzz fuzz-$$f || exit 1; done
 
