@@ -46,16 +46,18 @@ static const struct {
 } schemas[] = {
 	[DB_GUEST] = {.application = APPLICATION_GUEST,
 		      .sql = schema_guest,
-		      .steps = {"PRAGMA user_version=2", schema_core_3},
+		      .steps = {"PRAGMA user_version=2", schema_core_3,
+				schema_core_4},
 		      .cache = "PRAGMA cache_size=-1024"},
 	[DB_HOST] = {.application = APPLICATION_HOST,
 		     .sql = schema_host,
-		     .steps = {schema_host_2, schema_core_3},
+		     .steps = {schema_host_2, schema_core_3, schema_core_4},
 		     .cache = "PRAGMA cache_size=-8192"},
 	[DB_VFS] = {.application = APPLICATION_VFS,
 		    .alone = true,
 		    .sql = schema_vfs,
-		    .steps = {"PRAGMA user_version=2", "PRAGMA user_version=3"},
+		    .steps = {"PRAGMA user_version=2", "PRAGMA user_version=3",
+			      "PRAGMA user_version=4"},
 		    .cache = "PRAGMA cache_size=-1024"},
 };
 

@@ -59,6 +59,8 @@ const char *const event_types[] = {
 	"mcp.ready",
 	"mcp.failed",
 	"mcp.exited",
+	"mcp.stderr",
+	"mcp.changed",
 	"agent.started",
 	"agent.stderr",
 	"agent.exited",

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "core/member.h"
+#include "core/project_mcp.h"
 #include "core/project_notes.h"
 
 #define USAGE_LEN_MAX	   4096	       /* Of the usage of one turn. */
@@ -39,6 +40,8 @@ static const char *const states[] = {
 	"closing",  "closed", "failed",	 "expired", NULL,
 };
 static const char *const live_states[] = {"idle", "running", "waiting", NULL};
+static const char *const dead_states[] = {"suspended", "closed", "failed",
+					  "expired", NULL};
 static const char *const wait_kinds[] = {"permission", "elicitation", "tool",
 					 "child", NULL};
 
@@ -82,6 +85,8 @@ static int on_created(struct projection *p)
 	if (r >= 0)
 		r = run(p, set_resolved, "ss", p->ev->session,
 			member_text(p, "resolved"));
+	if (r >= 0)
+		r = project_mcp_servers(p);
 	if (r >= 0 && p->host)
 		r = run(p, insert_mirror, "s", p->ev->session);
 	return r;
@@ -114,6 +119,8 @@ static int on_state(struct projection *p)
 	if (r >= 0 &&
 	    (strcmp(to, "running") == 0 || strcmp(to, "waiting") == 0))
 		r = run(p, set_turn_state, "ss", p->ev->session, to);
+	if (r >= 0 && member_word(p, "to", dead_states) != NULL)
+		r = project_mcp_ended(p);
 	return r;
 }
 
@@ -238,6 +245,8 @@ static int on_forked(struct projection *p)
 			member_text(p, "resolved"));
 	if (r >= 0)
 		r = run(p, fork_turns, "s", p->ev->session);
+	if (r >= 0)
+		r = project_mcp_ended(p);
 	return r < 0 ? r : cancel_pending(p, 0);
 }
 
@@ -599,6 +608,11 @@ static const struct rule rules[] = {
 	{"input.message", on_input},
 	{"kv.deleted", project_kv_deleted},
 	{"kv.set", project_kv_set},
+	{"mcp.changed", project_mcp_changed},
+	{"mcp.exited", project_mcp_exited},
+	{"mcp.failed", project_mcp_failed},
+	{"mcp.ready", project_mcp_ready},
+	{"mcp.starting", project_mcp_starting},
 	{"memory.deleted", project_memory_deleted},
 	{"memory.set", project_memory_set},
 	{"permission.requested", on_requested},
@@ -612,6 +626,7 @@ static const struct rule rules[] = {
 	{"session.forked", on_forked},
 	{"session.imported", on_imported},
 	{"session.ready", on_ready},
+	{"session.resuming", project_mcp_servers},
 	{"session.rewound", on_rewound},
 	{"session.state", on_state},
 	{"session.unarchived", on_unarchived},

@@ -9,9 +9,13 @@
  *   session.created   vm agent cwd env_names config create_hash (hex) title
  *                     tags parent root expires_ms resolved: a new row, state
  *                     starting; agent_info.resolved
+ *                     mcp [{name,transport,..}]: its servers, off
  *   session.state     from to reason wait_kind suspended_from: the only event
  *                     that changes session.state; to running or waiting also
  *                     sets the open turn's state; to starting clears closed_ms
+ *                     To suspended, closed, failed, expired: no MCP server
+ *                     runs any more
+ *   session.resuming  mcp, as session.created
  *   session.ready     acp_session_id agent_info capabilities features
  *   session.config    title tags ttl_ms (expires_ms = ts + ttl_ms, 0: never);
  *                     data is merged into config (RFC 7396: null removes)

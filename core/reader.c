@@ -153,8 +153,8 @@ int64_t reader_chain(struct reader *r, int64_t session_n, int64_t seq)
 static const char *const json_columns[] = {
 	"agent_caps", "agent_info", "answer",	  "body",    "config",
 	"ctx",	      "cursors",    "data",	  "entries", "env_names",
-	"error",      "features",   "last_error", "meta",    "spec",
-	"tags",	      "usage",
+	"error",      "features",   "last_error", "meta",    "server",
+	"spec",	      "tags",	    "tools",	  "usage",
 };
 
 static bool holds_json(const char *name)

@@ -13,6 +13,7 @@ extern const char schema_vfs[];	  /* All of vfs.db. */
 /* Steps to later versions, then the views of the newest. */
 extern const char schema_host_2[];
 extern const char schema_core_3[]; /* Of guest.db and hib.db. */
+extern const char schema_core_4[]; /* Of guest.db and hib.db. */
 extern const char schema_views[];
 
 #endif

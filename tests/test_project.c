@@ -624,6 +624,79 @@ TEST(a_rewind_undoes_what_was_noted)
 	kit_close(&k);
 }
 
+static void server_is(const struct kit *k, const char *want)
+{
+	rows_are(k,
+		 "SELECT printf('%s %s %s %s %s', state, coalesce(pid, '-'),"
+		 " coalesce(exit_code, '-'), coalesce(exit_signal, '-'),"
+		 " coalesce(error, '-')) FROM mcp_server WHERE name='a'",
+		 want);
+}
+
+TEST(servers_are_those_that_the_session_was_told_of)
+{
+	struct kit k;
+	struct log l = begin(&k, STORE_GUEST);
+
+	log_write(&k, &l, "session.resuming", NULL,
+		  "{\"mcp\":[{\"name\":\"a\",\"transport\":\"stdio\"},"
+		  "{\"name\":\"k\",\"transport\":\"builtin\"},"
+		  "{\"name\":\"x\",\"transport\":\"pigeon\"},7]}");
+	rows_are(&k,
+		 "SELECT group_concat(name||transport||state) FROM mcp_server",
+		 "astdiooff,kbuiltinoff");
+	log_write(&k, &l, "session.resuming", NULL, "{}");
+	rows_are(&k, "SELECT count(*) FROM mcp_server", "2");
+	log_write(&k, &l, "session.resuming", NULL, "{\"mcp\":[]}");
+	rows_are(&k, "SELECT count(*) FROM mcp_server", "0");
+	kit_close(&k);
+}
+
+TEST(a_server_is_what_it_did_last)
+{
+	struct kit k;
+	struct log l = begin(&k, STORE_GUEST);
+
+	log_write(&k, &l, "mcp.starting", NULL,
+		  "{\"name\":\"a\",\"transport\":\"stdio\"}");
+	server_is(&k, "starting - - - -");
+	log_write(&k, &l, "mcp.failed", NULL,
+		  "{\"name\":\"a\",\"reason\":\"r\",\"code\":3,"
+		  "\"stderr_tail\":\"t\"}");
+	server_is(&k, "failed - 3 - r");
+	session_is(&k, &l, "features", "[]");
+	log_write(&k, &l, "mcp.starting", NULL, "{\"name\":\"a\"}");
+	log_write(&k, &l, "mcp.ready", NULL,
+		  "{\"name\":\"a\",\"pid\":7,\"ms\":3,\"era\":\"modern\","
+		  "\"version\":\"v\",\"server\":{\"name\":\"s\"},"
+		  "\"hash\":\"h1\",\"tools\":[{\"name\":\"t\"}]}");
+	server_is(&k, "ready 7 - - -");
+	session_is(&k, &l, "features", "[\"mcp\"]");
+	log_write(&k, &l, "mcp.exited", NULL,
+		  "{\"name\":\"a\",\"signal\":9,\"expected\":true}");
+	server_is(&k, "exited - - 9 -");
+	log_write(&k, &l, "mcp.ready", NULL,
+		  "{\"name\":\"a\",\"hash\":\"h1\"}");
+	log_write(&k, &l, "mcp.changed", NULL,
+		  "{\"name\":\"a\",\"hash\":\"h2\"}");
+	rows_are(&k, "SELECT hash||tools FROM mcp_server",
+		 "h2[{\"name\":\"t\"}]");
+	session_is(&k, &l, "features", "[\"mcp\"]");
+	kit_close(&k);
+}
+
+TEST(without_an_agent_no_server_runs)
+{
+	struct kit k;
+	struct log l = begin(&k, STORE_GUEST);
+
+	log_write(&k, &l, "mcp.starting", NULL, "{\"name\":\"a\"}");
+	log_write(&k, &l, "mcp.ready", NULL, "{\"name\":\"a\",\"pid\":7}");
+	state(&k, &l, "idle", "suspended", ",\"suspended_from\":\"idle\"");
+	server_is(&k, "exited - - - -");
+	kit_close(&k);
+}
+
 TEST(preview_is_cut_at_a_character)
 {
 	char data[700], *p = data;
@@ -714,6 +787,9 @@ TESTS(CASE(created_makes_the_row),
       CASE(an_open_permission_names_the_wait),
       CASE(the_end_of_a_turn_ends_its_requests),
       CASE(artifacts_memory_and_summaries), CASE(keys_follow_the_log),
-      CASE(a_rewind_undoes_what_was_noted), CASE(preview_is_cut_at_a_character),
+      CASE(a_rewind_undoes_what_was_noted),
+      CASE(servers_are_those_that_the_session_was_told_of),
+      CASE(a_server_is_what_it_did_last), CASE(without_an_agent_no_server_runs),
+      CASE(preview_is_cut_at_a_character),
       CASE(unknown_types_are_stored_and_change_nothing),
       CASE(no_type_stops_at_strange_data))
