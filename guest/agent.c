@@ -16,10 +16,9 @@
 
 #include "core/log.h"
 #include "core/utf8.h"
-#include "guest/limits.h"
+#include "guest/errtail.h"
 
 #define LOG_COMPONENT "agent"
-#define TAIL_JSON_MAX 1500 /* Of the tail, escaped, in an error's data. */
 
 /* A line on its way to the agent. */
 struct outgoing {
@@ -46,11 +45,7 @@ struct agent {
 	const char *out_type; /* Of the message that rpc is about to send. */
 	LIST_HEAD(outgoing_list, outgoing) outgoing;
 
-	uint64_t window_ms; /* Start of the stderr window. */
-	unsigned n_window;  /* Lines recorded in it. */
-	unsigned n_dropped; /* Lines not recorded since the last that was. */
-	size_t tail_len;
-	char tail[AGENT_TAIL_MAX];
+	struct errtail said; /* On stderr. */
 };
 
 static bool is_deaf(const struct agent *a)
@@ -315,71 +310,29 @@ static void agent_on_overlong(struct proc *p, void *arg)
  * stderr.
  */
 
-static void keep_tail(struct agent *a, const char *line, size_t len)
-{
-	size_t max = sizeof(a->tail), over;
-
-	if (len >= max) {
-		line += len - (max - 1);
-		len = max - 1;
-	}
-	over = a->tail_len + len + 1 > max ? a->tail_len + len + 1 - max : 0;
-	memmove(a->tail, a->tail + over, a->tail_len - over);
-	a->tail_len -= over;
-	memcpy(a->tail + a->tail_len, line, len);
-	a->tail_len += len;
-	a->tail[a->tail_len++] = '\n';
-}
-
 static void record_stderr(struct agent *a, const char *line, size_t len)
 {
+	unsigned dropped = errtail_dropped(&a->said);
 	autojw struct jw w = {0};
 
 	jw_obj(&w);
 	jw_key(&w, "text");
 	jw_strn(&w, line, len);
-	if (a->n_dropped > 0)
-		jw_kint(&w, "dropped", a->n_dropped);
+	if (dropped > 0)
+		jw_kint(&w, "dropped", dropped);
 	jw_obj_end(&w);
 	journal_add_jw(a->journal, "agent.stderr", NULL, &w);
-	a->n_dropped = 0;
 }
 
 static void agent_on_err_line(struct proc *p, char *line, size_t len, void *arg)
 {
 	struct agent *a = arg;
-	uint64_t now = uv_now(a->timer.loop);
 
 	(void)p;
-	keep_tail(a, line, len);
-	if (a->ending >= AGENT_END_SAVE)
-		return;
-	if (now - a->window_ms >= AGENT_STDERR_MS) {
-		a->window_ms = now;
-		a->n_window = 0;
-	}
-	if (a->n_window >= AGENT_STDERR_BURST) {
-		a->n_dropped++;
-		return;
-	}
-	a->n_window++;
-	record_stderr(a, line, len);
-}
-
-/* The longest end of the tail that is small enough as a JSON string. */
-static void write_tail(const struct agent *a, struct jw *w)
-{
-	for (size_t skip = 0;; skip += (a->tail_len - skip + 1) / 2) {
-		const char *p = a->tail + skip;
-		const char *end = a->tail + a->tail_len;
-
-		while (p < end && utf8_is_tail((unsigned char)*p))
-			p++;
-		jw_reset(w);
-		jw_strn(w, p, (size_t)(end - p));
-		if (w->len <= TAIL_JSON_MAX || w->failed || p == end)
-			return;
-	}
+	errtail_keep(&a->said, line, len);
+	if (a->ending < AGENT_END_SAVE &&
+	    errtail_passes(&a->said, uv_now(a->timer.loop)))
+		record_stderr(a, line, len);
 }
 
 void agent_explain(const struct agent *a, const struct proc_end *end,
@@ -388,7 +341,7 @@ void agent_explain(const struct agent *a, const struct proc_end *end,
 	autojw struct jw tail = {0};
 	char how[64] = "";
 
-	write_tail(a, &tail);
+	errtail_write(&a->said, &tail);
 	if (tail.failed)
 		return;
 	if (end != NULL && end->failed == PROC_STEP_NONE)
@@ -434,7 +387,7 @@ static void agent_on_exit(struct proc *p, const struct proc_end *end, void *arg)
 	struct agent *a = arg;
 
 	(void)p;
-	if (a->n_dropped > 0)
+	if (a->said.n_dropped > 0)
 		record_stderr(a, "", 0);
 	a->ev->gone(end, a->arg);
 	release(a);
@@ -557,6 +510,8 @@ int agent_start(const struct agent_setup *s, struct agent **out, struct err *e)
 			     ? (uint64_t)s->launch->quirks.exit_ms
 			     : AGENT_END_TERM_MS;
 	a->journal = s->journal;
+	a->said.burst = AGENT_STDERR_BURST;
+	a->said.window_ms = AGENT_STDERR_MS;
 	LIST_INIT(&a->outgoing);
 	a->rpc = rpc_new(s->loop, &rpc_ops, a);
 	if (a->rpc == NULL) {

@@ -71,7 +71,7 @@
 #define AGENT_JUNK_BYTES   (64u << 10) /* Kept of one such line. */
 #define AGENT_STDERR_BURST 200	       /* Lines kept of one... */
 #define AGENT_STDERR_MS	   1000	       /* ...window of time. */
-#define AGENT_TAIL_MAX	   1024	       /* Last bytes of stderr, in errors. */
+#define ERRTAIL_MAX	   1024	       /* Last bytes of stderr, in errors. */
 #define AGENT_MUTE_MS	   1000	       /* From stdout's end to a verdict. */
 #define AGENT_END_TERM_MS  5000	       /* From stdin's end to SIGTERM. */
 #define AGENT_END_SAVE_MS  1000	       /* The same, of one put to sleep. */
@@ -108,6 +108,15 @@
 #define MCP_SUBS_MAX	     256  /* Resources that one subscribes to. */
 #define MCP_AUDIT_BYTES	     (64u << 10) /* Of arguments, of a result. */
 #define MCP_AUDIT_DEPTH	     100	 /* Their nesting. */
+#define MCP_STDERR_BURST     100	 /* Lines of a server kept of one... */
+#define MCP_STDERR_MS	     1000	 /* ...window of time, */
+#define MCP_STDERR_LINE	     4096	 /* so much of each. */
+#define MCP_MUTE_MS	     50		 /* From stdout's end to a verdict. */
+#define MCP_END_STEP_MS	     2000	 /* Stdin's end, SIGTERM, SIGKILL. */
+#define MCP_AGAIN_MS	     250  /* Until it is started again; doubled... */
+#define MCP_ENDS_MAX	     5	  /* ...up to so many ends... */
+#define MCP_SHARED_SUBS_MAX  1024 /* Resources of a shared one, of a session. */
+#define MCP_ENDS_MS	     60000 /* ...in this time. */
 #define UPSTREAM_STARTUP_MS  60000
 #define UPSTREAM_CALL_MS     60000
 #define UPSTREAM_MAX_CALL_MS 600000
