@@ -66,6 +66,7 @@ EXTRA_test_instruct := guest/instruct.c guest/launch.c guest/mcp_config.c guest/
 EXTRA_test_host_tools := guest/host_tools.c
 EXTRA_test_mcp_config := guest/instruct.c guest/launch.c guest/mcp_config.c guest/place.c guest/quirks.c guest/redact.c guest/text.c
 EXTRA_test_mcp_gateway := guest/journal.c $(addprefix guest/mcp_,all.c ask.c audit.c gateway.c index.c relay.c subs.c upstream.c) $(EXTRA_test_mcp_config)
+EXTRA_test_mcp_local := guest/errtail.c guest/mcp_local.c guest/mcp_shared.c guest/mcp_upstream.c $(EXTRA_test_mcp_config) $(filter-out guest/place.c guest/reaper.c,$(EXTRA_test_proc))
 EXTRA_test_form := guest/form.c
 EXTRA_test_place := guest/place.c
 EXTRA_test_fs := $(filter-out guest/fsop.c guest/fsserve.c guest/fswatch.c guest/fspool.c,$(wildcard guest/fs*.c))
@@ -175,6 +176,7 @@ endef
 TESTS := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 $(foreach t,$(TESTS),$(eval $(call test,$(t))))
 
+$(O)/tests/test_mcp_local: | $(O)/tests/fake/mcp_server
 $(O)/tests/test_guest: | $(O)/libexec/hib-guest $(O)/libexec/echo-agent
 
 # Parts of a fake that are no program.

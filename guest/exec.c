@@ -273,7 +273,7 @@ static void exec_on_started(struct proc *p, void *arg)
 		send_head(x);
 }
 
-static void exec_on_out(struct proc *p, const char *data, size_t n, void *arg)
+static void exec_on_out(struct proc *p, char *data, size_t n, void *arg)
 {
 	struct exec *x = arg;
 

@@ -130,7 +130,7 @@ static void op_on_timer(uv_timer_t *t)
 	proc_kill_all(op->proc);
 }
 
-static void op_on_bytes(struct proc *p, const char *data, size_t n, void *arg)
+static void op_on_bytes(struct proc *p, char *data, size_t n, void *arg)
 {
 	struct file_op *op = arg;
 	size_t cap = op->cap > 0 ? op->cap : 4096;

@@ -662,6 +662,7 @@ static void close_all(struct guest *g)
 	call_list_fail(&g->freezing, &e);
 	while (session_first(g) != NULL)
 		session_abandon(session_first(g));
+	mcp_sharing_done(&g->sharing);
 	if (g->have_handles) {
 		uv_close((uv_handle_t *)&g->prepare, NULL);
 		uv_close((uv_handle_t *)&g->check, NULL);
@@ -685,6 +686,7 @@ int guest_run(const struct guest_options *opt, struct err *e)
 	int r;
 
 	TAILQ_INIT(&g.sessions);
+	mcp_sharing_init(&g.sharing);
 	TAILQ_INIT(&g.execs);
 	TAILQ_INIT(&g.feeds);
 	TAILQ_INIT(&g.starting);

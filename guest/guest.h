@@ -15,6 +15,7 @@
 #include "guest/call.h"
 #include "guest/cgroups.h"
 #include "guest/feed.h"
+#include "guest/mcp_shared.h"
 #include "guest/outbox.h"
 #include "guest/reaper.h"
 
@@ -51,6 +52,7 @@ struct guest {
 	uv_timer_t late_timer;		 /* For them; for the last one. */
 	struct last_files *last_files;	 /* Told before the VM sleeps. */
 	struct fsserve *files;		 /* Of the workspace, for the host. */
+	struct mcp_sharing sharing;	 /* MCP servers of many sessions. */
 	struct session_list sessions;	 /* Those in memory. */
 	struct exec_list execs;		 /* Programs that the host has run. */
 	struct feed_list feeds;		 /* Late ones. */

@@ -372,6 +372,50 @@ bool mcp_spec_runs_same(const struct mcp_spec *a, const struct mcp_spec *b)
 	       a->idle_ms == b->idle_ms;
 }
 
+static char **copy_list(char **list)
+{
+	char **out;
+	size_t n = 0;
+
+	while (list[n] != NULL)
+		n++;
+	out = calloc(n + 1, sizeof(*out));
+	for (size_t i = 0; out != NULL && i < n; i++) {
+		out[i] = strdup(list[i]);
+		if (out[i] == NULL) {
+			text_list_free(out);
+			return NULL;
+		}
+	}
+	return out;
+}
+
+struct mcp_spec *mcp_spec_copy(const struct mcp_spec *s)
+{
+	struct mcp_spec *c = malloc(sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	*c = *s;
+	c->allow = c->deny = NULL;
+	c->builtin = NULL;
+	c->argv = copy_list(s->argv);
+	c->env = copy_list(s->env);
+	c->cwd = strdup(s->cwd);
+	if (c->argv != NULL && c->env != NULL && c->cwd != NULL)
+		return c;
+	mcp_spec_free(c);
+	return NULL;
+}
+
+void mcp_spec_free(struct mcp_spec *s)
+{
+	if (s == NULL)
+		return;
+	spec_done(s);
+	free(s);
+}
+
 static bool matches(char **globs, const char *name)
 {
 	for (char **g = globs; *g != NULL; g++)

@@ -75,6 +75,10 @@ const struct mcp_spec *mcp_config_find(const struct mcp_config *c,
 bool mcp_config_has_builtin(const struct mcp_config *c, const char *builtin);
 /* Do both run the very same, in the same way?  Both are local. */
 bool mcp_spec_runs_same(const struct mcp_spec *a, const struct mcp_spec *b);
+/* What is run, apart from any config; released by mcp_spec_free().  NULL: out of
+ * memory. */
+struct mcp_spec *mcp_spec_copy(const struct mcp_spec *s);
+void mcp_spec_free(struct mcp_spec *s); /* NULL is allowed. */
 /* Do the globs let a tool of that name through? */
 bool mcp_spec_allows(const struct mcp_spec *s, const char *tool);
 

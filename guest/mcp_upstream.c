@@ -26,9 +26,8 @@
 	} while (0)
 
 static const char *const state_names[] = {
-	[UPSTREAM_OFF] = "off",
-	[UPSTREAM_STARTING] = "starting",
-	[UPSTREAM_READY] = "ready",
+	[UPSTREAM_OFF] = "off",	    [UPSTREAM_STARTING] = "starting",
+	[UPSTREAM_READY] = "ready", [UPSTREAM_STOPPING] = "stopping",
 	[UPSTREAM_DOWN] = "down",
 };
 
@@ -36,8 +35,9 @@ static const unsigned moves[] = {
 	[UPSTREAM_OFF] = BIT(UPSTREAM_STARTING),
 	[UPSTREAM_STARTING] = BIT(UPSTREAM_STARTING) | BIT(UPSTREAM_READY) |
 			      BIT(UPSTREAM_DOWN) | BIT(UPSTREAM_OFF),
-	[UPSTREAM_READY] =
-		BIT(UPSTREAM_STARTING) | BIT(UPSTREAM_DOWN) | BIT(UPSTREAM_OFF),
+	[UPSTREAM_READY] = BIT(UPSTREAM_STARTING) | BIT(UPSTREAM_STOPPING) |
+			   BIT(UPSTREAM_DOWN),
+	[UPSTREAM_STOPPING] = BIT(UPSTREAM_OFF),
 	[UPSTREAM_DOWN] = BIT(UPSTREAM_STARTING),
 };
 
@@ -93,24 +93,6 @@ static void fail_call(struct upstream_call *c, const char *why)
 			     });
 }
 
-/* Those that are here now: the end of one may begin another. */
-static void fail_calls(struct upstream *u, const char *why)
-{
-	uint64_t last = u->last_call;
-	struct upstream_call *c;
-
-	while ((c = TAILQ_FIRST(&u->calls)) != NULL && c->n <= last) {
-		assert(!c->sent);
-		fail_call(c, why);
-	}
-}
-
-static int send_call(struct upstream_call *c, struct err *e)
-{
-	c->sent = true;
-	return c->upstream->ops->send(c->upstream, c, e);
-}
-
 static struct upstream_call *first_waiting(const struct upstream *u)
 {
 	struct upstream_call *c;
@@ -119,6 +101,22 @@ static struct upstream_call *first_waiting(const struct upstream *u)
 		if (!c->sent)
 			break;
 	return c;
+}
+
+/* Those that wait now: the end of one may begin another. */
+static void fail_waiting(struct upstream *u, const char *why)
+{
+	uint64_t last = u->last_call;
+	struct upstream_call *c;
+
+	while ((c = first_waiting(u)) != NULL && c->n <= last)
+		fail_call(c, why);
+}
+
+static int send_call(struct upstream_call *c, struct err *e)
+{
+	c->sent = true;
+	return c->upstream->ops->send(c->upstream, c, e);
 }
 
 static void send_waiting(struct upstream *u)
@@ -163,12 +161,18 @@ static struct upstream_call *call_new(struct upstream *u,
 	return NULL;
 }
 
-/* Have it on its way up, unless it is ready. */
-static int begin(struct upstream *u, struct err *e)
+int upstream_start(struct upstream *u, struct err *e)
 {
-	if (u->state == UPSTREAM_READY || u->state == UPSTREAM_STARTING)
-		return 0;
-	return u->ops->start(u, e);
+	if (u->state == UPSTREAM_OFF || u->state == UPSTREAM_DOWN)
+		return u->ops->start(u, e);
+	return 0;
+}
+
+void upstream_want(struct upstream *u)
+{
+	struct err e = {0};
+
+	(void)upstream_start(u, &e);
 }
 
 int upstream_ask(struct upstream *u, const struct upstream_request *q,
@@ -181,7 +185,7 @@ int upstream_ask(struct upstream *u, const struct upstream_request *q,
 		return err_set(e, -FAULT_OVERLOADED,
 			       "mcp server %s: %d requests are open",
 			       u->spec->name, UPSTREAM_CALLS_MAX);
-	if (begin(u, &why) < 0)
+	if (upstream_start(u, &why) < 0)
 		return err_set(e, -EPIPE, "mcp server %s: %s", u->spec->name,
 			       why.msg);
 	c = call_new(u, q);
@@ -216,13 +220,6 @@ void upstream_listen(struct upstream *u, const struct upstream_events *ev,
 {
 	u->user = ev;
 	u->user_arg = arg;
-}
-
-void upstream_want(struct upstream *u)
-{
-	struct err e = {0};
-
-	(void)begin(u, &e);
 }
 
 void upstream_notify(struct upstream *u, const char *method, const char *params)
@@ -315,6 +312,7 @@ void upstream_tools(struct upstream *u, const char *json, size_t len)
 
 	if (u->state == UPSTREAM_STARTING) {
 		move(u, UPSTREAM_READY);
+		u->n_ready++;
 		tell(u, ready, fresh);
 		send_waiting(u);
 	} else if (u->state == UPSTREAM_READY && fresh) {
@@ -322,7 +320,7 @@ void upstream_tools(struct upstream *u, const char *json, size_t len)
 	}
 }
 
-static void info_done(struct upstream_info *info)
+void upstream_info_done(struct upstream_info *info)
 {
 	free(info->server);
 	free(info->capabilities);
@@ -332,7 +330,7 @@ static void info_done(struct upstream_info *info)
 
 void upstream_shook_hands(struct upstream *u, struct upstream_info *info)
 {
-	info_done(&u->info);
+	upstream_info_done(&u->info);
 	u->info = *info;
 	*info = (struct upstream_info){0};
 	u->ops->list_tools(u);
@@ -358,16 +356,27 @@ void upstream_starting(struct upstream *u)
 	tell(u, starting);
 }
 
+void upstream_stopping(struct upstream *u)
+{
+	move(u, UPSTREAM_STOPPING);
+}
+
 /* The state is told first: a request that is made again by who hears of its end
  * finds it. */
 void upstream_exited(struct upstream *u, const struct upstream_end *end,
 		     enum upstream_state next)
 {
-	assert(u->state == UPSTREAM_READY);
+	struct err e = {0};
+
+	assert(u->state == UPSTREAM_READY || u->state == UPSTREAM_STOPPING);
 	move(u, next);
 	u->pid = 0;
 	tell(u, exited, end);
-	fail_calls(u, end->why.msg);
+	if (next == UPSTREAM_DOWN)
+		fail_waiting(u, end->why.msg);
+	else if (u->state == UPSTREAM_OFF && !TAILQ_EMPTY(&u->calls) &&
+		 u->ops->start(u, &e) < 0)
+		fail_waiting(u, e.msg);
 }
 
 void upstream_failed(struct upstream *u, const struct upstream_end *end,
@@ -378,7 +387,7 @@ void upstream_failed(struct upstream *u, const struct upstream_end *end,
 	u->pid = 0;
 	tell(u, failed, end);
 	if (next != UPSTREAM_STARTING)
-		fail_calls(u, end->why.msg);
+		fail_waiting(u, end->why.msg);
 }
 
 void upstream_done(struct upstream *u)
@@ -387,5 +396,6 @@ void upstream_done(struct upstream *u)
 		call_free(TAILQ_FIRST(&u->calls));
 	free(u->tools);
 	u->tools = NULL;
-	info_done(&u->info);
+	u->owner = u->user = NULL;
+	upstream_info_done(&u->info);
 }

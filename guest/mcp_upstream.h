@@ -8,7 +8,7 @@
  *	   |         fails | want, or by itself     | ends by itself
  *	   |             v |                        v
  *	   |            DOWN <------------------ (again, up to a bound)
- *	   '--- stopped: nobody used it ------------'
+ *	   '------------- STOPPING <----------------- nobody uses it
  *
  * It is made and owned by the session's mcp_set, from a spec; a local process, a
  * shared one, a remote server and a builtin each implement upstream_ops.  Who
@@ -32,7 +32,8 @@ enum upstream_state {
 	UPSTREAM_OFF,	   /* Not begun, or stopped while nobody used it. */
 	UPSTREAM_STARTING, /* Also between one try and the next. */
 	UPSTREAM_READY,
-	UPSTREAM_DOWN, /* It could not be had; tried again when wanted. */
+	UPSTREAM_STOPPING, /* It is being ended; requests wait for the next. */
+	UPSTREAM_DOWN,	   /* It could not be had; tried again when wanted. */
 };
 
 /* What a server says of itself; JSON texts owned by the upstream, valid from its
@@ -100,8 +101,8 @@ struct upstream_events {
 	/* info, tools and their hash are there.  @fresh: the tools are others
 	 * than when it was ready before. */
 	void (*ready)(struct upstream *u, bool fresh, void *arg);
-	/* It was ready, and is not any more; all requests have ended.  It comes
-	 * back by itself (STARTING) or when it is wanted (OFF, DOWN). */
+	/* It was ready, and is not any more; requests that were sent have ended.
+	 * It comes back by itself (STARTING) or when it is wanted (OFF, DOWN). */
 	void (*exited)(struct upstream *u, const struct upstream_end *end,
 		       void *arg);
 	/* It did not become ready. */
@@ -133,7 +134,8 @@ struct upstream_call {
 	uint64_t n;		      /* They are counted. */
 	bool sent;		      /* Else it waits for the server. */
 	bool forgotten;		      /* Nobody wants the answer. */
-	void *handle;		      /* Of the implementation. */
+	int64_t id;		      /* These two: of the implementation. */
+	void *data;
 };
 TAILQ_HEAD(upstream_call_list, upstream_call);
 
@@ -142,7 +144,8 @@ struct upstream_ops {
 	/* OFF, DOWN: begin, by upstream_starting().  Return: 0; a refusal (tried
 	 * too often). */
 	int (*start)(struct upstream *u, struct err *e);
-	/* End it, in peace; upstream_exited() follows, if it ran. */
+	/* Not OFF or DOWN: end it in peace.  upstream_stopping() and then
+	 * upstream_exited(), or upstream_failed(), follow if it runs. */
 	void (*stop)(struct upstream *u);
 	/* READY.  upstream_end_call() follows. */
 	int (*send)(struct upstream *u, struct upstream_call *c, struct err *e);
@@ -173,6 +176,7 @@ struct upstream {
 	size_t tools_len;
 	char tools_hash[UPSTREAM_HASH_MAX]; /* "": not read yet. */
 	pid_t pid;			    /* 0: none. */
+	unsigned n_ready;		    /* Times that it has become so. */
 	uint64_t ready_ms;		    /* That the last start took. */
 
 	const struct upstream_events *owner, *user; /* user may be NULL. */
@@ -191,7 +195,9 @@ struct upstream {
 /* Hear of it, instead of who did before; NULL: nobody. */
 void upstream_listen(struct upstream *u, const struct upstream_events *ev,
 		     void *arg);
-/* Have it started, if it is not. */
+/* Have it started, if it is not.  Return: 0; a refusal: it was tried too often. */
+int upstream_start(struct upstream *u, struct err *e);
+/* The same, for who hears of it anyway. */
 void upstream_want(struct upstream *u);
 
 /**
@@ -225,8 +231,11 @@ const char *upstream_state_name(enum upstream_state state);
 
 void upstream_init(struct upstream *u, const struct mcp_spec *spec,
 		   const struct upstream_ops *ops);
-/* Forget all requests without a word, free what it holds. */
+/* Forget all requests without a word, free what it holds.  Nobody is told of it
+ * any more. */
 void upstream_done(struct upstream *u);
+
+void upstream_info_done(struct upstream_info *info);
 
 /* It has been begun. */
 void upstream_starting(struct upstream *u);
@@ -237,8 +246,11 @@ void upstream_shook_hands(struct upstream *u, struct upstream_info *info);
 void upstream_tools(struct upstream *u, const char *json, size_t len);
 /* It says that a list has changed. */
 void upstream_list_changed(struct upstream *u, const char *kind);
-/* It ended while READY, and all requests that were sent have ended; @next is the
- * state now.  Ends those that wait. */
+/* Its end has been begun, while READY. */
+void upstream_stopping(struct upstream *u);
+/* It ended while READY or STOPPING, and all requests that were sent have ended; @next is the
+ * state now.  Ends those that wait for it, or begins it again for those that were
+ * made while it was stopping. */
 void upstream_exited(struct upstream *u, const struct upstream_end *end,
 		     enum upstream_state next);
 /* It did not become ready; @next as before. */

@@ -669,6 +669,14 @@ int proc_spawn(uv_loop_t *loop, const struct proc_spec *spec,
 	return 0;
 }
 
+/* The init reports the end of its program before its own. */
+bool proc_is_ending(const struct proc *p)
+{
+	struct pollfd pf = {.fd = p->sp.status, .events = POLLIN};
+
+	return p->state != PROC_RUNNING || p->told || poll(&pf, 1, 0) > 0;
+}
+
 pid_t proc_pid(const struct proc *p)
 {
 	return p->pid;

@@ -101,7 +101,7 @@ struct proc_events {
 	void (*started)(struct proc *p, void *arg);
 	/* A whole line of stdout; what follows the last newline is dropped. */
 	void (*line)(struct proc *p, char *line, size_t len, void *arg);
-	void (*bytes)(struct proc *p, const char *data, size_t n, void *arg);
+	void (*bytes)(struct proc *p, char *data, size_t n, void *arg);
 	/* stdout is at its end, by the child's doing; it may go on without. */
 	void (*out_ended)(struct proc *p, void *arg);
 	/* A line of stderr, or a piece of one longer than PROC_ERR_LINE_MAX. */
@@ -139,6 +139,10 @@ int proc_spawn(uv_loop_t *loop, const struct proc_spec *spec,
 	       const struct proc_events *ev, void *arg, struct proc **out,
 	       struct err *e);
 
+/* Has the program ended, or its init?  Their end kills what has joined them, and
+ * is told by the exit event later. */
+bool proc_is_ending(const struct proc *p);
+
 /* The program's pid as seen from here; 0 until started. */
 pid_t proc_pid(const struct proc *p);
 
@@ -162,8 +166,8 @@ void proc_close_stdin(struct proc *p);
 void proc_pause(struct proc *p);
 void proc_resume(struct proc *p);
 
-/* Signal the program alone.  Harmless after its end; before its start it waits
- * for it. */
+/* Signal the program alone, or its process group when @signal is negative.
+ * Harmless after its end; before its start it waits for it. */
 void proc_kill(struct proc *p, int signal);
 
 /* Kill the program and all it ever started.  Without isolate: the program and

@@ -251,6 +251,7 @@ static void session_free(struct session *s)
 	struct err e = {0};
 
 	err_set(&e, -FAULT_VM_UNAVAILABLE, "the guest is ending");
+	session_mcp_end(s);
 	session_fail_waiting(s, &e, true);
 	call_list_fail(&s->enders, &e);
 	fail_call(s, take_ptr(s->purge), &e, true);

@@ -167,6 +167,17 @@ static int answer_live(struct session *s, struct call *c)
 	return 0;
 }
 
+static void record_resuming(struct session *s)
+{
+	autojw struct jw w = {0};
+
+	jw_obj(&w);
+	jw_key(&w, "mcp");
+	write_mcp(s->launch->mcp, &w);
+	jw_obj_end(&w);
+	journal_add_jw(&s->journal, "session.resuming", NULL, &w);
+}
+
 /* Suspended, failed or closed: bring an agent back.  Without a call the caller
  * waits by other means. */
 int session_resume(struct session *s, struct session_wake *w, struct call *c,
@@ -189,12 +200,13 @@ int session_resume(struct session *s, struct session_wake *w, struct call *c,
 	if (r < 0 || check_room(s->guest, e) < 0)
 		return e->code;
 	if (w->launch != NULL) {
+		session_mcp_end(s); /* Of an agent that is ending still. */
 		launch_free(s->launch);
 		s->launch = take_ptr(w->launch);
 		s->journal.secrets = s->launch->secrets;
 	}
 	s->journal.epoch++;
-	journal_add(&s->journal, "session.resuming", NULL, "{}", 2);
+	record_resuming(s);
 	session_move(s, SESSION_STARTING, "resume");
 	if (c != NULL)
 		TAILQ_INSERT_TAIL(&s->starters, c, link);

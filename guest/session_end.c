@@ -32,6 +32,7 @@
 
 void session_end_agent(struct session *s, enum agent_end how)
 {
+	mcp_set_stop(s->mcp);
 	if (s->agent != NULL)
 		agent_end(s->agent, how);
 }
@@ -383,6 +384,7 @@ void session_on_gone(const struct proc_end *end, void *arg)
 	log_debug("%s: agent is gone", s->id);
 	s->agent_dead = true;
 	session_serve_end(s);
+	session_mcp_end(s);
 	if (s->state == SESSION_IDLE || is_in_turn(s))
 		die(s, end);
 	else if (s->state == SESSION_STARTING && !s->spawn_due)

@@ -16,6 +16,7 @@
  *	session_tools.c  functions of the user's program
  *	session_policy.c  questions that need nobody
  *	session_serve.c  other requests of the agent
+ *	session_mcp.c    the MCP servers that it uses
  *	session_end.c    suspend, close, expiry, and agents that end by themselves
  */
 #ifndef GUEST_SESSION_IMPL_H
@@ -30,6 +31,7 @@
 #include "guest/guest.h"
 #include "guest/host_tools.h"
 #include "guest/leftovers.h"
+#include "guest/mcp_set.h"
 #include "guest/replay.h"
 #include "guest/restore.h"
 #include "guest/session.h"
@@ -118,6 +120,7 @@ struct session {
 	struct leftovers leftovers; /* Of cancelled turns. */
 	struct quota quota;
 	struct confine *confine; /* Of the agent; NULL with it. */
+	struct mcp_set *mcp;	 /* Its servers; NULL: none. */
 
 	/* A start, while SESSION_STARTING. */
 	struct restore_facts facts;
@@ -133,6 +136,7 @@ struct session {
 	unsigned n_replayed; /* Of it, told in session.resumed. */
 	bool auth_due;	     /* It can be authenticated, and was not. */
 	char *auth_methods;  /* That it offers, as JSON, or NULL. */
+	bool ready_due;	     /* As soon as its required servers are. */
 	bool spawn_due;	     /* As soon as the ending agent is gone. */
 	bool instructions_due, preamble_due; /* Before the next prompt. */
 
@@ -364,6 +368,14 @@ void session_reply(struct session *s, const struct rpc_msg *m,
 		   const char *result);
 void session_refuse(struct session *s, const struct rpc_msg *m, int code,
 		    const char *why);
+
+/* session_mcp.c */
+/* The agent runs: begin its servers. */
+void session_mcp_begin(struct session *s);
+/* It is gone, and so are they. */
+void session_mcp_end(struct session *s);
+/* Does session_ready() have to wait for them?  It is called again then. */
+bool session_mcp_is_due(struct session *s);
 
 /* session_end.c */
 void session_on_broken(const struct err *e, void *arg);

@@ -145,6 +145,11 @@ static void record_ready(struct session *s)
 		jw_kraw(&w, "models", s->settings.models);
 	if (s->config_refused != NULL)
 		jw_kraw(&w, "config_refused", s->config_refused);
+	jw_key(&w, "features");
+	jw_arr(&w);
+	if (mcp_set_any_ready(s->mcp))
+		jw_str(&w, "mcp");
+	jw_arr_end(&w);
 	jw_key(&w, "limits");
 	confine_write(s->confine, &w);
 	jw_key(&w, "instructions");
@@ -165,6 +170,8 @@ void session_ready(struct session *s)
 {
 	bool fresh = s->rung != RESTORE_NATIVE;
 
+	if (session_mcp_is_due(s))
+		return;
 	uv_timer_stop(&s->timer);
 	s->preamble_due = s->rung == RESTORE_TRANSCRIPT;
 	s->instructions_due = fresh && s->via == INSTRUCT_PREAMBLE;
@@ -239,6 +246,7 @@ static void session_on_started(void *arg)
 	record_started(s);
 	if (s->state != SESSION_STARTING)
 		return;
+	session_mcp_begin(s);
 	acp_write_initialize(&w, &offer);
 	if (w.failed || agent_call(s->agent, "initialize", w.buf, 0,
 				   session_on_initialized, s) < 0)
@@ -360,6 +368,7 @@ void session_spawn(struct session *s)
 	if (s->spawn_due)
 		return;
 	s->agent_dead = false;
+	s->ready_due = false;
 	if (s->n_starts++ > 0)
 		s->journal.epoch++;
 	if (launch_tell(s->launch, s->instructions, &e) < 0 ||

@@ -77,8 +77,7 @@ static void never_ran(struct terminal *t)
 	t->end.code = shell_no_start(&t->end);
 }
 
-static void terminal_on_bytes(struct proc *p, const char *data, size_t n,
-			      void *arg)
+static void terminal_on_bytes(struct proc *p, char *data, size_t n, void *arg)
 {
 	struct terminal *t = arg;
 

@@ -69,6 +69,12 @@ int proc_spawn(uv_loop_t *loop, const struct proc_spec *spec,
 	return 0;
 }
 
+bool proc_is_ending(const struct proc *p)
+{
+	(void)p;
+	return false;
+}
+
 pid_t proc_pid(const struct proc *p)
 {
 	(void)p;

@@ -76,7 +76,7 @@ static void on_line(struct proc *p, char *line, size_t len, void *arg)
 		r->at_line(r, line);
 }
 
-static void on_bytes(struct proc *p, const char *data, size_t n, void *arg)
+static void on_bytes(struct proc *p, char *data, size_t n, void *arg)
 {
 	struct run *r = arg;
 
