@@ -3,8 +3,8 @@
  * sse.c - Server-Sent Events: writing and reading the stream
  *
  * The reader takes LF and CR LF as line ends, not a CR alone, which no server
- * writes.  Fields it does not know, and `retry`, are passed over; an event that
- * the stream's end cuts off is not delivered, as the standard says.
+ * writes.  Fields it does not know are passed over; an event that the stream's
+ * end cuts off is not delivered, as the standard says.
  */
 #include "core/sse.h"
 
@@ -60,7 +60,7 @@ void sse_reader_init(struct sse_reader *s,
 		     void (*cb)(const struct sse_event *ev, void *arg),
 		     void *arg)
 {
-	*s = (struct sse_reader){.cb = cb, .arg = arg};
+	*s = (struct sse_reader){.cb = cb, .arg = arg, .retry_ms = -1};
 	lines_init(&s->lines, SSE_LINE_MAX);
 }
 
@@ -113,6 +113,13 @@ static int add_data(struct sse_reader *s, const char *value, size_t n)
 	return s->data.failed ? -ENOMEM : 0;
 }
 
+/* A pause in milliseconds: digits alone. */
+static void set_retry(struct sse_reader *s, const char *value, size_t n)
+{
+	if (n > 0 && n < 10 && strspn(value, "0123456789") == n)
+		s->retry_ms = atoi(value);
+}
+
 static int on_field(struct sse_reader *s, const char *name, const char *value,
 		    size_t n)
 {
@@ -120,6 +127,8 @@ static int on_field(struct sse_reader *s, const char *name, const char *value,
 		return add_data(s, value, n);
 	if (strcmp(name, "event") == 0)
 		return set_string(&s->event, value, n);
+	if (strcmp(name, "retry") == 0)
+		set_retry(s, value, n);
 	/* An id with a NUL in it is none. */
 	if (strcmp(name, "id") == 0 && memchr(value, '\0', n) == NULL)
 		return set_string(&s->id, value, n);

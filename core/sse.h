@@ -27,6 +27,7 @@ struct sse_event {
 };
 
 struct sse_reader {
+	int retry_ms; /* What the stream has asked for last; -1: nothing. */
 	struct lines lines;
 	char *id, *event;
 	struct jw data;

@@ -104,6 +104,19 @@ TEST(a_field_with_a_nul_in_its_name_is_passed_over)
 	STR_EQ(seen.text, "-|message|yes;");
 }
 
+TEST(the_pause_asked_for_is_known)
+{
+	char stream[] = "retry: 1500\n\nretry: 2x\nretry:\nretry: -1\n\n";
+	struct sse_reader s;
+	struct seen seen = {0};
+
+	sse_reader_init(&s, on_event, &seen);
+	EQ(s.retry_ms, -1);
+	EQ(sse_reader_feed(&s, stream, strlen(stream)), 0);
+	EQ(s.retry_ms, 1500);
+	sse_reader_done(&s);
+}
+
 TEST(an_endless_event_is_refused)
 {
 	enum { PIECE = 1 << 20 };
@@ -130,4 +143,4 @@ TESTS(CASE(what_is_written_is_read), CASE(any_split_gives_the_same_events),
       CASE(only_one_space_is_dropped_and_unknown_fields_are_passed_over),
       CASE(an_empty_id_resets_it),
       CASE(a_field_with_a_nul_in_its_name_is_passed_over),
-      CASE(an_endless_event_is_refused))
+      CASE(the_pause_asked_for_is_known), CASE(an_endless_event_is_refused))
