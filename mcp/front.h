@@ -21,7 +21,7 @@
 
 #define MCP_SESSIONS_MAX    64 /* Of one front; then the idlest goes. */
 #define MCP_SESSION_IDLE_MS (30 * 60 * 1000)
-#define MCP_STREAMS_MAX	    64	       /* Kept of a session. */
+#define MCP_OUTLETS_MAX	    256	       /* Requests open or kept of a session. */
 #define MCP_REPLAY_MAX	    (4u << 20) /* Bytes kept of a session. */
 #define MCP_TICK_MS	    15000      /* Between signs of life. */
 #define MCP_RETRY_MS	    1000       /* Before a client comes back. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * front_stream.c - What one HTTP request gets to hear
+ * front_outlet.c - What one HTTP request gets to hear
  *
  * The answer to a POST stays undecided until something must be said: when that
  * is the answer itself it goes out as JSON, else as a stream of events.  One
@@ -8,9 +8,9 @@
  *
  * Events of a legacy session have ids and are kept, so that a client whose
  * connection broke, or was let go, gets what it missed by GET with
- * Last-Event-ID.  What is kept is bounded for the session: the oldest streams
+ * Last-Event-ID.  What is kept is bounded for the session: the oldest outlets
  * that are done go first, then the oldest events.  An id is the number of the
- * stream times 2^32 and the number of the event in it.
+ * outlet times 2^32 and the number of the event in it.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -19,14 +19,14 @@
 #include "core/sse.h"
 #include "mcp/front_impl.h"
 
-static bool is_stateless(const struct mcp_answer_stream *s)
+static bool is_stateless(const struct mcp_outlet *s)
 {
 	return s->link->session[0] == '\0';
 }
 
 /* --- what is kept --------------------------------------------------------- */
 
-static void drop_first_event(struct mcp_answer_stream *s)
+static void drop_first_event(struct mcp_outlet *s)
 {
 	struct mcp_event *e = STAILQ_FIRST(&s->events);
 
@@ -36,17 +36,16 @@ static void drop_first_event(struct mcp_answer_stream *s)
 }
 
 /* Make what the session keeps smaller.  Return: whether there was something. */
-static bool drop_oldest(struct mcp_link *l,
-			const struct mcp_answer_stream * not )
+static bool drop_oldest(struct mcp_link *l, const struct mcp_outlet * not )
 {
-	struct mcp_answer_stream *s;
+	struct mcp_outlet *s;
 
-	TAILQ_FOREACH (s, &l->streams, next)
+	TAILQ_FOREACH (s, &l->outlets, next)
 		if (s != not &&s->done && s->req == NULL) {
-			mcp_stream_free(s);
+			mcp_outlet_free(s);
 			return true;
 		}
-	TAILQ_FOREACH (s, &l->streams, next)
+	TAILQ_FOREACH (s, &l->outlets, next)
 		if (!STAILQ_EMPTY(&s->events)) {
 			drop_first_event(s);
 			return true;
@@ -54,8 +53,8 @@ static bool drop_oldest(struct mcp_link *l,
 	return false;
 }
 
-static struct mcp_event *keep_event(struct mcp_answer_stream *s,
-				    const char *msg, size_t len)
+static struct mcp_event *keep_event(struct mcp_outlet *s, const char *msg,
+				    size_t len)
 {
 	struct mcp_link *l = s->link;
 	struct mcp_event *e;
@@ -77,7 +76,7 @@ static struct mcp_event *keep_event(struct mcp_answer_stream *s,
 
 static void on_end(struct http_req *r, void *arg)
 {
-	struct mcp_answer_stream *s = arg;
+	struct mcp_outlet *s = arg;
 	struct mcp_link *l = s->link;
 
 	(void)r;
@@ -86,10 +85,10 @@ static void on_end(struct http_req *r, void *arg)
 	if (is_stateless(s))
 		mcp_link_end(l);
 	else if (s->id != NULL && !s->begun && s->done)
-		mcp_stream_free(s); /* It was JSON; nothing to come back for. */
+		mcp_outlet_free(s); /* It was JSON; nothing to come back for. */
 }
 
-static void connect_to(struct mcp_answer_stream *s, struct http_req *r)
+static void connect_to(struct mcp_outlet *s, struct http_req *r)
 {
 	const char *version = http_header(r, "mcp-protocol-version");
 
@@ -106,19 +105,19 @@ static char *copy_raw(struct jv v, size_t *len)
 	return raw ? strndup(raw, *len) : NULL;
 }
 
-struct mcp_answer_stream *mcp_stream_new(struct mcp_link *l, struct http_req *r,
-					 const struct rpc_msg *request)
+struct mcp_outlet *mcp_outlet_new(struct mcp_link *l, struct http_req *r,
+				  const struct rpc_msg *request)
 {
-	struct mcp_answer_stream *s;
+	struct mcp_outlet *s;
 	size_t len;
 
-	while (l->n_streams >= MCP_STREAMS_MAX) {
-		s = TAILQ_FIRST(&l->streams);
+	while (l->n_outlets >= MCP_OUTLETS_MAX) {
+		s = TAILQ_FIRST(&l->outlets);
 		while (s != NULL && (!s->done || s->req != NULL))
 			s = TAILQ_NEXT(s, next);
 		if (s == NULL)
 			return NULL;
-		mcp_stream_free(s);
+		mcp_outlet_free(s);
 	}
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
@@ -126,23 +125,28 @@ struct mcp_answer_stream *mcp_stream_new(struct mcp_link *l, struct http_req *r,
 	s->link = l;
 	STAILQ_INIT(&s->events);
 	if (request != NULL) {
-		s->n = ++l->next_stream;
+		s->n = ++l->next_outlet;
 		s->id = copy_raw(request->id, &s->id_len);
 		s->token = copy_raw(
 			jv_path(request->params, "_meta.progressToken"), &len);
 	}
-	TAILQ_INSERT_TAIL(&l->streams, s, next);
-	l->n_streams++;
+	if (request != NULL && s->id == NULL) {
+		free(s->token);
+		free(s);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&l->outlets, s, next);
+	l->n_outlets++;
 	if (r != NULL)
 		connect_to(s, r);
 	return s;
 }
 
-void mcp_stream_free(struct mcp_answer_stream *s)
+void mcp_outlet_free(struct mcp_outlet *s)
 {
-	mcp_stream_release(s);
-	TAILQ_REMOVE(&s->link->streams, s, next);
-	s->link->n_streams--;
+	mcp_outlet_release(s);
+	TAILQ_REMOVE(&s->link->outlets, s, next);
+	s->link->n_outlets--;
 	while (!STAILQ_EMPTY(&s->events))
 		drop_first_event(s);
 	free(s->id);
@@ -150,12 +154,19 @@ void mcp_stream_free(struct mcp_answer_stream *s)
 	free(s);
 }
 
-struct mcp_answer_stream *mcp_stream_find(const struct mcp_link *l,
-					  const char *id, size_t id_len)
+void mcp_outlet_disown(struct mcp_outlet *s)
 {
-	struct mcp_answer_stream *s;
+	http_on_end(s->req, NULL, NULL);
+	s->req = NULL;
+	mcp_outlet_free(s);
+}
 
-	TAILQ_FOREACH (s, &l->streams, next)
+struct mcp_outlet *mcp_outlet_find(const struct mcp_link *l, const char *id,
+				   size_t id_len)
+{
+	struct mcp_outlet *s;
+
+	TAILQ_FOREACH (s, &l->outlets, next)
 		if (s->id != NULL && !s->done && s->id_len == id_len &&
 		    memcmp(s->id, id, id_len) == 0)
 			return s;
@@ -164,7 +175,7 @@ struct mcp_answer_stream *mcp_stream_find(const struct mcp_link *l,
 
 /* --- events --------------------------------------------------------------- */
 
-static void write_text(struct mcp_answer_stream *s, const struct jw *w)
+static void write_text(struct mcp_outlet *s, const struct jw *w)
 {
 	if (w->failed)
 		http_stream_abort(s->req);
@@ -172,8 +183,8 @@ static void write_text(struct mcp_answer_stream *s, const struct jw *w)
 		http_stream_write(s->req, w->buf, w->len);
 }
 
-static void write_event(struct mcp_answer_stream *s, uint32_t n,
-			const char *data, size_t len)
+static void write_event(struct mcp_outlet *s, uint32_t n, const char *data,
+			size_t len)
 {
 	int64_t id = (int64_t)s->n << 32 | n;
 	autojw struct jw w = {0};
@@ -184,7 +195,7 @@ static void write_event(struct mcp_answer_stream *s, uint32_t n,
 }
 
 /* The answer is a stream of events from here on. */
-static void begin_events(struct mcp_answer_stream *s, uint32_t after)
+static void begin_events(struct mcp_outlet *s, uint32_t after)
 {
 	autojw struct jw w = {0};
 
@@ -199,7 +210,7 @@ static void begin_events(struct mcp_answer_stream *s, uint32_t after)
 }
 
 /* HTTP says it too when a modern request is refused. */
-static int status_of(const struct mcp_answer_stream *s, int error_code)
+static int status_of(const struct mcp_outlet *s, int error_code)
 {
 	if (!is_stateless(s))
 		return 200;
@@ -217,7 +228,7 @@ static int status_of(const struct mcp_answer_stream *s, int error_code)
 	}
 }
 
-static void put_event(struct mcp_answer_stream *s, const char *msg, size_t len)
+static void put_event(struct mcp_outlet *s, const char *msg, size_t len)
 {
 	const struct mcp_event *e = NULL;
 
@@ -229,7 +240,7 @@ static void put_event(struct mcp_answer_stream *s, const char *msg, size_t len)
 		write_event(s, e ? e->n : s->last_event, msg, len);
 }
 
-void mcp_stream_put(struct mcp_answer_stream *s, const char *msg, size_t len,
+void mcp_outlet_put(struct mcp_outlet *s, const char *msg, size_t len,
 		    bool is_answer, int error_code)
 {
 	if (s->done)
@@ -241,7 +252,7 @@ void mcp_stream_put(struct mcp_answer_stream *s, const char *msg, size_t len,
 		return;
 	}
 	if (is_answer && s->req == NULL && !s->begun) {
-		mcp_stream_free(s); /* The client cannot know of it. */
+		mcp_outlet_free(s); /* The client cannot know of it. */
 		return;
 	}
 	put_event(s, msg, len);
@@ -256,7 +267,7 @@ static void reply_nothing(struct http_req *r)
 	http_stream_end(r);
 }
 
-void mcp_stream_release(struct mcp_answer_stream *s)
+void mcp_outlet_release(struct mcp_outlet *s)
 {
 	struct http_req *r = take_ptr(s->req);
 
@@ -269,7 +280,7 @@ void mcp_stream_release(struct mcp_answer_stream *s)
 		reply_nothing(r);
 }
 
-void mcp_stream_retry(struct mcp_answer_stream *s, int retry_ms)
+void mcp_outlet_retry(struct mcp_outlet *s, int retry_ms)
 {
 	autojw struct jw w = {0};
 
@@ -279,15 +290,14 @@ void mcp_stream_retry(struct mcp_answer_stream *s, int retry_ms)
 		begin_events(s, 0);
 	sse_write_retry(&w, retry_ms);
 	write_text(s, &w);
-	mcp_stream_release(s);
+	mcp_outlet_release(s);
 }
 
-void mcp_stream_attach(struct mcp_answer_stream *s, struct http_req *r,
-		       uint32_t after)
+void mcp_outlet_attach(struct mcp_outlet *s, struct http_req *r, uint32_t after)
 {
 	const struct mcp_event *e;
 
-	mcp_stream_release(s);
+	mcp_outlet_release(s);
 	connect_to(s, r);
 	begin_events(s, after);
 	STAILQ_FOREACH (e, &s->events, link)
@@ -297,7 +307,7 @@ void mcp_stream_attach(struct mcp_answer_stream *s, struct http_req *r,
 		http_stream_end(r);
 }
 
-void mcp_stream_tick(struct mcp_answer_stream *s)
+void mcp_outlet_tick(struct mcp_outlet *s)
 {
 	autojw struct jw w = {0};
 
@@ -312,11 +322,10 @@ void mcp_stream_tick(struct mcp_answer_stream *s)
 	s->old = true;
 }
 
-struct mcp_answer_stream *mcp_stream_of_event(const struct mcp_link *l,
-					      const char *event_id,
-					      uint32_t *out_n)
+struct mcp_outlet *mcp_outlet_of_event(const struct mcp_link *l,
+				       const char *event_id, uint32_t *out_n)
 {
-	struct mcp_answer_stream *s;
+	struct mcp_outlet *s;
 	unsigned long long id;
 	char *end;
 
@@ -326,7 +335,7 @@ struct mcp_answer_stream *mcp_stream_of_event(const struct mcp_link *l,
 	if (*end != '\0')
 		return NULL;
 	*out_n = (uint32_t)id;
-	TAILQ_FOREACH (s, &l->streams, next)
+	TAILQ_FOREACH (s, &l->outlets, next)
 		if (s->n == id >> 32)
 			return s;
 	return NULL;
