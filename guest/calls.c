@@ -14,6 +14,7 @@
 #include "guest/host_tools.h"
 #include "guest/limits.h"
 #include "guest/session.h"
+#include "guest/sql_calls.h"
 
 #define DEFAULT_CWD "/workspace"
 
@@ -634,6 +635,8 @@ static const struct method {
 	{"memory.set", call_memory_set, BIT(GUEST_SERVING)},
 	{"memory.delete", call_memory_delete, BIT(GUEST_SERVING)},
 	{"summary.add", call_summary, BIT(GUEST_SERVING)},
+	{"sql", guest_sql, BIT(GUEST_SERVING)},
+	{"sql.fork", guest_sql_fork, BIT(GUEST_SERVING)},
 	{"fail_turns", call_fail_turns, BIT(GUEST_SERVING)},
 	{"workspace.checkpoint", guest_checkpoint, BIT(GUEST_SERVING)},
 	{"freeze", call_freeze,

@@ -27,6 +27,8 @@
 #include "guest/limits.h"
 #include "guest/server.h"
 #include "guest/session.h"
+#include "guest/sql_calls.h"
+#include "guest/sqlops.h"
 #include "guest/workspace.h"
 
 #define LOG_COMPONENT	"guest"
@@ -273,6 +275,7 @@ static int serve(struct guest *g, struct jv params, struct err *e)
 	snprintf(text, sizeof(text), "%lld", (long long)g->generation);
 	put_meta(g, "generation", text);
 	put_meta(g, "boot_id", g->boot_id);
+	guest_sweep_sql(g);
 	g->state = GUEST_SERVING;
 	log_info("%s: serving, generation %s", g->vm, text);
 	if (!jv_bool(complete, true))
@@ -637,6 +640,8 @@ static int open_all(struct guest *g, struct err *e)
 	if (r < 0)
 		return r;
 	r = open_files(g);
+	if (r == 0)
+		r = sqlops_open(g->loop, g->opt->state, &g->sql);
 	if (r < 0)
 		return err_set(e, r, "files: %s", strerror(-r));
 	snprintf(path, sizeof(path), "%s/api.sock", g->opt->run);
@@ -649,6 +654,7 @@ static void close_all(struct guest *g)
 	struct err e = {0};
 
 	server_close(g->server);
+	sqlops_close(take_ptr(g->sql));
 	/* Its threads may wait for the one of the workspace. */
 	fsserve_close(take_ptr(g->files));
 	checkpoints_stop(g->checkpoints);

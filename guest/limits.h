@@ -169,6 +169,22 @@
 #define FS_WATCHES_MAX	8192	     /* Folders, of one. */
 #define FS_MOVE_MS	20	     /* Between the two events of one move. */
 
+/* Databases of sessions. */
+#define SQL_DBS_MAX	 10
+#define SQL_NAME_MAX	 64	     /* Bytes of one's name. */
+#define SQL_DB_BYTES	 (50 << 20)  /* Of one file... */
+#define SQL_ALL_BYTES	 (100 << 20) /* ...and of all of a session. */
+#define SQL_TEXT_MAX	 (1u << 20)  /* Bytes of SQL. */
+#define SQL_PARAMS_MAX	 1000	     /* Parameters... */
+#define SQL_PARAMS_BYTES (4u << 20)  /* ...as JSON. */
+#define SQL_VALUE_MAX	 (1u << 20)  /* Bytes of a value, and of a row. */
+#define SQL_ROWS_MAX	 1000	     /* Of a result... */
+#define SQL_RESULT_MAX	 (1u << 20)  /* ...and its bytes. */
+#define SQL_TIMEOUT_MS	 30000	     /* Of a call. */
+#define SQL_OPS_STEP	 100	     /* Operations between two looks at... */
+#define SQL_MEMORY_MAX	 (64u << 20) /* ...what all of SQLite has. */
+#define SQL_OPS_MAX	 64	     /* Calls under way or waiting. */
+
 /* A session's processes. */
 #define LIMIT_WATCH_MS 1000 /* Between two counts during a turn. */
 #define LIMIT_NEAR     20   /* A 20th below the limit is the limit. */

@@ -16,6 +16,7 @@
 
 #include "core/log.h"
 #include "core/time.h"
+#include "guest/sqlops.h"
 
 #define LOG_COMPONENT "session"
 
@@ -561,19 +562,30 @@ int session_purge(struct session *s, struct call *c, struct err *e)
 	return 0;
 }
 
+/* Its databases are removed. */
+static void session_on_dropped(const char *json, const struct err *e, void *arg)
+{
+	struct session *s = arg;
+	struct err oom = {0};
+
+	(void)json;
+	if (e == NULL &&
+	    store_purge(s->guest->store, s->id, session_on_purged, s) >= 0)
+		return;
+	err_set(&oom, -ENOMEM, "out of memory");
+	session_on_purged(e != NULL ? e : &oom, s);
+}
+
 static void begin_purge(struct session *s)
 {
-	struct call *c = s->purge;
+	const struct sql_ask drop = {.verb = SQL_DO_REMOVE,
+				     .params = {.i = -1}};
 	struct err e = {0};
 
 	s->purging = true;
-	if (store_purge(s->guest->store, s->id, session_on_purged, s) >= 0)
-		return;
-	s->purging = false;
-	s->purge = NULL;
-	err_set(&e, -ENOMEM, "session %s cannot be purged: out of memory",
-		s->id);
-	call_fail(c, &e);
+	if (sqlops_ask(s->guest->sql, s->id, &drop, session_on_dropped, s, NULL,
+		       &e) < 0)
+		session_on_purged(&e, s);
 }
 
 bool session_sweep(struct session *s)

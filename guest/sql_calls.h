@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sql_calls.h - What the host and the guest's life ask of databases
+ */
+#ifndef GUEST_SQL_CALLS_H
+#define GUEST_SQL_CALLS_H
+
+#include "guest/guest.h"
+
+/* Methods, as in calls.c: {session, op, db, sql, params, timeout_ms}, see
+ * sqlrun.h and sqldb.h for the results... */
+int guest_sql(struct guest *g, struct call *c, struct err *e);
+/* ...and {session, to}: copies of all databases for a fork that is to come. */
+int guest_sql_fork(struct guest *g, struct call *c, struct err *e);
+
+/* All sessions are known: forget the databases of those that never came. */
+void guest_sweep_sql(struct guest *g);
+
+#endif
