@@ -657,6 +657,34 @@ HIB_API int hib_memory_list(struct hib *h, const char *session,
 			    const struct hib_note_list *o, char **json,
 			    struct hib_error *e);
 
+/*
+ * Databases: SQLite files of the session in its VM, by names of up to 64 letters,
+ * digits and _, no digit first; up to 10, of 50 MB each and 100 MB together.
+ * They sleep with the VM and are forked with the session, but are no part of its
+ * log: they are lost with the VM's disk.  A call wakes the VM.
+ */
+struct hib_sql_options {
+	size_t size;	    /* sizeof(struct hib_sql_options) */
+	const char *params; /* JSON: an array for ?1.., an object for :name;
+			     * {"base64":..} is bytes.  NULL: none. */
+	bool query;	    /* It only reads, one that is there. */
+	int64_t timeout_ms; /* Less than 30000; 0: that. */
+};
+/* Run statements as one transaction; the database is made when it is not there.
+ * {"columns":[],"rows":[[]],"truncated","changes","last_insert_rowid"}: at most
+ * 1000 rows in 1 MiB. */
+HIB_API int hib_sql(struct hib *h, const char *session, const char *db,
+		    const char *sql, const struct hib_sql_options *o,
+		    char **json, struct hib_error *e);
+/* {"tables":[{"type","name","table","sql"}],"bytes"} */
+HIB_API int hib_sql_schema(struct hib *h, const char *session, const char *db,
+			   char **json, struct hib_error *e);
+/* {"databases":[{"name","bytes"}]} */
+HIB_API int hib_sql_list(struct hib *h, const char *session, char **json,
+			 struct hib_error *e);
+HIB_API int hib_sql_drop(struct hib *h, const char *session, const char *db,
+			 struct hib_error *e);
+
 /* What events @from_seq to @to_seq come to, for an agent that is begun afresh.
  * 0: behind the last summary; up to the last event.  {"from_seq","to_seq"} */
 HIB_API int hib_add_summary(struct hib *h, const char *session,

@@ -53,6 +53,9 @@ int memory_list_command(struct cli *c, int argc, char **argv);
 int summary_add_command(struct cli *c, int argc, char **argv);
 int summary_list_command(struct cli *c, int argc, char **argv);
 
+/* sql.c */
+int sql_command(struct cli *c, int argc, char **argv);
+
 /* search.c */
 int search_command(struct cli *c, int argc, char **argv);
 

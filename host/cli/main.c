@@ -77,6 +77,10 @@ const struct command commands[] = {
 	 "Say what a part of the log comes to", summary_add_command},
 	{"summary list", "[--json] SES", "List the summaries",
 	 summary_list_command},
+	{"sql",
+	 "[--query] [--drop] [--timeout-ms N] [--json] "
+	 "SES [DB [SQL|@FILE [ARG]...]]",
+	 "Use the databases of a session", sql_command},
 	{"search", "[--limit N] [--session SES] [--json] QUERY...",
 	 "Find words in what was said", search_command},
 	{"session create",

@@ -18,6 +18,9 @@
  * files as they were where the log is cut, or for a whole log with all that the
  * source has, which is committed first, or with none.
  *
+ * Databases of the session are no part of its log: the fork gets copies as they
+ * are now, before it is stored.
+ *
  * Where it is cut: at the end of the turn that `at` names; a seq is rounded down
  * to the end of the last turn that had ended by then; without `at` it is the
  * last one that has ended.  Turns that a rewind has abandoned do not count.
@@ -32,6 +35,7 @@
 #include "host/daemon/hostlog.h"
 #include "host/daemon/revision.h"
 #include "host/daemon/routes.h"
+#include "host/daemon/sqlcopy.h"
 #include "host/manifest.h"
 
 #define MODEL_MAX 256
@@ -53,8 +57,10 @@ struct wish {
 	char id[ID_MAX];
 	int64_t at;
 
-	/* For a VM of its own. */
 	struct op *op;
+	struct sqlcopy copy;
+
+	/* For a VM of its own. */
 	struct depot_job job;
 	struct revision rev;
 	bool has_base;
@@ -533,16 +539,67 @@ static void fork_begin(struct op *op, const struct wish *wish, struct vm *vm)
 	store_fork(op->d->store, &k->f);
 }
 
+/* --- its databases ------------------------------------------------------ */
+
+static struct vm *vm_of(const struct wish *w)
+{
+	return w->op->d->stopping ? NULL : vm_find(w->op->d, w->copy.to_vm);
+}
+
+/* Takes @w, as the next two. */
+static void fork_copied(struct wish *w)
+{
+	struct vm *vm = vm_of(w);
+
+	if (vm != NULL)
+		fork_begin(w->op, w, vm);
+	else
+		op_refuse(w->op, -FAULT_VM_NOT_FOUND, "%s is not here any more",
+			  w->copy.to_vm);
+	wish_free(w);
+}
+
+static void fork_on_copied(struct sqlcopy *c, const struct err *e)
+{
+	struct wish *w = container_of(c, struct wish, copy);
+	struct vm *vm = vm_of(w);
+
+	if (e->code == 0) {
+		fork_copied(w);
+		return;
+	}
+	if (vm != NULL && !shares_vm(w) && w->vm == NULL)
+		vm_discard(vm, e);
+	op_fail(w->op, e);
+	wish_free(w);
+}
+
+/* First what is in files of the VM, then the session.  @vm: of the fork. */
+static void fork_copy(struct wish *w, const struct vm *vm)
+{
+	struct sqlcopy *c = &w->copy;
+
+	c->d = w->op->d;
+	c->done = fork_on_copied;
+	memcpy(c->session, w->op->session, ID_MAX);
+	memcpy(c->to, w->id, ID_MAX);
+	memcpy(c->vm, w->op->brief.vm_id, ID_MAX);
+	memcpy(c->to_vm, vm_id(vm), ID_MAX);
+	if (!sqlcopy_begin(c))
+		fork_copied(w);
+}
+
 /* --- a VM of its own ---------------------------------------------------- */
 
 static void own_on_prepared(struct vm *vm, const struct err *e, void *arg)
 {
 	struct wish *w = arg;
 
-	if (e->code < 0)
-		op_fail(w->op, e);
-	else
-		fork_begin(w->op, w, vm);
+	if (e->code == 0) {
+		fork_copy(w, vm);
+		return;
+	}
+	op_fail(w->op, e);
 	wish_free(w);
 }
 
@@ -672,9 +729,9 @@ static void fork_checked(struct op *op, struct wish *wish)
 	if (wish->at <= 0 || !find_agent(op, wish)) {
 		wish_free(wish);
 	} else if (shares_vm(wish) || wish->vm != NULL) {
-		fork_begin(op, wish,
-			   wish->vm != NULL ? vm_find(op->d, wish->vm) : vm);
-		wish_free(wish);
+		wish->op = op;
+		fork_copy(wish,
+			  wish->vm != NULL ? vm_find(op->d, wish->vm) : vm);
 	} else {
 		own_begin(op, wish);
 	}

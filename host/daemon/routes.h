@@ -148,6 +148,12 @@ void memory_set_route(struct op *op);
 void memory_delete_route(struct op *op);
 void summary_add_route(struct op *op);
 
+/* api_sql.c */
+void sql_list_route(struct op *op);
+void sql_schema_route(struct op *op);
+void sql_run_route(struct op *op);
+void sql_drop_route(struct op *op);
+
 /* api_cursor.c */
 void cursor_get_route(struct op *op);
 void cursor_set_route(struct op *op);
