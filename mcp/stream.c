@@ -49,10 +49,10 @@ size_t mcp_stream_queued(const struct mcp_stream *s)
 /* Read or not, as the flags say. */
 static void update_reading(struct mcp_stream *s)
 {
-	bool want = !s->closing && !s->ended && !s->paused &&
+	bool want = !s->ended && !s->paused &&
 		    mcp_stream_queued(s) <= MCP_QUEUE_MAX;
 
-	if (want == s->reading)
+	if (s->closing || want == s->reading)
 		return;
 	s->reading = want;
 	if (!s->has_in_poll && want)
