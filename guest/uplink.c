@@ -84,6 +84,11 @@ static void request_end(struct uplink_request *q, const struct err *e)
 	request_free(q);
 }
 
+static bool is_success(int status)
+{
+	return status >= STATUS_OK && status < STATUS_OTHER;
+}
+
 static void read_error(const struct uplink_request *q, struct err *e)
 {
 	autojson struct json j = {0};
@@ -98,7 +103,7 @@ static void request_answer(struct uplink_request *q)
 {
 	struct err e = {0};
 
-	if (q->status >= STATUS_OK && q->status < STATUS_OTHER) {
+	if (is_success(q->status)) {
 		request_end(q, NULL);
 		return;
 	}
@@ -210,6 +215,10 @@ static void request_on_data(struct h2_stream *s, char *data, size_t n,
 	h2_consume(s, n);
 	if (q->err.code < 0)
 		return;
+	if (q->ev->data != NULL && is_success(q->status)) {
+		q->ev->data(q, data, n, q->arg);
+		return;
+	}
 	if (make_room(q, n) < 0) {
 		h2_reset(s);
 		return;

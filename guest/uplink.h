@@ -8,6 +8,9 @@
  * that is cut off is made again.  Whatever cannot be done for want of a host
  * fails with -FAULT_GUEST_UNREACHABLE, which may be tried again.
  *
+ * A request may also be a conversation: a streamed body, and an answer that comes
+ * in pieces at the same time.
+ *
  * All calls and callbacks are of one loop; no call runs a callback but
  * uplink_close().
  */
@@ -25,6 +28,10 @@ struct uplink_events {
 	/* Streamed requests: write now, first when the host is there, then
 	 * whenever all that was written has gone. */
 	void (*writable)(struct uplink_request *q, void *arg);
+	/* Bytes of an answer 2xx as they come, scratch space of the call, instead
+	 * of all of it at the end; then the answer may begin before our body
+	 * ends, and go on as long as it likes.  May be NULL. */
+	void (*data)(struct uplink_request *q, char *data, size_t n, void *arg);
 	/* The end, once; the request is gone when this returns.  @e is NULL
 	 * when the host answered 2xx, and @body the answer, scratch space of the
 	 * call, NUL-terminated.  Else @e says why not: the host's own error, or

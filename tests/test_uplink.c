@@ -28,6 +28,7 @@ enum host_mode {
 	HOST_EARLY, /* Answers before it has the body. */
 	HOST_LEAVE, /* Hangs up instead of an answer, once. */
 	HOST_MUTE,
+	HOST_TALK, /* Gives every piece back as it comes. */
 };
 
 static struct {
@@ -50,13 +51,16 @@ static void host_on_fin(struct h2_stream *s, void *arg)
 		h2_reply(s, 404, error, strlen(error));
 	else if (host.mode == HOST_ECHO)
 		h2_reply(s, 200, host.path, strlen(host.path));
+	else if (host.mode == HOST_TALK)
+		h2_fin(s);
 }
 
 static void host_on_data(struct h2_stream *s, char *data, size_t n, void *arg)
 {
-	(void)data;
 	(void)arg;
 	host.got += n;
+	if (host.mode == HOST_TALK)
+		EQ(h2_write(s, data, n), 0);
 	if (host.slow == s)
 		host.stalled += n;
 	else
@@ -97,6 +101,8 @@ static void host_on_request(struct h2_stream *s, const char *method,
 	h2_stream_set(s, &ev, NULL);
 	if (strcmp(p, "/slow") == 0)
 		host.slow = s;
+	if (host.mode == HOST_TALK)
+		h2_respond(s, 200);
 	if (host.mode == HOST_EARLY)
 		h2_reply(s, 200, "enough", 6);
 	if (host.mode == HOST_LEAVE) {
@@ -461,6 +467,72 @@ static void trip_done(struct sideloop_job *job)
 	t->n_done++;
 }
 
+/* Says a word each time that it hears one. */
+struct talk {
+	struct answer a;
+	unsigned heard;
+};
+
+static void talk_on_writable(struct uplink_request *q, void *arg)
+{
+	struct talk *t = arg;
+
+	if (t->a.writable++ == 0)
+		EQ(uplink_write(q, "word", 4), 0);
+}
+
+static void talk_on_data(struct uplink_request *q, char *data, size_t n,
+			 void *arg)
+{
+	struct talk *t = arg;
+
+	EQ(n, 4);
+	EQ(memcmp(data, "word", 4), 0);
+	if (++t->heard < 5)
+		EQ(uplink_write(q, "word", 4), 0);
+	else
+		uplink_fin(q);
+}
+
+static void an_answer_may_come_in_pieces(void)
+{
+	static const struct uplink_events talk_events = {
+		.writable = talk_on_writable,
+		.data = talk_on_data,
+		.done = on_done,
+	};
+	struct talk t = {0};
+	struct uplink_spec spec = {
+		.method = "POST",
+		.path = "/mcp/x",
+		.answer_max = 100,
+		.streamed = true,
+		.ev = &talk_events,
+		.arg = &t,
+	};
+
+	begin();
+	host.mode = HOST_TALK;
+	host_connect();
+	OK(uplink_request(up, &spec) != NULL);
+	wait_done(&t.a);
+	EQ(t.a.code, 0);
+	EQ(t.a.len, 0);
+	EQ(t.heard, 5);
+
+	/* A refusal is told at the end, as ever. */
+	t = (struct talk){0};
+	host.mode = HOST_FAIL;
+	t.a.q = uplink_request(up, &spec);
+	while (t.a.writable == 0)
+		uv_run(loop, UV_RUN_ONCE);
+	uplink_fin(t.a.q);
+	wait_done(&t.a);
+	EQ(t.a.code, -FAULT_FILE_NOT_FOUND);
+	EQ(t.heard, 0);
+	finish();
+}
+
 static void a_job_goes_over_and_comes_back(void)
 {
 	struct trip t[3] = {0};
@@ -510,6 +582,6 @@ TESTS(CASE(an_answer_is_collected), CASE(a_request_waits_for_the_host),
       CASE(a_slow_host_holds_the_body_back),
       CASE(an_answer_before_the_bodys_end_is_taken),
       CASE(a_new_host_replaces_the_old_one),
-      CASE(a_dropped_request_tells_nothing),
+      CASE(a_dropped_request_tells_nothing), CASE(an_answer_may_come_in_pieces),
       CASE(a_job_goes_over_and_comes_back),
       CASE(the_end_of_the_loop_waits_for_jobs))
