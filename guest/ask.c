@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * ask.c - A question of the agent that somebody must answer
+ * ask.c - A question of the agent, or of an MCP server, that somebody must answer
  *
  * What differs between the kinds stands in one table: how a request is taken,
  * how an answer is checked and told.
@@ -38,7 +38,7 @@ struct answer answer_cancelled(const char *by)
 bool answer_is_reserved(const char *by)
 {
 	static const char *const names[] = {"policy", "timeout", "cancel",
-					    "agent"};
+					    "agent", "server"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (strcmp(by, names[i]) == 0)
@@ -339,9 +339,12 @@ static int take(struct ask *a, const struct rpc_msg *m, struct err *e)
 		if (a->tool == NULL)
 			return -ENOMEM;
 	}
-	a->rpc_id = copy_raw(m->id);
-	return a->rpc_id == NULL ? -ENOMEM
-				 : kinds[a->kind].take(a, m->params, e);
+	if (jv_has(m->id)) {
+		a->rpc_id = copy_raw(m->id);
+		if (a->rpc_id == NULL)
+			return -ENOMEM;
+	}
+	return kinds[a->kind].take(a, m->params, e);
 }
 
 int ask_new(uv_loop_t *loop, enum ask_kind kind, const struct rpc_msg *m,
@@ -426,7 +429,8 @@ void ask_write_request(const struct ask *a, const struct rpc_msg *m,
 		       struct jw *w)
 {
 	kinds[a->kind].write_request(a, m->params, w);
-	jw_kvalue(w, "rpc_id", m->id);
+	if (jv_has(m->id))
+		jw_kvalue(w, "rpc_id", m->id);
 	if (a->deadline_ms > 0)
 		jw_kint(w, "deadline_ms", a->deadline_ms);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ask.h - A question of the agent that somebody must answer
+ * ask.h - A question of the agent, or of an MCP server, that somebody must answer
  *
  * Two kinds.  session/request_permission offers options, of which one is
  * selected.  elicitation/create asks for a form to be filled in, or for a URL to
- * be visited, and is accepted or declined.  Either may also be cancelled.
+ * be visited, and is accepted or declined.  Either may also be cancelled.  The
+ * second one is the same in both protocols.
  *
  * A question is kept from its request until it is resolved: by an answer, by a
  * policy, by its deadline, by the agent, or because its turn is cancelled or
@@ -25,8 +26,12 @@ enum ask_kind { ASK_PERMISSION, ASK_ELICITATION };
 struct ask {
 	TAILQ_ENTRY(ask) link; /* For its owner. */
 	enum ask_kind kind;
-	char id[ID_MAX];     /* req_... */
-	char *rpc_id;	     /* Raw token to answer with. */
+	char id[ID_MAX]; /* req_... */
+	char *rpc_id;	 /* Raw token to answer the agent with, or NULL. */
+	/* NULL: the agent gets the answer.  Else who does, once: the result as
+	 * JSON. */
+	void (*told)(const char *result, void *arg);
+	void *told_arg;
 	char *tool;	     /* toolCallId as JSON text, or NULL. */
 	char *form;	     /* Options or schema as JSON text; NULL: a URL. */
 	char *elicitation;   /* elicitationId of a URL, or NULL. */
@@ -43,7 +48,8 @@ struct answer {
 	const char *option; /* Of a permission: its optionId. */
 	const char *action; /* Of an elicitation: accept, decline, cancel. */
 	struct jv content;  /* Of accept, a filled form; absent for a URL. */
-	const char *by; /* A client's name, policy, timeout, cancel, agent. */
+	/* A client's name, policy, timeout, cancel, agent, server. */
+	const char *by;
 	const char *actor;	       /* The client's name again, or NULL. */
 	const char *rule;	       /* Of a policy, by its name; or NULL. */
 	const char *reason;	       /* Why nobody was asked, or NULL. */
@@ -56,7 +62,8 @@ bool answer_is_reserved(const char *by);
 
 /**
  * ask_new() - Take over a request
- * @m: Its message; what is kept of it is copied
+ * @m: Its message, without an id if no agent is to be answered; what is kept of
+ *     it is copied
  *
  * Return: 0; -EINVAL when it asks nothing that can be answered; -ENOMEM.
  */

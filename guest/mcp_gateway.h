@@ -44,8 +44,8 @@ struct mcp_gateway_spec {
 	uv_loop_t *loop;
 	struct journal *journal; /* Of the session; must outlive it. */
 	const char *cwd;	 /* Copied. */
-	/* Ask the user.  *out is valid until done() or forget().  Return: 0; a
-	 * failure, and nobody was asked. */
+	/* Ask the user.  *out is set before done() runs, and valid until then
+	 * or forget().  Return: 0; a failure, and nobody was asked. */
 	int (*ask)(const struct mcp_user_question *q, void **out, void *arg,
 		   struct err *e);
 	/* Nobody wants that answer any more. */

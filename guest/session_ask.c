@@ -16,6 +16,8 @@
  * The agent may take a question back ($/cancel_request), and tell that what a
  * URL was for is done (elicitation/complete).  While the URL still waits for an
  * answer that is one: accepted, by the agent.
+ *
+ * MCP servers ask the same way, but for what is about the agent's protocol.
  */
 #include <string.h>
 
@@ -71,11 +73,13 @@ static void reply(struct session *s, const struct ask *a,
 {
 	autojw struct jw w = {0};
 
-	if (s->agent_dead)
+	if (s->agent_dead && a->told == NULL)
 		return;
 	ask_write_reply(a, an, &w);
 	if (w.failed)
 		journal_break(&s->journal, -ENOMEM, "out of memory");
+	else if (a->told != NULL)
+		a->told(w.buf, a->told_arg);
 	else
 		agent_reply(s->agent, a->rpc_id, strlen(a->rpc_id), w.buf);
 }
@@ -111,8 +115,15 @@ void session_cancel_asks(struct session *s)
 
 void session_drop_asks(struct session *s)
 {
-	while (!TAILQ_EMPTY(&s->asks))
-		forget(s, TAILQ_FIRST(&s->asks));
+	const struct answer an = answer_cancelled("cancel");
+
+	while (!TAILQ_EMPTY(&s->asks)) {
+		struct ask *a = TAILQ_FIRST(&s->asks);
+
+		if (a->told != NULL)
+			reply(s, a, &an);
+		forget(s, a);
+	}
 	session_drop_tool_calls(s);
 }
 
@@ -236,6 +247,39 @@ void session_ask_elicitation(struct session *s, const struct rpc_msg *m)
 }
 
 /*
+ * Questions of MCP servers.
+ */
+
+int session_ask_user(struct session *s, const struct mcp_user_question *q,
+		     void **out, struct err *e)
+{
+	const struct rpc_msg m = {
+		.kind = RPC_REQUEST, .id = {.i = -1}, .params = q->params};
+	struct ask *a;
+	int r = ask_new(s->guest->loop, ASK_ELICITATION, &m, &a, e);
+
+	if (r < 0)
+		return r;
+	a->expired = ask_on_expired;
+	a->arg = s;
+	a->told = q->done;
+	a->told_arg = q->arg;
+	*out = a;
+	take(s, a, &m);
+	return 0;
+}
+
+void session_forget_ask(struct session *s, void *asked)
+{
+	const struct answer an = answer_cancelled("server");
+	struct ask *a = asked;
+
+	record_answer(s, a, &an);
+	forget(s, a);
+	session_stop_waiting(s);
+}
+
+/*
  * What the agent says of its own questions.
  */
 
@@ -245,7 +289,7 @@ static bool is_raw(struct jv v, const char *text)
 	size_t len;
 	const char *raw = jv_raw(v, &len);
 
-	return raw != NULL && strlen(text) == len &&
+	return raw != NULL && text != NULL && strlen(text) == len &&
 	       memcmp(raw, text, len) == 0;
 }
 
@@ -275,7 +319,8 @@ void session_complete_url(struct session *s, const struct rpc_msg *m)
 
 	an.action = "accept";
 	TAILQ_FOREACH (a, &s->asks, link)
-		if (a->elicitation != NULL && jv_eq(id, a->elicitation))
+		if (a->told == NULL && a->elicitation != NULL &&
+		    jv_eq(id, a->elicitation))
 			break;
 	if (a == NULL)
 		return;

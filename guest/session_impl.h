@@ -31,6 +31,7 @@
 #include "guest/guest.h"
 #include "guest/host_tools.h"
 #include "guest/leftovers.h"
+#include "guest/mcp_gateway.h"
 #include "guest/mcp_set.h"
 #include "guest/replay.h"
 #include "guest/restore.h"
@@ -314,6 +315,12 @@ void session_forget_files(struct session *s);
 /* session_ask.c */
 void session_ask_permission(struct session *s, const struct rpc_msg *m);
 void session_ask_elicitation(struct session *s, const struct rpc_msg *m);
+/* An MCP server asks.  *out is set before q->done() runs, which may be in this
+ * call.  Return: 0; -EINVAL: it asks nothing that can be answered; -ENOMEM. */
+int session_ask_user(struct session *s, const struct mcp_user_question *q,
+		     void **out, struct err *e);
+/* It does not want that answer any more. */
+void session_forget_ask(struct session *s, void *asked);
 /* $/cancel_request: the agent takes a question back. */
 void session_withdraw(struct session *s, const struct rpc_msg *m);
 /* elicitation/complete: what a URL was for is done. */
