@@ -61,6 +61,7 @@ const char *const event_types[] = {
 	"mcp.exited",
 	"mcp.stderr",
 	"mcp.changed",
+	"mcp.call",
 	"agent.started",
 	"agent.stderr",
 	"agent.exited",

@@ -3,7 +3,8 @@
  * project_mcp.c - The rows of mcp_server
  *
  * A row says what a server was seen to do last.  It is made when the session is
- * told of its servers, or by the first event that names one.
+ * told of its servers, or by the first event that names one.  When the session is
+ * told of the same server again, what was known of it stays.
  */
 #include "core/project_mcp.h"
 
@@ -15,6 +16,7 @@
 #define NAME_MAX_BYTES 64
 #define SERVERS_MAX    32
 #define TOOLS_MAX      (4u << 20)
+#define WORDS_MAX      (64u << 10) /* Of instructions. */
 
 static const char *const transports[] = {"stdio", "http", "sse", "builtin",
 					 NULL};
@@ -36,8 +38,11 @@ static int64_t number(const struct projection *p, const char *key)
 static int add_server(struct projection *p, struct jv spec)
 {
 	static const char sql[] =
-		"INSERT OR REPLACE INTO mcp_server(session_id, name, transport,"
-		"  spec, state, updated_ms) VALUES(?1, ?2, ?3, ?4, 'off', ?5)";
+		"INSERT INTO mcp_server(session_id, name, transport, spec,"
+		"  state, updated_ms) VALUES(?1, ?2, ?3, ?4, 'off', ?5)"
+		" ON CONFLICT DO UPDATE SET transport=excluded.transport,"
+		"  spec=excluded.spec, state='off', pid=NULL,"
+		"  updated_ms=excluded.updated_ms";
 	const char *name = name_of(p, spec);
 	const char *transport =
 		member_word_of(p, jv_get(spec, "transport"), transports);
@@ -51,13 +56,17 @@ static int add_server(struct projection *p, struct jv spec)
 
 int project_mcp_servers(struct projection *p)
 {
+	static const char drop_others[] =
+		"DELETE FROM mcp_server WHERE session_id=?1 AND name NOT IN"
+		" (SELECT json_extract(value, '$.name') FROM json_each(?2)"
+		"  WHERE json_type(value, '$.name')='text')";
 	struct jv list = jv_get(p->data, "mcp");
+	struct slice text = member_json_of(list, JV_ARRAY, JSON_LEN_MAX);
 	int n = 0, r;
 
-	if (!jv_is(list, JV_ARRAY))
+	if (text.p == NULL)
 		return 0;
-	r = run(p, "DELETE FROM mcp_server WHERE session_id=?1", "s",
-		p->ev->session);
+	r = run(p, drop_others, "sS", p->ev->session, text.p, text.len);
 	for (struct jv it = jv_first(list);
 	     r >= 0 && jv_has(it) && n++ < SERVERS_MAX;
 	     it = jv_next(list, it)) {
@@ -97,7 +106,8 @@ static const char set_ready[] =
 	"UPDATE mcp_server SET state='ready', pid=nullif(?3, -1),"
 	"  exit_code=NULL, exit_signal=NULL, error=NULL, stderr_tail=NULL,"
 	"  era=?4, version=?5, server=?6, start_ms=nullif(?7, -1),"
-	"  hash=coalesce(?8, hash), tools=coalesce(?9, tools), updated_ms=?10"
+	"  hash=coalesce(?8, hash), tools=coalesce(?9, tools), updated_ms=?10,"
+	"  capabilities=?11, instructions=?12"
 	" WHERE session_id=?1 AND name=?2";
 /* The session can do something that its agent cannot. */
 static const char add_feature[] =
@@ -114,16 +124,19 @@ int project_mcp_ready(struct projection *p)
 {
 	const char *name = name_of(p, p->data);
 	struct slice server = member_json(p, "server", JV_OBJECT);
+	struct slice caps = member_json(p, "capabilities", JV_OBJECT);
 	struct slice tools = tools_of(p);
 	int r;
 
 	if (name == NULL)
 		return 0;
-	r = run(p, set_ready, "ssissSisSi", p->ev->session, name,
+	r = run(p, set_ready, "ssissSisSiSs", p->ev->session, name,
 		number(p, "pid"), member_word(p, "era", eras),
 		member_text(p, "version"), server.p, server.len,
 		number(p, "ms"), member_text(p, "hash"), tools.p, tools.len,
-		p->ev->ts_ms);
+		p->ev->ts_ms, caps.p, caps.len,
+		member_text_of(p, jv_get(p->data, "instructions"), 1,
+			       WORDS_MAX));
 	return r > 0 ? run(p, add_feature, "i", p->n) : r;
 }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * acp.c - The words of the Agent Client Protocol, version 1, that we say
- *
- * Model Context Protocol servers are not passed on.
  */
 #include "guest/acp.h"
 
@@ -113,7 +111,7 @@ void acp_write_open(struct jw *w, const struct acp_open *o)
 	if (o->session != NULL)
 		jw_kstr(w, "sessionId", o->session);
 	jw_kstr(w, "cwd", o->cwd);
-	jw_kraw(w, "mcpServers", "[]");
+	jw_kraw(w, "mcpServers", o->mcp != NULL ? o->mcp : "[]");
 	if (o->instructions != NULL) {
 		jw_key(w, "systemPrompt");
 		jw_obj(w);

@@ -44,6 +44,7 @@ struct acp_open {
 	const char *session;	  /* NULL: session/new. */
 	const char *instructions; /* System prompt to append, or NULL. */
 	const char *meta;	  /* JSON object, or NULL. */
+	const char *mcp;	  /* JSON array of servers; NULL: none. */
 };
 void acp_write_open(struct jw *w, const struct acp_open *o);
 

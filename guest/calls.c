@@ -13,6 +13,7 @@
 #include "guest/checkpoint_calls.h"
 #include "guest/host_tools.h"
 #include "guest/limits.h"
+#include "guest/mcp_channel.h"
 #include "guest/session.h"
 #include "guest/sql_calls.h"
 
@@ -581,6 +582,49 @@ static int call_summary(struct guest *g, struct call *c, struct err *e)
 	return take_note(g, c, NOTE_SUMMARY, e);
 }
 
+static int call_mcp_list(struct guest *g, struct call *c, struct err *e)
+{
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0)
+		return e->code;
+	return mcp_channel_list(s, c, e);
+}
+
+static int call_mcp_tools(struct guest *g, struct call *c, struct err *e)
+{
+	bool refresh = jv_bool(jv_get(c->params, "refresh"), false);
+	autofree char *name = NULL;
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0 ||
+	    need_text(c->params, "name", MCP_NAME_MAX, &name, e) < 0)
+		return e->code;
+	return mcp_channel_tools(s, name, refresh, c, e);
+}
+
+static int call_mcp_call(struct guest *g, struct call *c, struct err *e)
+{
+	struct mcp_channel_call spec = {0};
+	autofree char *name = NULL, *tool = NULL;
+	struct session *s;
+
+	if (find_session(g, c, &s, e) < 0 ||
+	    need_text(c->params, "name", MCP_NAME_MAX, &name, e) < 0 ||
+	    need_text(c->params, "tool", MCP_TOOL_MAX, &tool, e) < 0 ||
+	    get_count(c->params, "timeout_ms", &spec.timeout_ms, e) < 0)
+		return e->code;
+	spec.name = name;
+	spec.tool = tool;
+	spec.args = jv_get(c->params, "arguments");
+	if (jv_is(spec.args, JV_NULL))
+		spec.args.i = -1;
+	if (jv_has(spec.args) && !jv_is(spec.args, JV_OBJECT))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "arguments is no object");
+	return mcp_channel_call(s, &spec, c, e);
+}
+
 static int call_fail_turns(struct guest *g, struct call *c, struct err *e)
 {
 	autofree char *code = NULL, *message = NULL;
@@ -630,6 +674,9 @@ static const struct method {
 	{"tool.progress", call_tool_progress, BIT(GUEST_SERVING)},
 	{"session.purge", call_purge, BIT(GUEST_SERVING)},
 	{"session.get", call_get, BIT(GUEST_SERVING)},
+	{"mcp.list", call_mcp_list, BIT(GUEST_SERVING)},
+	{"mcp.tools", call_mcp_tools, BIT(GUEST_SERVING)},
+	{"mcp.call", call_mcp_call, BIT(GUEST_SERVING)},
 	{"kv.set", call_kv_set, BIT(GUEST_SERVING)},
 	{"kv.delete", call_kv_delete, BIT(GUEST_SERVING)},
 	{"memory.set", call_memory_set, BIT(GUEST_SERVING)},

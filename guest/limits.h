@@ -102,6 +102,7 @@
 #define MCP_NAME_MAX	     64	  /* Bytes of a server's name. */
 #define MCP_GLOBS_MAX	     256  /* Allowed, and denied, of one server. */
 #define MCP_GLOB_MAX	     128  /* Bytes of one. */
+#define MCP_TOOL_MAX	     256  /* Bytes of a tool's name, in a call. */
 #define MCP_KNOCKS_MAX	     16	  /* At a session's door... */
 #define MCP_KNOCK_MS	     5000 /* ...until they say whom they want. */
 #define MCP_PEERS_MAX	     128  /* Connections of a session's clients. */

@@ -146,11 +146,25 @@ static bool allows(const struct mcp_spec *spec, struct jv name)
 	return text != NULL && mcp_spec_allows(spec, text);
 }
 
+int mcp_front_write_list(const struct mcp_front *f, struct jv tools,
+			 bool modern, struct jw *w)
+{
+	jw_obj(w);
+	jw_key(w, "tools");
+	jw_arr(w);
+	for (struct jv it = jv_first(tools); jv_has(it);
+	     it = jv_next(tools, it))
+		if (allows(f->upstream->spec, jv_get(it, "name")))
+			write_tool(it, modern, w);
+	jw_arr_end(w);
+	jw_obj_end(w);
+	return w->failed ? -ENOMEM : 0;
+}
+
 int mcp_front_write_tools(struct mcp_front *f, bool modern, struct jw *w)
 {
 	const struct upstream *u = f->upstream;
 	autojson struct json j = {0};
-	struct jv list;
 
 	if (u == NULL)
 		return mcp_all_write_tools(f, w);
@@ -158,16 +172,7 @@ int mcp_front_write_tools(struct mcp_front *f, bool modern, struct jw *w)
 		return -ENOENT;
 	if (json_parse(&j, u->tools, u->tools_len, NULL) < 0)
 		return -ENOMEM;
-	list = json_root(&j);
-	jw_obj(w);
-	jw_key(w, "tools");
-	jw_arr(w);
-	for (struct jv it = jv_first(list); jv_has(it); it = jv_next(list, it))
-		if (allows(u->spec, jv_get(it, "name")))
-			write_tool(it, modern, w);
-	jw_arr_end(w);
-	jw_obj_end(w);
-	return w->failed ? -ENOMEM : 0;
+	return mcp_front_write_list(f, json_root(&j), modern, w);
 }
 
 static void serve_tools_list(struct mcp_front *f, struct mcp_request *q)
@@ -389,6 +394,21 @@ static void peer_send(const char *msg, size_t len,
 	p->spec.send(msg, len, p->spec.arg);
 }
 
+/* Somebody wants to know what the server is. */
+static void want(struct mcp_front *f)
+{
+	struct upstream *u = f->upstream;
+
+	if (u == NULL || u->tools != NULL)
+		return;
+	upstream_want(u);
+	if (f->known || u->state == UPSTREAM_STARTING ||
+	    u->state == UPSTREAM_READY)
+		return;
+	mcp_server_fail(f->server, "the server cannot be started");
+	f->known = true;
+}
+
 struct mcp_peer *mcp_peer_open(struct mcp_front *f,
 			       const struct mcp_peer_spec *spec)
 {
@@ -407,8 +427,7 @@ struct mcp_peer *mcp_peer_open(struct mcp_front *f,
 		return NULL;
 	}
 	TAILQ_INSERT_TAIL(&f->peers, p, link);
-	if (f->upstream != NULL && f->upstream->tools == NULL)
-		upstream_want(f->upstream);
+	want(f);
 	return p;
 }
 
@@ -506,6 +525,16 @@ struct mcp_front *mcp_gateway_find(const struct mcp_gateway *g,
 		if (strcmp(f->upstream->spec->name, name) == 0)
 			return f;
 	return strcmp(name, MCP_AGGREGATE) == 0 ? g->all : NULL;
+}
+
+struct mcp_front *mcp_gateway_first(const struct mcp_gateway *g)
+{
+	return TAILQ_FIRST(&g->fronts);
+}
+
+struct mcp_front *mcp_gateway_next(struct mcp_front *f)
+{
+	return TAILQ_NEXT(f, link);
 }
 
 struct upstream *mcp_front_upstream(const struct mcp_front *f)

@@ -68,11 +68,18 @@ int mcp_gateway_add_all(struct mcp_gateway *g);
 struct mcp_front *mcp_gateway_find(const struct mcp_gateway *g,
 				   const char *name);
 
+/* Walk those of one server each; NULL at the end. */
+struct mcp_front *mcp_gateway_first(const struct mcp_gateway *g);
+struct mcp_front *mcp_gateway_next(struct mcp_front *f);
+
+/* NULL: it is the front of all. */
+struct upstream *mcp_front_upstream(const struct mcp_front *f);
 /* Write the result of tools/list as its clients see it, for those of the modern
  * era or the legacy one.  Return: 0; -ENOENT: it is not known yet; -ENOMEM. */
 int mcp_front_write_tools(struct mcp_front *f, bool modern, struct jw *w);
-/* Of a front of one; NULL: it is the one of all. */
-struct upstream *mcp_front_upstream(const struct mcp_front *f);
+/* The same of @tools, an array of the server of a front of one. */
+int mcp_front_write_list(const struct mcp_front *f, struct jv tools,
+			 bool modern, struct jw *w);
 
 /*
  * Peers.
@@ -116,10 +123,15 @@ struct mcp_gateway_call_spec {
 	void *arg;
 };
 
-/* Return: 0; -FAULT_FILE_NOT_FOUND: there is no such tool; as upstream_ask(). */
+/* Return: 0; -FAULT_INVALID_ARGUMENT: there is no such tool; as upstream_ask(). */
 int mcp_front_call(struct mcp_front *f,
 		   const struct mcp_gateway_call_spec *spec,
 		   struct mcp_gateway_call **out, struct err *e);
+/* Ask the server of a front of one for its tools, all of them, in an array.
+ * @spec: done and arg.  Return: as mcp_front_call(). */
+int mcp_front_ask_tools(struct mcp_front *f,
+			const struct mcp_gateway_call_spec *spec,
+			struct mcp_gateway_call **out, struct err *e);
 /* Nobody wants the answer; done() does not come. */
 void mcp_gateway_cancel(struct mcp_gateway_call *c);
 

@@ -416,6 +416,30 @@ int mcp_front_call(struct mcp_front *f,
 	return e->code;
 }
 
+int mcp_front_ask_tools(struct mcp_front *f,
+			const struct mcp_gateway_call_spec *spec,
+			struct mcp_gateway_call **out, struct err *e)
+{
+	struct mcp_gateway_call *c = relay_new(f->gateway, f->upstream);
+
+	if (c == NULL)
+		return err_set(e, -ENOMEM, "list: out of memory");
+	c->spec.done = spec->done;
+	c->spec.arg = spec->arg;
+	if (upstream_ask(f->upstream,
+			 &(struct upstream_request){
+				 .list = "tools",
+				 .done = relay_on_done,
+				 .arg = c,
+			 },
+			 &c->call, e) < 0) {
+		relay_free(c);
+		return e->code;
+	}
+	*out = c;
+	return 0;
+}
+
 void mcp_gateway_cancel(struct mcp_gateway_call *c)
 {
 	relay_forget(c, "cancelled");

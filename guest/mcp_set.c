@@ -78,6 +78,9 @@ static void record_ready(struct mcp_set *s, const struct upstream *u,
 	jw_kstr(&w, "era", u->info.modern ? "modern" : "legacy");
 	jw_kstr(&w, "version", u->info.version);
 	jw_kraw(&w, "server", u->info.server);
+	jw_kraw(&w, "capabilities", u->info.capabilities);
+	if (u->info.instructions != NULL)
+		jw_kstr(&w, "instructions", u->info.instructions);
 	write_tools(u, fresh, &w);
 	record(s, "mcp.ready", &w);
 }

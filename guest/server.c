@@ -2,7 +2,7 @@
 /*
  * server.c - The guest's end of the channel: HTTP/2 on a unix socket
  *
- * /sync, /feed and /fs/ are streams with modules of their own.  The body of
+ * /sync, /feed, /fs/ and /mcp/ are streams with modules of their own.  The body of
  * everything else is gathered, up to CALL_BODY_MAX, and becomes a call, or with
  * /exec a program.
  */
@@ -17,10 +17,12 @@
 #include "guest/fsserve.h"
 #include "guest/hostsock.h"
 #include "guest/limits.h"
+#include "guest/mcp_channel.h"
 
 #define LOG_COMPONENT "channel"
 #define CALL_PREFIX   "/call/"
 #define FILES_PREFIX  "/fs/"
+#define MCP_PREFIX    "/mcp/"
 #define EXEC_PATH     "/exec"
 
 struct server {
@@ -185,6 +187,12 @@ static void serve_files(struct guest *g, struct h2_stream *s, const char *name)
 	fsserve_request(g->files, s, name);
 }
 
+static void serve_mcp(struct guest *g, struct h2_stream *s, const char *what)
+{
+	if (may_serve(g, s))
+		mcp_channel_serve(g, s, what);
+}
+
 static void server_on_request(struct h2_stream *s, const char *method,
 			      const char *path, void *arg)
 {
@@ -208,6 +216,10 @@ static void server_on_request(struct h2_stream *s, const char *method,
 	}
 	if (strncmp(path, FILES_PREFIX, strlen(FILES_PREFIX)) == 0) {
 		serve_files(server->guest, s, path + strlen(FILES_PREFIX));
+		return;
+	}
+	if (strncmp(path, MCP_PREFIX, strlen(MCP_PREFIX)) == 0) {
+		serve_mcp(server->guest, s, path + strlen(MCP_PREFIX));
 		return;
 	}
 	in = calloc(1, sizeof(*in));

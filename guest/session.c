@@ -605,4 +605,5 @@ void session_hold(struct session *s, bool on)
 {
 	if (s->agent != NULL)
 		agent_pause(s->agent, on);
+	mcp_entrance_pause(s->entrance, on);
 }

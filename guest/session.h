@@ -25,6 +25,7 @@
 #include "guest/launch.h"
 
 struct guest;
+struct mcp_gateway;
 struct session; /* Opaque. */
 
 /* The session of that id, from memory or from the store.
@@ -64,6 +65,9 @@ int session_resume(struct session *s, struct session_wake *w, struct call *c,
 		   struct err *e);
 /* Its log; as long as the session is in memory. */
 struct journal *session_journal(struct session *s);
+/* What its agent, and others, reach its MCP servers by; NULL: it has none, or no
+ * agent. */
+struct mcp_gateway *session_gateway(const struct session *s);
 /* Folder of the session's agents. */
 const char *session_cwd(const struct session *s);
 

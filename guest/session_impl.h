@@ -31,6 +31,7 @@
 #include "guest/guest.h"
 #include "guest/host_tools.h"
 #include "guest/leftovers.h"
+#include "guest/mcp_entrance.h"
 #include "guest/mcp_gateway.h"
 #include "guest/mcp_set.h"
 #include "guest/replay.h"
@@ -120,8 +121,10 @@ struct session {
 	struct files files;
 	struct leftovers leftovers; /* Of cancelled turns. */
 	struct quota quota;
-	struct confine *confine; /* Of the agent; NULL with it. */
-	struct mcp_set *mcp;	 /* Its servers; NULL: none. */
+	struct confine *confine;     /* Of the agent; NULL with it. */
+	struct mcp_set *mcp;	     /* Its servers; NULL: none. */
+	struct mcp_gateway *gateway; /* To them; NULL: the same. */
+	struct mcp_entrance *entrance;
 
 	/* A start, while SESSION_STARTING. */
 	struct restore_facts facts;
@@ -377,10 +380,18 @@ void session_refuse(struct session *s, const struct rpc_msg *m, int code,
 		    const char *why);
 
 /* session_mcp.c */
+/* The agent is about to be started: open its way to the servers. */
+int session_mcp_open(struct session *s, struct err *e);
+/* For agent_setup.mcp. */
+const char *session_mcp_folder(const struct session *s);
+/* Write the list of servers that the agent is told. */
+void session_mcp_write(const struct session *s, struct jw *w);
 /* The agent runs: begin its servers. */
 void session_mcp_begin(struct session *s);
 /* It is gone, and so are they. */
 void session_mcp_end(struct session *s);
+/* The tools of one of its builtins are others now. */
+void session_mcp_changed(struct session *s, const char *builtin);
 /* Does session_ready() have to wait for them?  It is called again then. */
 bool session_mcp_is_due(struct session *s);
 

@@ -187,7 +187,7 @@ static void call_agent(struct session *s, const char *method,
 		       rpc_done_cb done)
 {
 	bool system_prompt = s->via == INSTRUCT_SYSTEM_PROMPT;
-	autojw struct jw w = {0}, meta = {0};
+	autojw struct jw w = {0}, meta = {0}, mcp = {0};
 	struct acp_open o = {
 		.cwd = s->cwd,
 		.session = acp_session,
@@ -199,8 +199,10 @@ static void call_agent(struct session *s, const char *method,
 				    &meta);
 		o.meta = meta.buf;
 	}
+	session_mcp_write(s, &mcp);
+	o.mcp = mcp.buf;
 	acp_write_open(&w, &o);
-	w.failed |= meta.failed;
+	w.failed |= meta.failed || mcp.failed;
 	if (w.failed ||
 	    agent_call(s->agent, method, w.buf, timeout_ms, done, s) < 0)
 		journal_break(&s->journal, -ENOMEM, "out of memory");

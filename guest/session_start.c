@@ -344,6 +344,7 @@ static int start_agent(struct session *s, struct err *e)
 		.launch = s->launch,
 		.isolate = s->guest->opt->isolate,
 		.confine = new_confine(s),
+		.mcp = session_mcp_folder(s),
 		.events = &agent_events,
 		.arg = s,
 	};
@@ -372,10 +373,10 @@ void session_spawn(struct session *s)
 	if (s->n_starts++ > 0)
 		s->journal.epoch++;
 	if (launch_tell(s->launch, s->instructions, &e) < 0 ||
-	    start_agent(s, &e) < 0)
+	    session_mcp_open(s, &e) < 0 || start_agent(s, &e) < 0)
 		session_start_failed(s, &e);
 	else if (s->guest->holding)
-		agent_pause(s->agent, true);
+		session_hold(s, true);
 }
 
 void session_arm_start(struct session *s)

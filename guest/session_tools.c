@@ -600,6 +600,7 @@ int session_take_tools(struct session *s, struct jv list)
 	jw_kvalue(&w, "tools", list);
 	jw_obj_end(&w);
 	journal_add_jw(&s->journal, "session.tools", NULL, &w);
+	session_mcp_changed(s, builtin_host.name);
 	return 0;
 }
 

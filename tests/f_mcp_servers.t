@@ -116,8 +116,11 @@ ok "F164 one that never says anything is ended at its deadline" f164_slow
 
 lazy() {
 	with '{"start": "lazy"}' && says "$SES" hello hello &&
-		no_server && row_is "$SES" state off && hib session close "$SES"
+		wait_for_event "$SES" mcp.ready &&
+		hib session suspend "$SES" && until_true 10 no_server &&
+		says "$SES" hello hello && no_server &&
+		row_is "$SES" state off && hib session close "$SES"
 }
-ok "a lazy one is not started by its session" lazy
+ok "a lazy one that is known is not started by its session" lazy
 
 done_testing

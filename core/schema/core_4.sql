@@ -12,6 +12,7 @@ CREATE TABLE mcp_server (
   pid INTEGER, exit_code INTEGER, exit_signal INTEGER,
   error TEXT, stderr_tail TEXT,          -- of the last start that failed, or end that nobody wanted
   era TEXT CHECK (era IN ('legacy','modern')), version TEXT, server TEXT, -- the protocol it speaks; who it says it is
+  capabilities TEXT, instructions TEXT,  -- what it says it can do, and how it is used
   start_ms   INTEGER,                    -- how long its last start took
   hash TEXT, tools TEXT,                 -- its tools/list, all pages, and the SHA-256 of that
   updated_ms INTEGER NOT NULL,
