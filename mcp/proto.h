@@ -41,6 +41,7 @@ enum mcp_era { MCP_ERA_UNKNOWN, MCP_ERA_LEGACY, MCP_ERA_MODERN };
 #define MCP_LINE_MAX	    (10u << 20) /* One message, as in the SDKs. */
 #define MCP_METHOD_MAX	    128		/* Bytes of a method's name. */
 #define MCP_REQUESTS_MAX    1024	/* Open at once on a connection. */
+#define MCP_OPEN_BYTES	    (32u << 20) /* Of them, and answers for them. */
 #define MCP_PARKED_MAX	    64		/* Messages before a server is up. */
 #define MCP_PARKED_BYTES    MCP_LINE_MAX
 #define MCP_PAGES_MAX	    64 /* Pages of one list. */

@@ -202,6 +202,7 @@ void mcp_conn_close(struct mcp_conn *c)
 		free(p);
 	while ((q = TAILQ_FIRST(&c->requests)) != NULL) {
 		TAILQ_REMOVE(&c->requests, q, link);
+		mcp_asks_leave(q);
 		q->conn = NULL;
 		if (q->listen != NULL)
 			mcp_request_end(q);

@@ -169,6 +169,7 @@ struct mcp_request {
 
 	/* Private. */
 	struct mcp_doc *doc; /* NULL while the values are the line's. */
+	size_t doc_len;
 	struct jv log_level;
 	struct mcp_listen *listen;
 	struct mcp_asks *asks;

@@ -25,21 +25,33 @@ struct ask {
 
 /* A round of them. */
 struct mcp_asks {
-	struct mcp_conn *conn;
+	struct mcp_conn *conn; /* NULL when that has ended. */
 	unsigned n, open;
 	struct ask ask[MCP_ASKS_MAX];
 	char *state;
-	char *text; /* Of the answers, when all are there. */
+	size_t bytes; /* Of the answers. */
+	char *text;   /* Of all of them, when they are there. */
 	struct json answers;
 };
+
+/* Nothing more is wanted of the client. */
+static void leave_conn(struct mcp_asks *a)
+{
+	if (a->conn == NULL)
+		return;
+	for (unsigned i = 0; i < a->n; i++)
+		if (a->ask[i].id >= 0)
+			mcp_conn_forget(a->conn, a->ask[i].id);
+	a->conn->open_bytes -= a->bytes;
+	a->conn = NULL;
+}
 
 static void asks_free(struct mcp_asks *a)
 {
 	if (a == NULL)
 		return;
+	leave_conn(a);
 	for (unsigned i = 0; i < a->n; i++) {
-		if (a->ask[i].id >= 0)
-			mcp_conn_forget(a->conn, a->ask[i].id);
 		free(a->ask[i].key);
 		free(a->ask[i].answer);
 	}
@@ -47,6 +59,12 @@ static void asks_free(struct mcp_asks *a)
 	free(a->text);
 	free(a->state);
 	free(a);
+}
+
+void mcp_asks_leave(struct mcp_request *q)
+{
+	if (q->asks != NULL)
+		leave_conn(q->asks);
 }
 
 void mcp_asks_free(struct mcp_request *q)
@@ -165,11 +183,14 @@ static void on_answer(const struct rpc_answer *r, void *arg)
 				"the client did not answer a question", NULL);
 		return;
 	}
-	ask->answer = strndup(raw, len);
+	if (len <= MCP_OPEN_BYTES - c->open_bytes)
+		ask->answer = strndup(raw, len);
 	if (ask->answer == NULL) {
 		mcp_reply_error(q, RPC_INTERNAL, "out of memory", NULL);
 		return;
 	}
+	q->asks->bytes += len;
+	c->open_bytes += len;
 	if (--q->asks->open > 0)
 		return;
 	mcp_conn_enter(c);

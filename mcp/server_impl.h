@@ -49,6 +49,7 @@ struct mcp_conn {
 	int log_level; /* Legacy: the least to be sent. */
 	struct mcp_requests requests;
 	unsigned n_requests;
+	size_t open_bytes; /* Texts kept for them. */
 	struct rpc *calls; /* To the client; made at the first. */
 	const struct mcp_request *calling;
 	struct jw out; /* The message being built. */
@@ -88,6 +89,8 @@ void mcp_listen_free(struct mcp_listen *l);
 
 /* server_ask.c */
 void mcp_asks_free(struct mcp_request *q);
+/* The connection ends; the answers that are there stay. */
+void mcp_asks_leave(struct mcp_request *q);
 /* Does the client owe answers, and nobody else anything? */
 bool mcp_asks_wait(const struct mcp_request *q);
 

@@ -32,6 +32,8 @@ void mcp_request_end(struct mcp_request *q)
 	}
 	mcp_asks_free(q);
 	mcp_listen_free(q->listen);
+	if (q->conn != NULL)
+		q->conn->open_bytes -= q->doc_len;
 	mcp_doc_free(q->doc);
 	free(q);
 }
@@ -52,7 +54,6 @@ void mcp_request_cancel(struct mcp_server *s, struct mcp_request *q)
 	if (q->cancelled)
 		return;
 	q->cancelled = true;
-	mcp_asks_free(q);
 	if (asking)
 		finish(q); /* Its handler has done its work. */
 	else if (s->ops->cancelled != NULL && !q->answered)
@@ -390,8 +391,11 @@ static void keep(struct mcp_conn *c, struct mcp_request *q)
 	static const struct jv absent = {.i = -1};
 
 	q->doc = mcp_wire_keep(&c->wire);
-	if (q->doc != NULL)
+	if (q->doc != NULL) {
+		q->doc_len = c->wire.line_len;
+		c->open_bytes += q->doc_len;
 		return;
+	}
 	if (!q->cancelled)
 		mcp_send_error(c, NULL, 0, RPC_INTERNAL, "out of memory");
 	q->id = q->params = q->client_caps = absent;
@@ -429,7 +433,8 @@ void mcp_request_begin(struct mcp_conn *c, const struct rpc_msg *m)
 		mcp_send_error(c, NULL, 0, RPC_INVALID_REQUEST, "id is null");
 		return;
 	}
-	if (c->n_requests < MCP_REQUESTS_MAX)
+	if (c->n_requests < MCP_REQUESTS_MAX &&
+	    c->wire.line_len <= MCP_OPEN_BYTES - c->open_bytes)
 		q = calloc(1, sizeof(*q));
 	if (q == NULL) {
 		mcp_send_error(c, id, len, RPC_INTERNAL, "too many requests");

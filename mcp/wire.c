@@ -14,6 +14,9 @@
 #include <assert.h>
 #include <string.h>
 
+/* The memory for the values of a longer message is not kept for the next. */
+#define PARSED_KEEP 65536
+
 void mcp_wire_init(struct mcp_wire *w, const struct mcp_wire_ops *ops,
 		   void *arg)
 {
@@ -116,6 +119,8 @@ int mcp_wire_message(struct mcp_wire *w, const char *text, size_t len)
 	w->line_len = len;
 	w->ops->message(&m, w->arg);
 	w->line = NULL;
+	if (len > PARSED_KEEP && w->doc != NULL)
+		json_done(&w->doc->json);
 	return w->stopped ? -ECANCELED : 0;
 }
 

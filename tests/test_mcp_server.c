@@ -664,6 +664,30 @@ static void open_requests_are_bounded(void)
 	finish(&w);
 }
 
+static void what_open_requests_hold_is_bounded(void)
+{
+	size_t n = MCP_LINE_MAX - 256;
+	char *text = malloc(n + 256);
+	struct world w;
+	int at;
+
+	open_world(&w, false);
+	at = sprintf(text, "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":"
+			   "\"tools/call\",\"params\":{\"name\":\"hold\","
+			   "\"x\":\"");
+	memset(text + at, 'x', n);
+	memcpy(text + at + n, "\"}}", 4);
+	for (int i = 0; i < 4; i++)
+		EQ(mcp_conn_message(w.conn, text, (size_t)at + n + 3), 0);
+	EQ(w.n_held, 3);
+	HAS(&w, "too many requests");
+	mcp_reply(w.held[--w.n_held], NULL);
+	EQ(mcp_conn_message(w.conn, text, (size_t)at + n + 3), 0);
+	EQ(w.n_held, 3);
+	free(text);
+	finish(&w);
+}
+
 TESTS(CASE(a_legacy_client_initializes),
       CASE(an_unknown_version_gets_the_latest_legacy_one),
       CASE(ids_come_back_byte_for_byte), CASE(junk_is_answered_and_survived),
@@ -684,4 +708,4 @@ TESTS(CASE(a_legacy_client_initializes),
       CASE(nobody_is_asked_for_what_he_lacks),
       CASE(a_modern_client_is_asked_by_results),
       CASE(a_state_is_good_for_its_request_only),
-      CASE(open_requests_are_bounded))
+      CASE(open_requests_are_bounded), CASE(what_open_requests_hold_is_bounded))
