@@ -8,6 +8,7 @@
 
 static const struct builtin *const builtins[] = {
 	&builtin_host,
+	&builtin_workspace,
 	NULL,
 };
 

@@ -8,6 +8,7 @@
 #include "guest/builtin.h"
 
 extern const struct builtin builtin_host;
+extern const struct builtin builtin_workspace;
 
 /* NULL: there is none of that name. */
 const struct builtin *builtin_find(const char *name);

@@ -98,6 +98,13 @@ static int resolve(int root, const char *path, int flags)
 	return fd;
 }
 
+int fsat_resolve(int root, const char *path, int flags)
+{
+	int fd = resolve(root, path, flags);
+
+	return fd >= 0 ? fd : -errno;
+}
+
 int fsat_look(int root, const char *path, bool follow, struct err *e)
 {
 	int fd = resolve(root, path, O_PATH | (follow ? 0 : O_NOFOLLOW));

@@ -22,6 +22,10 @@
 /* The root itself, only to resolve from.  Return: a descriptor or a failure. */
 int fsat_root(const char *root, struct err *e);
 
+/* As the kernel says it.  Return: a descriptor, opened with @flags, which must have
+ * O_PATH or be those of a folder; or a negative errno, -EXDEV for what leads out. */
+int fsat_resolve(int root, const char *path, int flags);
+
 /* What is there, to look at only (O_PATH); with @follow what a link leads to. */
 int fsat_look(int root, const char *path, bool follow, struct err *e);
 /* A folder, to be read. */

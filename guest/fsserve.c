@@ -555,6 +555,16 @@ int fsserve_open(const struct fsserve_spec *spec, struct fsserve **out)
 	return r;
 }
 
+struct fspool *fsserve_pool(struct fsserve *f)
+{
+	return f->pool;
+}
+
+struct fstree *fsserve_tree(struct fsserve *f)
+{
+	return &f->tree;
+}
+
 void fsserve_close(struct fsserve *f)
 {
 	if (f == NULL)

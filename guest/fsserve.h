@@ -24,6 +24,8 @@
 #include "core/h2.h"
 
 struct fsserve; /* Opaque. */
+struct fspool;
+struct fstree;
 
 struct fsserve_spec {
 	uv_loop_t *loop;
@@ -39,6 +41,9 @@ int fsserve_open(const struct fsserve_spec *spec, struct fsserve **out);
 void fsserve_request(struct fsserve *f, struct h2_stream *s, const char *name);
 /* May such a request change files? */
 bool fsserve_writes(const char *name);
+/* Its threads, and the tree that they work on, for others who do the same. */
+struct fspool *fsserve_pool(struct fsserve *f);
+struct fstree *fsserve_tree(struct fsserve *f);
 /* The streams have ended before.  NULL is allowed. */
 void fsserve_close(struct fsserve *f);
 

@@ -213,6 +213,7 @@
 #define CHECKOUT_LOG_FILES  1000       /* Between two lines of the log. */
 #define CHECKPOINT_PIPE	    (1u << 20) /* Of a change set, on its way. */
 #define CHECKPOINT_ANSWER   (8u << 20) /* Bytes of the host's answer. */
+#define HOSTCALL_ANSWER_MAX (8u << 20) /* The same, to others. */
 #define CHECKPOINT_AGAIN_MS 1000 /* Until one that failed is tried again. */
 #define WORKSPACE_TURN_MS   5000 /* That a turn's end waits for its commit. */
 #define WORKSPACE_HOST_MS   2000 /* And for a host that is away. */

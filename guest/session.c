@@ -143,6 +143,24 @@ bool session_is_live(const struct session *s)
 				BIT(SESSION_CLOSING));
 }
 
+struct guest *session_guest(const struct session *s)
+{
+	return s->guest;
+}
+
+bool session_in_turn(const struct session *s)
+{
+	return session_is_prompted(s);
+}
+
+bool session_turn_from(const struct session *s, struct vfs_oid *out)
+{
+	if (!turn_is_open(&s->turn) || !s->knows_from || !s->files_from.has)
+		return false;
+	*out = s->files_from.oid;
+	return true;
+}
+
 int session_site(struct guest *g, const char *id, struct session_site *out,
 		 struct err *e)
 {

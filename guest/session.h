@@ -26,6 +26,7 @@
 
 struct guest;
 struct mcp_gateway;
+struct vfs_oid;
 struct session; /* Opaque. */
 
 /* The session of that id, from memory or from the store.
@@ -157,6 +158,14 @@ void session_hold(struct session *s, bool on);
 /* No agent, nothing on its way to the store. */
 bool session_is_settled(const struct session *s);
 bool session_is_live(const struct session *s); /* Has or gets an agent. */
+
+/* For the servers inside the daemon. */
+struct guest *session_guest(const struct session *s);
+/* Does its agent work on a prompt? */
+bool session_in_turn(const struct session *s);
+/* The commit with the files as that turn has found them.  Return: whether it is
+ * known. */
+bool session_turn_from(const struct session *s, struct vfs_oid *out);
 
 /* Where programs run that are to see what a session's agent sees. */
 struct session_site {

@@ -308,6 +308,9 @@ static void objects_on_request(struct h2_stream *s, const char *method,
 		checkpoint_begin(o, s);
 		return;
 	}
+	if (strcmp(method, "POST") == 0 && path[0] == '/' &&
+	    objects_ask_begin(o, s, path + 1))
+		return;
 	h2_stream_set(s, &nothing_events, NULL);
 	err_set(&e, -FAULT_ROUTE_NOT_FOUND, "no route %.16s '%.64s'", method,
 		path);
@@ -367,6 +370,7 @@ struct objects *objects_open(const struct objects_spec *spec,
 	o->ev = ev;
 	o->arg = arg;
 	TAILQ_INIT(&o->waiting);
+	TAILQ_INIT(&o->asks);
 	snprintf(o->vm, sizeof(o->vm), "%s", spec->vm);
 	o->dialer = dialer_open(&dial, &objects_dialer_events, o);
 	if (o->dialer == NULL)
@@ -382,6 +386,7 @@ void objects_close(struct objects *o)
 	if (o->running != NULL)
 		o->running->owner = NULL;
 	h2_close(take_ptr(o->h2)); /* Ends all streams. */
+	objects_asks_forget(o);
 	dialer_close(o->dialer);
 	free(o);
 }

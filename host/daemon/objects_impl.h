@@ -4,6 +4,7 @@
  *
  *	objects.c     the connection, what is asked, reading
  *	checkpoint.c  a checkpoint on its way into the repository
+ *	objects_ask.c other questions
  */
 #ifndef HOST_DAEMON_OBJECTS_IMPL_H
 #define HOST_DAEMON_OBJECTS_IMPL_H
@@ -34,6 +35,8 @@ struct objects {
 	struct batch *running;
 	size_t queued;	      /* Bytes answered and not yet taken. */
 	unsigned checkpoints; /* Open ones. */
+	TAILQ_HEAD(ask_list, objects_ask) asks;
+	unsigned n_asks;
 };
 
 /* Answer with an error, as on the api stream. */
@@ -41,5 +44,12 @@ void objects_refuse(struct h2_stream *s, const struct err *e);
 
 /* A request POST /checkpoint: from here on the stream is its. */
 void checkpoint_begin(struct objects *o, struct h2_stream *s);
+
+/* POST /@name.  Return: false when there are too many, or memory is out; the
+ * stream is refused then. */
+bool objects_ask_begin(struct objects *o, struct h2_stream *s,
+		       const char *name);
+/* All streams have ended, and the owner goes. */
+void objects_asks_forget(struct objects *o);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "host/daemon/history.h"
 #include "host/daemon/vm_impl.h"
 
 #define LOG_COMPONENT	"vm"
@@ -190,7 +191,16 @@ static void vm_on_committed(const struct vfs_oid *head, void *arg)
 		packer_want(vm->d->packer, vm->id);
 }
 
+static void vm_on_asked(struct objects_ask *q, void *arg)
+{
+	struct vm *vm = arg;
+
+	vm_touch(vm);
+	history_ask(vm, vm->d, q);
+}
+
 static const struct objects_events vm_objects_events = {
+	.asked = vm_on_asked,
 	.committed = vm_on_committed,
 };
 
