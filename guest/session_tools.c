@@ -604,6 +604,17 @@ int session_take_tools(struct session *s, struct jv list)
 	return 0;
 }
 
+/* Have the server read them again. */
+static void tell_change(struct session *s)
+{
+	struct upstream *u = s->mcp != NULL ? mcp_set_first(s->mcp) : NULL;
+
+	for (; u != NULL; u = mcp_set_next(u))
+		if (u->spec->builtin != NULL &&
+		    strcmp(u->spec->builtin, builtin_host.name) == 0)
+			upstream_list_changed(u, "tools");
+}
+
 int session_set_tools(struct session *s, struct jv list, struct call *c,
 		      struct err *e)
 {
@@ -612,6 +623,7 @@ int session_set_tools(struct session *s, struct jv list, struct call *c,
 		return e->code;
 	if (session_take_tools(s, list) < 0)
 		return err_set(e, -ENOMEM, "tools: out of memory");
+	tell_change(s);
 	jw_obj(&c->result);
 	jw_kint(&c->result, "tools", (int64_t)jv_count(list));
 	jw_kbool(&c->result, "offered", offers_tools(s));
