@@ -243,7 +243,7 @@ run: deps
 
 bench:
 	@scripts/deps bindfs
-	@$(MAKE) --no-print-directory -j$$(nproc) MODE=rel all $(BENCHES:%=o/rel/tests/bench/%)
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=rel all $(BENCHES:%=o/rel/tests/bench/%) o/rel/tests/fake/mcp_server
 	@O=$(CURDIR)/o/rel tests/bench/run $(BENCH)
 
 FILE_TESTS := fsops f_reference f_realwork f_hostile_files faults_files
@@ -258,12 +258,13 @@ files: tests
 # can do is in o/MODE/interop.md.
 interop: tests
 	INTEROP_AGENTS="codex-rust codex claude claude-old gemini opencode pi sdk-example" \
-		O=$(CURDIR)/$(O) MODE=$(MODE) prove -v --timer --exec '' tests/interop.t
+		INTEROP_MCP_AGENTS="claude-old gemini opencode" \
+		O=$(CURDIR)/$(O) MODE=$(MODE) prove -v --timer --exec '' tests/interop.t tests/interop_mcp.t
 
 DIRS := core vfs mcp guest host host/cli host/daemon host/lib host/sandbox host/examples tests tests/fake tests/bench
 SRCS := $(wildcard $(DIRS:%=%/*.c))
 HDRS := $(wildcard $(DIRS:%=%/*.h))
-SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files) scripts/deps scripts/test scripts/demo .ci/run images/build
+SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files tests/bench/mcp tests/bench/*.sh) scripts/deps scripts/test scripts/demo .ci/run images/build
 MAN  := $(wildcard host/*.[1358] guest/*.8)
 format:
 	clang-format -i $(SRCS) $(HDRS)
