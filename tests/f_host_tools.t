@@ -5,6 +5,7 @@
 #
 # F032: the session waits for a tool.  F156: its results match what was called,
 # or nothing changes.
+# shellcheck disable=SC2119 # new_vm takes no options
 . tests/lib.sh
 
 tools='[
@@ -42,9 +43,9 @@ call() {
 # said TURN - what the agent has said in it.
 said() {
 	wait_turn "$SES" "$1" >"$tmp/end" &&
-		hib log "$SES" --turn "$1" --view messages --json |
-		jq -rs '[.. | objects | select(.role? == "assistant") |
-			.. | .text? // empty] | join("")'
+		hib messages "$SES" --turn "$1" --json | jq -j '.[] |
+			select(.role == "agent") | .parts[] |
+			select(.type == "text") | .text'
 }
 
 turn_says() {
@@ -64,7 +65,7 @@ refuses_results() {
 
 # --- which there are
 
-new_vm --idle-ms 0
+new_vm
 new_session --tools "$tools"
 is "$(prompt "$SES" '!mcp list host')" 'lookup
 soon' "an agent finds them in a server of their own"
@@ -129,10 +130,10 @@ results "$SES" "$(echo "$IDS" | jq -c '{results: [{id: .[0], content: {n: 1}}]}'
 ok "a value is structured content" turn_says \
 	'{"content":[{"type":"text","text":"{\"n\":1}"}],"structuredContent":{"n":1}}'
 call 1 '!mcp raw host tools/call {"name":"lookup","arguments":{"word":"a"}}'
-results "$SES" "$(echo "$IDS" | jq -c '{results: [{id: .[0],
-	content: [{type: "text", text: "b", odd: 1.50}]}]}')" >"$tmp/out"
+results "$SES" "{\"results\":[{\"id\":$(echo "$IDS" | jq '.[0]'),\"content\":
+	[{\"type\":\"text\", \"text\":\"b\",\"odd\":1.50}]}]}" >"$tmp/out"
 ok "blocks are passed on as they are" turn_says \
-	'{"content":[{"type":"text","text":"b","odd":1.50}]}'
+	'{"content":[{"type":"text", "text":"b","odd":1.50}]}'
 
 # --- several at a time
 
@@ -180,8 +181,7 @@ http PUT "/v1/sessions/$SES/tools" \
 	'{"tools":[{"name":"other","description":"Another"}]}' >"$tmp/out"
 is "$(jq -c '[.tools, .offered]' "$tmp/out")" '[1,true]' "tools can be told anew"
 hib answer "$SES" "$(echo "$IDS" | jq -r '.[0]')" --result late
-ok "an open call is answered, and the agent hears of the change" turn_says 'nonelate{}other
-'
+ok "an open call is answered, and the agent hears of the change" turn_says 'nonelate{}other'
 
 # --- what survives
 
@@ -192,8 +192,7 @@ ok "a call outlives hibd" hib answer "$SES" "$id" --result kept
 ok "and its turn goes on" turn_says kept
 hib vm sleep "$VM" >"$tmp/out"
 hib session resume "$SES" >"$tmp/out"
-ok "tools outlive the VM" says "$SES" '!mcp list host' 'other
-'
+ok "tools outlive the VM" says "$SES" '!mcp list host' 'other'
 call 1 '!mcp call host other'
 kill_vm "$VM"
 until_true 20 hib vm wake "$VM" >"$tmp/out"
@@ -202,8 +201,7 @@ ok "a call of a lost VM is resolved" wait_for "$SES" \
 ok "and answered no more" answers 409 not_waiting POST "/v1/sessions/$SES/tools/results" \
 	"$(echo "$IDS" | jq -c '{results: [{id: .[0], content: "x"}]}')"
 fork=$(hib fork --start "$SES")
-ok "a fork has the tools" says "$fork" '!mcp list host' 'other
-'
+ok "a fork has the tools" says "$fork" '!mcp list host' 'other'
 
 # --- the SDK
 
