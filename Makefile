@@ -254,11 +254,12 @@ files: tests
 	O=$(CURDIR)/$(O) MODE=$(MODE) FILES_LONG=1 FILE_FAULT_ROUNDS=50 \
 		prove -v --timer --exec '' $(FILE_TESTS:%=tests/%.t)
 
-# Every agent of images/agents against a scripted model; the table of what they
-# can do is in o/MODE/interop.md.
+# Every agent of images/agents against a scripted model, and MCP servers from
+# npm; the tables of what was seen are o/MODE/interop.md and interop_mcp.md.
 interop: tests
 	INTEROP_AGENTS="codex-rust codex claude claude-old gemini opencode pi sdk-example" \
-		INTEROP_MCP_AGENTS="claude-old gemini opencode" \
+		INTEROP_MCP_AGENTS="claude claude-old codex codex-rust gemini opencode" \
+		INTEROP_MCP_SERVERS="everything filesystem memory thinking sqlite" \
 		O=$(CURDIR)/$(O) MODE=$(MODE) prove -v --timer --exec '' tests/interop.t tests/interop_mcp.t
 
 DIRS := core vfs mcp guest host host/cli host/daemon host/lib host/sandbox host/examples tests tests/fake tests/bench

@@ -5,8 +5,9 @@
 # called by agents that nobody here wrote, inside the sandbox.  The model is a
 # script.
 #
-# INTEROP_MCP_AGENTS  which agents (default: a quick one); `make interop`: all
-# NPM_CACHE_DIR       where packages stay between runs (default: $O/npm)
+# INTEROP_MCP_AGENTS   which agents (default: a quick one); `make interop`: more
+# INTEROP_MCP_SERVERS  which servers (default: small ones); `make interop`: all
+# NPM_CACHE_DIR        where packages stay between runs (default: $O/npm)
 #
 # What was seen comes out as a table, $O/interop_mcp.md.
 # shellcheck disable=SC2016 # $ is for jq
@@ -14,44 +15,59 @@
 . tests/agents.sh
 
 INTEROP_MCP_AGENTS=${INTEROP_MCP_AGENTS-opencode}
-servers='everything filesystem memory thinking sqlite'
-packages='@modelcontextprotocol/server-everything@2026.8.31
-	@modelcontextprotocol/server-filesystem@2026.8.31
-	@modelcontextprotocol/server-memory@2026.8.31
-	@modelcontextprotocol/server-sequential-thinking@2026.8.31
-	@bytebase/dbhub@1.4.0 node@22.23.3'
+INTEROP_MCP_SERVERS=${INTEROP_MCP_SERVERS-everything filesystem}
 
 need_npm
 
 # --- the servers ----------------------------------------------------------------
 
-# The folder is mounted into VMs as it is.  node comes with it: the SQL server
-# wants a newer one than Debian has.
-install_servers() {
-	mcp=$npm_dir/mcp
-	[ ! -e "$mcp/done" ] || return 0
-	mkdir -p "$mcp" 2>/dev/null && [ -w "$mcp" ] || mcp=$tmp/mcp
-	# shellcheck disable=SC2086 # a list of words
-	mkdir -p "$mcp" && echo '{"private":true}' >"$mcp/package.json" &&
-		(cd "$mcp" && timeout 600 npm install --no-audit --no-fund \
-			--loglevel=error $packages) >"$tmp/npm.log" 2>&1 &&
-		touch "$mcp/done"
+# packages_of SERVER - node comes with the one that wants a newer one than Debian
+# has.
+packages_of() {
+	case $1 in
+	everything) echo @modelcontextprotocol/server-everything@2026.8.31 ;;
+	filesystem) echo @modelcontextprotocol/server-filesystem@2026.8.31 ;;
+	memory) echo @modelcontextprotocol/server-memory@2026.8.31 ;;
+	thinking) echo @modelcontextprotocol/server-sequential-thinking@2026.8.31 ;;
+	sqlite) echo @bytebase/dbhub@1.4.0 node@22.23.3 ;;
+	esac
 }
 
-# mcp_config - of all of them, as other clients have it.
+# install_server SERVER - into the folder that is mounted into VMs as it is.
+install_server() {
+	[ ! -e "$mcp/done.$1" ] || return 0
+	[ -e "$mcp/package.json" ] || echo '{"private":true}' >"$mcp/package.json"
+	# shellcheck disable=SC2046 # a list of words
+	(cd "$mcp" && timeout 600 npm install --no-audit --no-fund \
+		--loglevel=error $(packages_of "$1")) >"$tmp/npm.log" 2>&1 &&
+		touch "$mcp/done.$1"
+}
+
+install_servers() {
+	mcp=$npm_dir/mcp
+	mkdir -p "$mcp" 2>/dev/null
+	[ -w "$mcp" ] || mcp=$tmp/mcp
+	mkdir -p "$mcp" || return 1
+	for server in $INTEROP_MCP_SERVERS; do
+		install_server "$server" || return 1
+	done
+}
+
+# mcp_config - of those that are wanted, as other clients have it.
 mcp_config() {
-	jq -n '
-		def server(name; more): {command: "/opt/mcp/node_modules/.bin/node",
-			args: (["/opt/mcp/node_modules/.bin/" + name] + more)};
-		{mcpServers: {
-			everything: server("mcp-server-everything"; ["stdio"]),
+	jq -n --arg names "$INTEROP_MCP_SERVERS" '
+		def server(program; more): {command: "node",
+			args: (["/opt/mcp/node_modules/.bin/" + program] + more)};
+		{everything: server("mcp-server-everything"; ["stdio"]),
 			filesystem: server("mcp-server-filesystem"; ["/workspace"]),
 			memory: (server("mcp-server-memory"; []) +
 				{env: {MEMORY_FILE_PATH: "/workspace/memory.json"}}),
 			thinking: server("mcp-server-sequential-thinking"; []),
-			sqlite: server("dbhub"; ["--transport", "stdio", "--dsn",
-				"sqlite:///workspace/data.db"])
-		} | map_values(. + {startupTimeoutMs: 90000})}'
+			sqlite: (server("dbhub"; ["--transport", "stdio", "--dsn",
+				"sqlite:///workspace/data.db"]) +
+				{command: "/opt/mcp/node_modules/.bin/node"})} |
+		with_entries(select(.key as $k | $names | split(" ") | index($k))) |
+		{mcpServers: map_values(. + {startupTimeoutMs: 90000})}'
 }
 
 # script SERVER - what the model does with it, and in the end whether what the
@@ -65,7 +81,7 @@ script() {
 		'tool memory*search_nodes {"query":"fig"} ;; recall swe et' ;;
 	thinking) printf '%s ;; %s\n' '@mock tool thinking*sequentialthinking {"thought":"hm","nextThoughtNeeded":false,"thoughtNumber":1,"totalThoughts":1}' \
 		'text Thought.' ;;
-	sqlite) printf '%s ;; %s\n' "@mock tool sqlite*execute_sql {\"sql\":\"SELECT 6 * 7 || 'plums' AS fruit\"}" 'recall 42 plums' ;;
+	sqlite) printf '%s ;; %s\n' "@mock tool sqlite*execute_sql {\"sql\":\"SELECT (6 * 7) || 'plums' AS fruit\"}" 'recall 42 plums' ;;
 	esac
 }
 
@@ -85,7 +101,7 @@ result_of() {
 session_with_servers() {
 	mcp_config >"$tmp/mcp.json"
 	ses=$(session --mcp-config "$tmp/mcp.json") || return 1
-	for server in $servers; do
+	for server in $INTEROP_MCP_SERVERS; do
 		wait_for "$ses" "\"type\":\"mcp\.ready\".*\"name\":\"$server\"" 90 \
 			>"$tmp/ready" || return 1
 	done
@@ -140,8 +156,8 @@ run_agent() {
 	mock_agent
 	vm=$(hib vm create --net host --mount "$mcp:/opt/mcp:ro")
 	echo quince | hib files put "$vm" - fruit.txt >"$tmp/out"
-	ok "$agent: it starts with five servers" session_with_servers
-	for server in $servers; do
+	ok "$agent: it starts with its servers" session_with_servers
+	for server in $INTEROP_MCP_SERVERS; do
 		cell "$server" "its model calls $server" use "$server"
 	done
 	hib session close "$ses" >"$tmp/out"
@@ -160,7 +176,7 @@ table() {
 		printf '|---'
 	done
 	printf '|\n'
-	for _row in $servers; do
+	for _row in $INTEROP_MCP_SERVERS; do
 		printf '| %s' "$_row"
 		for _name; do
 			printf ' | %s' "$(cat "$tmp/cells/$_name/$_row" 2>/dev/null)"
