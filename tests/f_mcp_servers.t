@@ -9,6 +9,12 @@ new_vm
 vm_program fake/mcp_server
 vm_pid=$(guest_pid "$VM")
 
+# script MEMBERS LINE - a file with one server, "a", that is a line of shell.
+script() {
+	jq -n --argjson m "$1" --arg l "$2" '{mcpServers: {a: ({command: "/bin/sh",
+		args: ["-c", $l]} + $m)}}' >"$tmp/mcp.json"
+}
+
 # server MEMBERS ARG... - a file with one server, "a", of these arguments.
 server() {
 	_members=$1
@@ -28,9 +34,9 @@ with() {
 servers() {
 	for _p in $(descendants "$vm_pid"); do
 		tr '\0' ' ' <"/proc/$_p/cmdline" 2>/dev/null |
-			grep -q 'mcp_server\|sleeper\|sleep 98765' &&
-			grep -L 'State:.Z' "/proc/$_p/status"
+			grep -q mcp_server && alive "$_p" && echo "$_p"
 	done
+	return 0
 }
 
 no_server() {
@@ -122,5 +128,180 @@ lazy() {
 		row_is "$SES" state off && hib session close "$SES"
 }
 ok "a lazy one that is known is not started by its session" lazy
+
+# --- what it gets -----------------------------------------------------------
+
+f161_env() {
+	script '{"required": true, "env": {"TOKEN": "own", "TERM": "x"}}' \
+		'env >/workspace/env; ls -l /proc/self/fd >/workspace/fds;
+		exec /opt/agents/mcp_server'
+	new_session --mcp-config "$tmp/mcp.json" --env OF_AGENT=secret &&
+		in_vm "$SES" "cat /workspace/env" >"$tmp/env" &&
+		grep -qx TOKEN=own "$tmp/env" && grep -qx TERM=x "$tmp/env" &&
+		grep -qx HOME=/home/user "$tmp/env" &&
+		grep -q ^PATH= "$tmp/env" && not grep -q OF_AGENT "$tmp/env" &&
+		equal "$(grep -cvE '^((PATH|HOME|LANG|TERM|USER|PWD|TOKEN)=|$)' \
+			"$tmp/env")" 0
+}
+ok "its environment is the base and its own" f161_env
+
+f161_pipes() {
+	in_vm "$SES" "cat /workspace/fds" >"$tmp/fds" &&
+		grep -q ' 0 -> pipe:' "$tmp/fds" &&
+		grep -q ' 1 -> /workspace/fds' "$tmp/fds" &&
+		grep -q ' 2 -> pipe:' "$tmp/fds" &&
+		not grep -q socket: "$tmp/fds"
+}
+ok "its stdio are pipes, and it has nothing else" f161_pipes
+
+f174_namespace() {
+	_p=$(servers | head -n 1)
+	equal "$(awk '$1 == "NSpid:" {print NF}' "/proc/$_p/status")" 5 &&
+		in_vm "$SES" "grep -l mcp_server /proc/[0-9]*/cmdline" |
+		grep -q /proc/
+}
+ok "F161 F174 it runs in the namespaces of its session" f174_namespace
+close_it >/dev/null
+
+f_folders() {
+	script '{"required": true, "cwd": "/tmp"}' \
+		'{ pwd; id -u; ls -A /hib/state; ls -A /hib/run; } >/workspace/seen;
+		exec /opt/agents/mcp_server'
+	new_session --mcp-config "$tmp/mcp.json" &&
+		in_vm "$SES" "cat /workspace/seen" >"$tmp/seen" &&
+		equal "$(cat "$tmp/seen")" "/tmp
+1000"
+	_r=$?
+	close_it
+	return $_r
+}
+ok "it runs in its folder, as the agents' user, and sees none of ours" f_folders
+
+# --- what it says -----------------------------------------------------------
+
+f_noise() {
+	script '{"required": true}' \
+		'yes 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde |
+		head -n 4096 >&2; echo Welcome; echo "{half"; echo "[1,2]";
+		exec /opt/agents/mcp_server'
+	new_session --mcp-config "$tmp/mcp.json" &&
+		says "$SES" hello hello &&
+		log_json "$SES" | jq -s 'map(select(.type == "mcp.stderr").data)' \
+			>"$tmp/said" &&
+		jq -e 'length <= 300 and .[0].text[:4] == "0123"' "$tmp/said"
+	_r=$?
+	close_it
+	log_json "$SES" | jq -se 'map(select(.type == "mcp.stderr").data) |
+		(map(.dropped // 0) | add) + (map(select(.text != "")) | length)
+		== 4096' || return 1
+	return $_r
+}
+ok "256 KiB on stderr and banners stall nothing, and are counted" f_noise
+
+# --- ends, and starts again -------------------------------------------------
+
+f164_crash() {
+	with '{"required": true}' || return 1
+	_since=$(last_seq "$SES")
+	kill -9 $(servers) && wait_for_event "$SES" mcp.exited 5 "$_since" |
+		jq -e '.data.signal == 9 and (.data.expected | not)' &&
+		wait_for_event "$SES" mcp.ready 5 "$_since" |
+		jq -e '.data | has("tools") | not' &&
+		row_is "$SES" state ready && state_is "$SES" idle &&
+		says "$SES" hello hello
+}
+ok "F164 one that is killed is started again, and its session goes on" f164_crash
+
+f_sleep() {
+	hib vm sleep "$VM" && row_is "$SES" state exited &&
+		no_row_lives && hib session resume "$SES" &&
+		vm_pid=$(guest_pid "$VM") && row_is "$SES" state ready &&
+		holds "$SES" 'map(select(.type == "mcp.ready")) |
+			map(.epoch) | .[-1] == 2'
+}
+no_row_lives() {
+	no_rows "SELECT name, state FROM mcp_server
+		WHERE state IN ('starting', 'ready')" servers
+}
+ok "servers end with a sleep, and are back with their session" f_sleep
+ok "... and end with it" close_it
+
+f_idle() {
+	with '{"idleMs": 200}' && wait_for_event "$SES" mcp.exited >"$tmp/ev" &&
+		jq -e '.data.expected and .data.code == 0' "$tmp/ev" &&
+		no_server && says "$SES" hello hello
+	_r=$?
+	close_it
+	return $_r
+}
+ok "one that is not used is stopped" f_idle
+
+f_shared() {
+	with '{"required": true, "shared": true}' && _one=$SES &&
+		new_session --mcp-config "$tmp/mcp.json" && _two=$SES &&
+		equal "$(servers | wc -l)" 1 && _pid=$(servers) &&
+		row_is "$_one" state ready && row_is "$_two" state ready &&
+		hib session close "$_one" && row_is "$_one" state exited &&
+		alive "$_pid" && row_is "$_two" state ready
+}
+ok "a shared one is one process for two sessions" f_shared
+ok "... which ends with the last of them" close_it
+
+f_not_shared() {
+	with '{"required": true}' && _one=$SES &&
+		new_session --mcp-config "$tmp/mcp.json" &&
+		equal "$(servers | wc -l)" 2 && hib session close "$_one" &&
+		equal "$(servers | wc -l)" 1
+	_r=$?
+	close_it
+	return $_r
+}
+ok "others are not" f_not_shared
+
+# --- nothing is left --------------------------------------------------------
+
+# ends_whole LINE - a server that is this line of shell ends with its session,
+# with all that it has started.
+ends_whole() {
+	script '{"required": true}' "$1"
+	new_session --mcp-config "$tmp/mcp.json" &&
+		not no_server && close_it
+}
+ok "none of sh -c is left" ends_whole "$FAKE --name x; true"
+ok "none of a wrapper as npx is" ends_whole \
+	"sh -c 'sh -c \"$FAKE --child; true\"; true' <&0; true"
+ok "nor what forked twice and took a session of its own" ends_whole \
+	"exec $FAKE --leave"
+ok "nor what does not care for the end of its stdin" ends_whole \
+	"exec $FAKE --ignore-eof --child"
+ok "nor what ignores SIGTERM as well" ends_whole \
+	"trap '' TERM HUP; $FAKE --ignore-eof --ignore-term --leave; true"
+ok "nor what left for the background" ends_whole \
+	"exec 3<&0; setsid $FAKE --ignore-eof --ignore-term <&3 & wait"
+
+f_leaves_early() {
+	script '{}' "$FAKE --ignore-eof --leave & sleep 0.3; exit 0" &&
+		new_session --mcp-config "$tmp/mcp.json" &&
+		wait_for_event "$SES" 'mcp\.(failed|exited)' && until_true 5 no_server
+	_r=$?
+	hib session close "$SES"
+	return $_r
+}
+ok "nor what a server leaves when it ends by itself" f_leaves_early
+
+f_guest_killed() {
+	script '{"required": true}' \
+		"$FAKE --ignore-eof --ignore-term --leave; true"
+	new_session --mcp-config "$tmp/mcp.json" || return 1
+	_pids=$(servers)
+	[ -n "$_pids" ] && kill_vm "$VM" || return 1
+	for _p in $_pids; do
+		until_true 5 not alive "$_p" || return 1
+	done
+	hib vm wake "$VM" && no_row_lives && vm_pid=$(guest_pid "$VM") &&
+		no_server
+}
+ok "nor anything of a guest that was killed" f_guest_killed
+ok "F046 nor a row that says it lives" no_row_lives
 
 done_testing
