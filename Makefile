@@ -68,6 +68,7 @@ EXTRA_test_mcp_config := guest/instruct.c guest/launch.c guest/mcp_config.c gues
 EXTRA_test_mcp_gateway := guest/journal.c $(addprefix guest/mcp_,all.c ask.c audit.c gateway.c index.c relay.c subs.c upstream.c) $(EXTRA_test_mcp_config)
 EXTRA_test_mcp_local := guest/errtail.c guest/mcp_local.c guest/mcp_shared.c guest/mcp_upstream.c $(EXTRA_test_mcp_config) $(filter-out guest/place.c guest/reaper.c,$(EXTRA_test_proc))
 EXTRA_test_form := guest/form.c
+EXTRA_test_lookup := guest/history.c
 EXTRA_test_sql := guest/sqldb.c guest/sqlguard.c guest/sqlrun.c
 EXTRA_fuzz_sql := guest/sqlguard.c guest/sqlrun.c
 EXTRA_test_glob := guest/glob.c

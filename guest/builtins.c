@@ -7,9 +7,8 @@
 #include <string.h>
 
 static const struct builtin *const builtins[] = {
-	&builtin_host,
-	&builtin_workspace,
-	NULL,
+	&builtin_history, &builtin_host,      &builtin_kv, &builtin_memory,
+	&builtin_sql,	  &builtin_workspace, NULL,
 };
 
 const struct builtin *builtin_find(const char *name)

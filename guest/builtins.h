@@ -7,7 +7,11 @@
 
 #include "guest/builtin.h"
 
+extern const struct builtin builtin_history;
 extern const struct builtin builtin_host;
+extern const struct builtin builtin_kv;
+extern const struct builtin builtin_memory;
+extern const struct builtin builtin_sql;
 extern const struct builtin builtin_workspace;
 
 /* NULL: there is none of that name. */

@@ -25,6 +25,7 @@
 #include "guest/exec.h"
 #include "guest/fsserve.h"
 #include "guest/limits.h"
+#include "guest/lookups.h"
 #include "guest/server.h"
 #include "guest/session.h"
 #include "guest/sql_calls.h"
@@ -642,6 +643,8 @@ static int open_all(struct guest *g, struct err *e)
 	r = open_files(g);
 	if (r == 0)
 		r = sqlops_open(g->loop, g->opt->state, &g->sql);
+	if (r == 0)
+		r = lookups_open(g->loop, g->opt->state, &g->lookups);
 	if (r < 0)
 		return err_set(e, r, "files: %s", strerror(-r));
 	snprintf(path, sizeof(path), "%s/api.sock", g->opt->run);
@@ -655,6 +658,7 @@ static void close_all(struct guest *g)
 
 	server_close(g->server);
 	sqlops_close(take_ptr(g->sql));
+	lookups_close(take_ptr(g->lookups));
 	/* Its threads may wait for the one of the workspace. */
 	fsserve_close(take_ptr(g->files));
 	checkpoints_stop(g->checkpoints);

@@ -55,6 +55,7 @@ struct guest {
 	struct mcp_sharing sharing;	 /* MCP servers of many sessions. */
 	struct session_list sessions;	 /* Those in memory. */
 	struct sqlops *sql;		 /* Databases of sessions. */
+	struct lookups *lookups;	 /* In their logs. */
 	struct exec_list execs;		 /* Programs that the host has run. */
 	struct feed_list feeds;		 /* Late ones. */
 	char vm[ID_MAX];		 /* "" until the first hello. */

@@ -170,6 +170,14 @@
 #define FS_WATCHES_MAX	8192	     /* Folders, of one. */
 #define FS_MOVE_MS	20	     /* Between the two events of one move. */
 
+/* What an agent looks up in its log. */
+#define HISTORY_LIMIT	  20	      /* Hits, turns or events... */
+#define HISTORY_LIMIT_MAX 200	      /* ...and at most, */
+#define HISTORY_BYTES	  (64u << 10) /* in so many bytes, but for the first. */
+#define HISTORY_TEXT_MAX  (8u << 10)  /* Of one message. */
+#define HISTORY_EVENT_MAX (16u << 10) /* Of one event that is told whole. */
+#define HISTORY_QUEUE_MAX 16	      /* Calls under way or waiting. */
+
 /* Databases of sessions. */
 #define SQL_DBS_MAX	 10
 #define SQL_NAME_MAX	 64	     /* Bytes of one's name. */

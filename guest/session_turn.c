@@ -212,6 +212,10 @@ void prompts_free(struct prompt_list *l)
 	}
 }
 
+static const char look_up_words[] =
+	"[What is left out above can be looked up with the tool query_history "
+	"of the MCP server \"history\".]\n\n";
+
 /* What an agent must hear before the user: instructions, the past. */
 static void write_before(struct session *s, struct jw *w)
 {
@@ -228,6 +232,9 @@ static void write_before(struct session *s, struct jw *w)
 			  e.msg);
 	if (preamble != NULL)
 		acp_write_text(w, preamble);
+	if (preamble != NULL && s->launch->mcp != NULL &&
+	    mcp_config_has_builtin(s->launch->mcp, "history"))
+		acp_write_text(w, look_up_words);
 	s->preamble_due = false;
 }
 

@@ -201,6 +201,54 @@ f195_summary() {
 }
 ok "F195 a preamble has the summary and what is behind it" f195_summary
 
+# --- by MCP -----------------------------------------------------------------------
+
+# call SERVER TOOL JSON - the agent of MCP_SES calls a tool and says the result.
+call() {
+	prompt "$mcp_ses" "!mcp call $1 $2 $3"
+}
+
+new_session --mcp-builtin kv,memory
+mcp_ses=$SES
+f189_agent() {
+	call kv kv_set '{"key":"by","value":"agent"}' >"$tmp/set" &&
+		equal "$(hib kv get "$mcp_ses" by)" agent &&
+		hib kv set "$mcp_ses" by user &&
+		call kv kv_get '{"key":"by"}' | jq -e '.value == "user"' &&
+		call kv kv_list '{}' | jq -e '.keys | map(.key) == ["by"]' &&
+		call kv kv_set "$(jq -nc --slurpfile e "$tmp/set" \
+			'{key: "by", value: "x", etag: $e[0].etag}')" |
+		grep -q 'another one by now' &&
+		call kv kv_delete '{"key":"by"}' | jq -e '.key == "by"' &&
+		refused key_not_found 6 hib kv get "$mcp_ses" by
+}
+ok "F189 an agent has the same keys as its user" f189_agent
+f189_agent_wrong() {
+	call kv kv_get '{"key":"none"}' | grep -q 'no key' &&
+		call kv kv_get '{}' | grep -qi 'key' &&
+		call kv kv_get "{\"key\":\"$(long 256)\"}" | grep -q '255' &&
+		call kv kv_set '{"key":"a","value":"b","more":1}' |
+		grep -q 'more' && equal "$(hib kv ls "$mcp_ses" --json)" '[]'
+}
+ok "F189 what it may not is an error that it reads" f189_agent_wrong
+f194_agent() {
+	call memory memory_set '{"key":"pet","value":"a cat","meta":{"t":1}}' \
+		>"$tmp/set" &&
+		for i in 2 3 4; do says "$mcp_ses" "$i" "$i" || return 1; done &&
+		hib session suspend "$mcp_ses" --force && hib vm sleep "$VM" &&
+		call memory memory_get '{"key":"pet"}' |
+		jq -e '.value == "a cat" and .meta == {t: 1}'
+}
+ok "F194 what it remembers it has after a cold resume" f194_agent
+f196_agent() {
+	call memory memory_set '{"key":"all","value":"of us","scope":"vm"}' \
+		>"$tmp/set" &&
+		equal "$(hib memory get "$other" all)" 'of us' &&
+		call memory memory_list '{"scope":"vm","prefix":"a"}' |
+		jq -e '.keys | map(.preview) == ["of us"]'
+}
+ok "F196 it shares with the other sessions of its VM" f196_agent
+
 # --- whole sessions ---------------------------------------------------------------
 
 f189_fork() {

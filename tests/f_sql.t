@@ -108,6 +108,40 @@ f198_aside() {
 }
 ok "F198 meanwhile others are served" f198_aside
 
+# --- by MCP -----------------------------------------------------------------------
+
+# call TOOL JSON - the agent of MCP_SES calls a tool and says the result.
+call() {
+	prompt "$mcp_ses" "!mcp call sql $1 $2"
+}
+
+new_session --mcp-builtin sql
+mcp_ses=$SES
+f197_agent() {
+	call sql_query '{"database":"d","sql":"SELECT 1"}' |
+		grep -q 'no such database' &&
+		call sql_execute "$(jq -nc '{database: "d", sql:
+			"CREATE TABLE t(a); INSERT INTO t VALUES(7)"}')" |
+		jq -e '.changes == 1' &&
+		call sql_query "$(jq -nc '{database: "d", sql:
+			"SELECT a FROM t WHERE a=:a", params: {a: 7}}')" |
+		jq -e '.rows == [[7]]' &&
+		call sql_schema '{"database":"d"}' |
+		jq -e '.tables[0].name == "t"' &&
+		call sql_list '{}' | jq -e '.databases[0].name == "d"' &&
+		equal "$(rows "$mcp_ses" d 'SELECT a FROM t')" '[[7]]' &&
+		call sql_drop '{"database":"d"}' >"$tmp/x" &&
+		refused file_not_found 6 hib sql "$mcp_ses" d
+}
+ok "F197 an agent has the same databases as its user" f197_agent
+f197_agent_wrong() {
+	call sql_execute "$(jq -nc '{database: "d", sql: "ATTACH \u0027x\u0027 AS y"}')" |
+		grep -q ATTACH &&
+		call sql_execute '{"database":"../d","sql":"SELECT 1"}' |
+		grep -qi 'database'
+}
+ok "F197 what it may not is an error that it reads" f197_agent_wrong
+
 # --- sleep, crashes ---------------------------------------------------------------
 
 f197_sleep() {
