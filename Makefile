@@ -218,6 +218,7 @@ $(O)/tests/fuzz_$(1): $(O)/tests/fuzz_$(1).o $(call obj,$(EXTRA_fuzz_$(1))) $(O)
 endef
 $(foreach f,$(FUZZERS),$(eval $(call fuzzer,$(f))))
 SEEDS_mcp_server := tests/mcp_seeds.py
+SEEDS_mcp_front := tests/mcp_seeds.py --front
 fuzz-%: $(O)/tests/fuzz_%
 	mkdir -p $(O)/corpus/$*
 	$(if $(SEEDS_$*),$(SEEDS_$*) $(O)/corpus/$*)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""mcp_seeds.py DIR - What fuzzers of MCP begin with: one line of stdio a file.
+"""mcp_seeds.py [--front] DIR - What fuzzers of MCP begin with.
 
-Each file begins with a byte for the fuzzer itself (a space: nothing special).
+One line of stdio a file, behind a byte for the fuzzer itself (a space: nothing
+special); with --front, the steps of fuzz_mcp_front.c.
 """
 import json
 import os
@@ -134,12 +135,32 @@ def seeds():
     yield from RAW.items()
 
 
+def front_seeds():
+    init = "p0" + request("initialize", INIT)
+    work = "p0" + request("x", {"_meta": {"progressToken": 7}}, 2)
+    said = "f0" + notification("notifications/progress", {"progressToken": 7})
+    done = "f0" + answer({"result": {}}, 2)
+    yield "json", init + work + done
+    yield "events", init + work + said + done
+    yield "missed", init + work + said + "x0\n" + done + "g18589934593\n"
+    yield "retry", init + "p0" + request("retry") + "g08589934592\n"
+    yield "stream", init + "g1\n" + "f0" + notification("notifications/tools/list_changed", {}) + "g2\n"
+    yield "asked", init + work + "f0" + request("roots/list") + "p1" + answer({"result": {}}, 1)
+    yield "cancelled", init + work + "p1" + notification("notifications/cancelled", {"requestId": 2})
+    yield "deleted", init + work + "d1\n" + work
+    yield "lost", init + work + said + "l0\n" + work
+    yield "modern", "m0x\n" + said + "f0" + answer({"result": {}}, 1) + "m1x\nx1\n"
+    yield "both", init + "m1x\n" + "f0" + answer({"error": {"code": -32601, "message": ""}}, 1) + work
+
+
 def main():
-    out = sys.argv[1]
+    front = sys.argv[1] == "--front"
+    out = sys.argv[-1]
     os.makedirs(out, exist_ok=True)
-    for n, (name, text) in enumerate(seeds()):
+    for n, (name, text) in enumerate(front_seeds() if front else seeds()):
         with open(os.path.join(out, f"seed-{n:03d}-{name}"), "wb") as f:
-            f.write(b" " + (text if isinstance(text, bytes) else text.encode()))
+            text = text if isinstance(text, bytes) else text.encode()
+            f.write(text if front else b" " + text)
 
 
 main()

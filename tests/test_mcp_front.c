@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "core/json.h"
+#include "mcp/front_impl.h"
 #include "tests/tap.h"
 
 #define CLIENTS_MAX 8
@@ -274,6 +275,25 @@ static void progress_goes_by_its_token(void)
 	STR_EQ(w.answer, "");
 	settle(0);
 	HAS("progressToken");
+	finish();
+}
+
+static void a_slow_answer_becomes_a_stream(void)
+{
+	begin();
+	open_session();
+	post(0, CALL(1));
+	for (int i = 0; i < 2; i++) {
+		mcp_outlet_tick(mcp_outlet_find(w.link, "1", 1));
+		settle(0);
+		if (i == 0)
+			STR_EQ(w.answer, "");
+	}
+	HAS("text/event-stream");
+	HAS("\n: \n\n"); /* A sign of life. */
+	far_end_says("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}");
+	settle(0);
+	HAS("data: {\"jsonrpc\"");
 	finish();
 }
 
@@ -561,7 +581,8 @@ static void what_is_kept_is_bounded(void)
 TESTS(CASE(a_session_has_a_name), CASE(other_sessions_are_unknown),
       CASE(notifications_and_answers_are_accepted),
       CASE(a_deleted_session_is_gone), CASE(nonsense_is_refused),
-      CASE(progress_goes_by_its_token), CASE(a_stream_begins_with_an_id),
+      CASE(progress_goes_by_its_token), CASE(a_slow_answer_becomes_a_stream),
+      CASE(a_stream_begins_with_an_id),
       CASE(old_clients_get_no_event_without_data),
       CASE(who_comes_back_gets_what_he_missed),
       CASE(a_client_is_let_go_and_comes_back),
