@@ -9,7 +9,9 @@
 
 #include "core/h2.h"
 #include "core/unixsock.h"
+#include "guest/hostline.h"
 #include "guest/sideloop.h"
+#include "guest/workspace.h"
 #include "tests/tap.h"
 
 #define BULK	   (24u << 20) /* Bytes of a long body. */
@@ -533,6 +535,129 @@ static void an_answer_may_come_in_pieces(void)
 	finish();
 }
 
+/* --- conversations from the home loop --- */
+
+static struct sideloop *side;
+
+void workspace_run(struct workspace *ws, struct sideloop_job *job)
+{
+	(void)ws;
+	sideloop_post(side, job);
+}
+
+uv_loop_t *workspace_loop(struct workspace *ws)
+{
+	(void)ws;
+	return sideloop_loop(side);
+}
+
+struct uplink *workspace_uplink(struct workspace *ws)
+{
+	(void)ws;
+	return up;
+}
+
+struct line {
+	struct hostline *l;
+	char heard[64];
+	int n_ended, code;
+};
+
+static void line_on_data(char *data, size_t n, void *arg)
+{
+	struct line *t = arg;
+
+	strncat(t->heard, data, n);
+}
+
+static void line_on_ended(const struct err *e, void *arg)
+{
+	struct line *t = arg;
+
+	t->n_ended++;
+	t->code = e == NULL ? 0 : e->code;
+}
+
+static void open_line(struct line *t, const char *to)
+{
+	static const struct hostline_events line_events = {line_on_data,
+							   line_on_ended};
+
+	t->l = hostline_open(&(struct hostline_spec){
+		.home = loop, .path = to, .ev = &line_events, .arg = t});
+	OK(t->l != NULL);
+}
+
+static void side_stop(void *arg)
+{
+	(void)arg;
+	uplink_close(take_ptr(up));
+}
+
+/* The host is played on the home loop, the uplink is on the side. */
+static void begin_side(enum host_mode mode)
+{
+	(void)signal(SIGPIPE, SIG_IGN);
+	loop = uv_default_loop();
+	OK(mkdtemp(dir) != NULL);
+	snprintf(path, sizeof(path), "%s/host.sock", dir);
+	EQ(sideloop_open(loop, &side, NULL), 0);
+	EQ(uplink_open(sideloop_loop(side), path, &up, NULL), 0);
+	EQ(sideloop_start(side, NULL), 0);
+	host.mode = mode;
+	host_connect();
+}
+
+static void finish_side(void)
+{
+	sideloop_close(side, side_stop, NULL);
+	h2_close(take_ptr(host.c));
+	uv_run(loop, UV_RUN_DEFAULT);
+	EQ(uv_loop_close(loop), 0);
+	(void)unlink(path);
+	EQ(rmdir(dir), 0);
+}
+
+static void a_line_is_a_conversation(void)
+{
+	struct line a = {0}, b = {0};
+
+	begin_side(HOST_TALK);
+	open_line(&a, "/mcp/a");
+	open_line(&b, "/mcp/b");
+	EQ(hostline_write(a.l, "one ", 4), 0);
+	EQ(hostline_write(b.l, "b", 1), 0);
+	while (a.heard[0] == '\0' || b.heard[0] == '\0')
+		uv_run(loop, UV_RUN_ONCE);
+	EQ(hostline_write(a.l, "two", 3), 0);
+	hostline_fin(a.l);
+	hostline_drop(b.l);
+	while (a.n_ended == 0)
+		uv_run(loop, UV_RUN_ONCE);
+	STR_EQ(a.heard, "one two");
+	EQ(a.code, 0);
+	EQ(b.n_ended, 0);
+	finish_side();
+	EQ(b.n_ended, 0);
+}
+
+static void a_line_that_is_refused_says_why(void)
+{
+	struct line a = {0}, b = {0};
+
+	begin_side(HOST_FAIL);
+	open_line(&a, "/mcp/a");
+	hostline_fin(a.l);
+	while (a.n_ended == 0)
+		uv_run(loop, UV_RUN_ONCE);
+	EQ(a.code, -FAULT_FILE_NOT_FOUND);
+	host.mode = HOST_MUTE;
+	open_line(&b, "/mcp/b");
+	finish_side(); /* Ends with the guest. */
+	EQ(b.n_ended, 1);
+	EQ(b.code, -ECANCELED);
+}
+
 static void a_job_goes_over_and_comes_back(void)
 {
 	struct trip t[3] = {0};
@@ -583,5 +708,6 @@ TESTS(CASE(an_answer_is_collected), CASE(a_request_waits_for_the_host),
       CASE(an_answer_before_the_bodys_end_is_taken),
       CASE(a_new_host_replaces_the_old_one),
       CASE(a_dropped_request_tells_nothing), CASE(an_answer_may_come_in_pieces),
+      CASE(a_line_is_a_conversation), CASE(a_line_that_is_refused_says_why),
       CASE(a_job_goes_over_and_comes_back),
       CASE(the_end_of_the_loop_waits_for_jobs))
