@@ -22,11 +22,9 @@
 #include "core/log.h"
 #include "guest/errtail.h"
 #include "guest/launch.h"
-#include "mcp/client.h"
-#include "mcp/wire.h"
+#include "guest/mcp_talk.h"
 
 #define LOG_COMPONENT "mcp"
-#define LINE_KEEP     (64u << 10) /* Bytes of the buffer for a message. */
 
 enum local_phase {
 	LOCAL_NONE,
@@ -39,22 +37,16 @@ enum local_phase {
 };
 
 struct mcp_local {
-	struct upstream up;
+	struct mcp_talk talk;
 	struct mcp_place place;
 	enum local_phase phase;
-	struct proc *proc;	   /* NULL: none. */
-	struct mcp_client *client; /* The same. */
-	struct mcp_wire wire;
-	struct jw line;	  /* A message on its way out. */
-	enum mcp_era era; /* That it is known to speak. */
+	struct proc *proc; /* NULL: none. */
 	bool was_ready;
-	bool has_tools;			/* It says so. */
-	bool listing, list_again;	/* Its tools. */
 	bool mute;			/* Its stdout is at its end. */
 	bool freed;			/* Only handles are left. */
 	struct err why;			/* What is wrong with it; or nothing. */
 	struct errtail said;		/* On stderr. */
-	uint64_t started_ms, used_ms;	/* By the loop's clock. */
+	uint64_t started_ms;		/* By the loop's clock. */
 	uint64_t ends_ms[MCP_ENDS_MAX]; /* Its last ends by itself. */
 	unsigned n_ends;		/* In all. */
 	uv_timer_t timer, idle;
@@ -63,7 +55,12 @@ struct mcp_local {
 
 static struct mcp_local *local_of(struct upstream *u)
 {
-	return container_of(u, struct mcp_local, up);
+	return container_of(u, struct mcp_local, talk.up);
+}
+
+static struct mcp_local *local_of_talk(struct mcp_talk *t)
+{
+	return container_of(t, struct mcp_local, talk);
 }
 
 static uint64_t now_of(const struct mcp_local *l)
@@ -86,6 +83,7 @@ static void step(struct mcp_local *l, enum local_phase next, uint64_t ms)
 static void kill_it(struct mcp_local *l)
 {
 	uv_timer_stop(&l->timer);
+	mcp_talk_hush(&l->talk);
 	l->phase = LOCAL_KILL;
 	proc_kill_all(l->proc);
 }
@@ -108,6 +106,7 @@ static void local_stop(struct upstream *u)
 	if (l->phase != LOCAL_RUNNING)
 		return;
 	uv_timer_stop(&l->idle);
+	mcp_talk_hush(&l->talk);
 	if (u->state == UPSTREAM_READY)
 		upstream_stopping(u);
 	proc_close_stdin(l->proc);
@@ -118,372 +117,58 @@ static void local_stop(struct upstream *u)
 static void local_on_idle(uv_timer_t *t)
 {
 	struct mcp_local *l = container_of(t, struct mcp_local, idle);
-	uint64_t max = (uint64_t)l->up.spec->idle_ms;
-	uint64_t idle = l->up.n_calls > 0 ? 0 : now_of(l) - l->used_ms;
+	uint64_t max = (uint64_t)l->talk.up.spec->idle_ms;
+	uint64_t idle =
+		l->talk.up.n_calls > 0 ? 0 : now_of(l) - l->talk.used_ms;
 
 	if (idle >= max)
-		local_stop(&l->up);
+		local_stop(&l->talk.up);
 	else
 		uv_timer_start(t, local_on_idle, max - idle, 0);
 }
 
 /*
- * Requests.
+ * What it is told, and says.
  */
 
-static const char *describe(const struct mcp_local *l, int status)
+static int local_write(struct mcp_talk *t, const char *line, size_t len)
 {
-	switch (status) {
-	case -ETIMEDOUT:
-		return "it did not answer in time";
-	case -EPROTO:
-		return "its answer makes no sense";
-	case -ELOOP:
-		return "it asked back too often";
-	case -E2BIG:
-		return "its list is too long";
-	default:
-		return l->why.code != 0 ? l->why.msg : "it has ended";
-	}
+	return proc_write(local_of_talk(t)->proc, line, len);
 }
 
-static void end_call(struct upstream_call *c, struct upstream_answer *a)
+static void local_broken(struct mcp_talk *t, const char *why)
 {
-	struct mcp_local *l = local_of(c->upstream);
-
-	l->used_ms = now_of(l);
-	if (a->status != 0 && a->status != -EREMOTEIO)
-		a->why = describe(l, a->status);
-	upstream_end_call(c, a);
+	give_up(local_of_talk(t), why);
 }
 
-static void local_on_answer(const struct mcp_answer *m, void *arg)
+static void local_ready(struct mcp_talk *t)
 {
-	struct upstream_answer a = {m->status, m->result, m->error, NULL};
+	struct mcp_local *l = local_of_talk(t);
 
-	end_call(arg, &a);
-}
-
-static void local_on_list(const struct mcp_list *m, void *arg)
-{
-	struct upstream_answer a = {m->status, {.i = -1}, m->error, NULL};
-	autojson struct json j = {0};
-	struct err e = {0};
-
-	if (m->status == 0) {
-		a.status = json_parse(&j, m->items, m->len, &e);
-		a.result = json_root(&j);
-	}
-	end_call(arg, &a);
-}
-
-static void local_on_progress(struct jv params, void *arg)
-{
-	struct upstream_call *c = arg;
-
-	if (!c->forgotten)
-		c->q.progress(params, c->q.arg);
-}
-
-static int64_t request(struct mcp_local *l, struct upstream_call *c)
-{
-	const struct upstream_request *q = &c->q;
-
-	if (q->list != NULL)
-		return mcp_client_list(l->client, q->list,
-				       (uint64_t)q->timeout_ms, local_on_list,
-				       c);
-	return mcp_client_request(
-		l->client,
-		&(struct mcp_request_spec){
-			.method = q->method,
-			.params = q->params,
-			.timeout_ms = (uint64_t)q->timeout_ms,
-			.max_ms = (uint64_t)q->max_ms,
-			.pass_input_required = q->pass_input_required,
-			.progress =
-				q->progress != NULL ? local_on_progress : NULL,
-			.done = local_on_answer,
-			.arg = c,
-		});
-}
-
-static int local_send(struct upstream *u, struct upstream_call *c,
-		      struct err *e)
-{
-	struct mcp_local *l = local_of(u);
-	int64_t r = request(l, c);
-
-	if (r < 0)
-		return err_set(e, (int)r, "mcp server %s: %s", u->spec->name,
-			       r == -EINVAL ? "the params are no object"
-					    : strerror((int)-r));
-	c->id = r;
-	return 0;
-}
-
-/* A list has no handle; nobody hears of its end. */
-static void local_cancel(struct upstream *u, struct upstream_call *c,
-			 const char *reason)
-{
-	if (c->id > 0)
-		mcp_client_cancel(local_of(u)->client, c->id, reason);
-}
-
-static void local_notify(struct upstream *u, const char *method,
-			 const char *params)
-{
-	(void)mcp_client_notify(local_of(u)->client, method, params);
-}
-
-static void local_reply(struct upstream *u, int64_t id, const char *result,
-			int code, const char *message, const char *data)
-{
-	struct mcp_client *c = local_of(u)->client;
-
-	if (result != NULL)
-		(void)mcp_client_reply(c, id, result);
-	else
-		(void)mcp_client_reply_error(c, id, code, message, data);
-}
-
-/*
- * Tools.
- */
-
-static void list_tools(struct mcp_local *l);
-
-/* Here they are; the first time that makes it ready. */
-static void take_tools(struct mcp_local *l, const char *json, size_t len)
-{
-	if (l->up.state == UPSTREAM_STARTING) {
-		uv_timer_stop(&l->timer);
-		l->was_ready = true;
-		l->used_ms = now_of(l);
-		l->up.ready_ms = l->used_ms - l->started_ms;
-		if (l->up.spec->idle_ms > 0)
-			uv_timer_start(&l->idle, local_on_idle,
-				       (uint64_t)l->up.spec->idle_ms, 0);
-	}
-	upstream_tools(&l->up, json, len);
-}
-
-static void local_on_tools(const struct mcp_list *m, void *arg)
-{
-	struct mcp_local *l = arg;
-	bool starting = l->up.state == UPSTREAM_STARTING;
-
-	l->listing = false;
-	if (l->freed || l->phase != LOCAL_RUNNING)
-		return;
-	if (m->truncated)
-		log_warn("%s: has more pages of tools than are read",
-			 l->up.spec->name);
-	if (m->status == 0)
-		take_tools(l, m->items, m->len);
-	else if (m->status == -EREMOTEIO && starting)
-		take_tools(l, NULL, 0);
-	else if (starting)
-		give_up(l, "its tools cannot be listed");
-	if (l->list_again && l->phase == LOCAL_RUNNING)
-		list_tools(l);
-}
-
-static void list_tools(struct mcp_local *l)
-{
-	l->list_again = l->listing;
-	if (l->listing)
-		return;
-	l->listing = mcp_client_list(l->client, "tools",
-				     (uint64_t)l->up.spec->startup_ms,
-				     local_on_tools, l) >= 0;
-	if (!l->listing && l->up.state == UPSTREAM_STARTING)
-		give_up(l, "its tools cannot be listed");
-}
-
-static void local_list_tools(struct upstream *u)
-{
-	struct mcp_local *l = local_of(u);
-
-	if (l->has_tools)
-		list_tools(l);
-	else
-		take_tools(l, NULL, 0);
-}
-
-/*
- * What it says.
- */
-
-static void local_on_send(const char *msg, size_t len, void *arg)
-{
-	struct mcp_local *l = arg;
-
-	if (l->phase != LOCAL_RUNNING)
-		return;
-	jw_reset(&l->line);
-	jw_lit(&l->line, msg, len);
-	jw_lit(&l->line, "\n", 1);
-	if (l->line.failed || proc_write(l->proc, l->line.buf, l->line.len) < 0)
-		give_up(l, "it does not read its stdin");
-	if (l->line.cap > LINE_KEEP)
-		jw_done(&l->line);
-}
-
-static bool says_tools(const char *capabilities)
-{
-	autojson struct json j = {0};
-
-	return json_parse(&j, capabilities, strlen(capabilities), NULL) == 0 &&
-	       jv_is(jv_get(json_root(&j), "tools"), JV_OBJECT);
-}
-
-static char *copy(const char *text)
-{
-	return text == NULL ? NULL : strdup(text);
-}
-
-static void local_on_ready(struct mcp_client *c, void *arg)
-{
-	const struct mcp_server_facts *f = mcp_client_facts(c);
-	struct mcp_local *l = arg;
-	struct upstream_info info = {
-		.modern = f->era == MCP_ERA_MODERN,
-		.server = copy(f->info),
-		.capabilities = copy(f->capabilities),
-		.instructions = copy(f->instructions),
-	};
-
-	if (l->phase != LOCAL_RUNNING)
-		goto unused;
-	if (info.server == NULL || info.capabilities == NULL) {
-		give_up(l, "there is no memory for it");
-		goto unused;
-	}
-	snprintf(info.version, sizeof(info.version), "%s", f->version);
-	l->era = f->certain ? f->era : MCP_ERA_UNKNOWN;
-	l->has_tools = says_tools(f->capabilities);
-	upstream_shook_hands(&l->up, &info);
-	return;
-unused:
-	upstream_info_done(&info);
-}
-
-static void local_on_failed(struct mcp_client *c, const struct err *e,
-			    void *arg)
-{
-	struct mcp_local *l = arg;
-
-	(void)c;
-	l->era = MCP_ERA_UNKNOWN;
-	give_up(l, e->msg);
-}
-
-static struct upstream_call *call_of(struct mcp_local *l, int64_t handle)
-{
-	struct upstream_call *c;
-
-	TAILQ_FOREACH (c, &l->up.calls, link)
-		if (c->sent && c->id == handle && handle > 0)
-			break;
-	return c;
-}
-
-static void local_on_question(struct mcp_client *c,
-			      const struct mcp_question *m, void *arg)
-{
-	struct mcp_local *l = arg;
-	const struct upstream_question q = {
-		.id = m->id,
-		.call = call_of(l, m->handle),
-		.method = m->method,
-		.params = m->params,
-	};
-
-	(void)c;
-	upstream_question(&l->up, &q);
-}
-
-static void local_on_question_gone(struct mcp_client *c, int64_t id, void *arg)
-{
-	struct mcp_local *l = arg;
-
-	(void)c;
-	upstream_question_gone(&l->up, id);
-}
-
-static void local_on_list_changed(struct mcp_client *c, const char *kind,
-				  void *arg)
-{
-	struct mcp_local *l = arg;
-
-	(void)c;
-	upstream_list_changed(&l->up, kind);
-}
-
-static void local_on_notify(struct mcp_client *c, const struct rpc_msg *m,
-			    void *arg)
-{
-	struct mcp_local *l = arg;
-
-	(void)c;
-	upstream_tell(&l->up, m);
-}
-
-static const struct mcp_client_events client_events = {
-	.send = local_on_send,
-	.ready = local_on_ready,
-	.failed = local_on_failed,
-	.request = local_on_question,
-	.request_gone = local_on_question_gone,
-	.list_changed = local_on_list_changed,
-	.notify = local_on_notify,
-};
-
-static void local_on_message(const struct rpc_msg *m, void *arg)
-{
-	struct mcp_local *l = arg;
-
-	if (l->client != NULL)
-		mcp_client_message(l->client, m);
+	uv_timer_stop(&l->timer);
+	l->was_ready = true;
+	l->talk.up.ready_ms = now_of(l) - l->started_ms;
+	if (l->talk.up.spec->idle_ms > 0)
+		uv_timer_start(&l->idle, local_on_idle,
+			       (uint64_t)l->talk.up.spec->idle_ms, 0);
 }
 
 /* A banner, or the reason why it does not run: kept with its last words. */
-static void local_on_dropped(enum mcp_drop why, const char *line, size_t len,
-			     void *arg)
+static void local_junk(struct mcp_talk *t, const char *line, size_t len)
 {
-	struct mcp_local *l = arg;
-
-	log_debug("%s: %zu bytes on stdout are no message", l->up.spec->name,
-		  len);
-	if (why == MCP_DROP_JUNK)
-		errtail_keep(&l->said, line, len);
+	errtail_keep(&local_of_talk(t)->said, line, len);
 }
 
-static const struct mcp_wire_ops wire_ops = {
-	.message = local_on_message,
-	.dropped = local_on_dropped,
+static const struct mcp_talk_ops talk_ops = {
+	.write = local_write,
+	.broken = local_broken,
+	.ready = local_ready,
+	.junk = local_junk,
 };
 
 /*
  * The process.
  */
-
-static int start_client(struct mcp_local *l, struct err *e)
-{
-	const struct mcp_client_opts opts = {
-		.era = l->era,
-		.capabilities = l->place.capabilities,
-		.start_timeout_ms = (uint64_t)l->up.spec->startup_ms,
-		.listen = true,
-	};
-	int r = mcp_client_new(l->place.loop, &opts, &client_events, l,
-			       &l->client);
-
-	if (r == 0)
-		r = mcp_client_start(l->client);
-	return r < 0 ? err_set(e, r, "client: %s", strerror(-r)) : 0;
-}
 
 /* Only now, so that its pid is known when it is ready, and the era is not asked
  * for before it can answer. */
@@ -492,8 +177,9 @@ static void local_on_started(struct proc *p, void *arg)
 	struct mcp_local *l = arg;
 	struct err e = {0};
 
-	l->up.pid = proc_pid(p);
-	if (l->phase == LOCAL_RUNNING && start_client(l, &e) < 0)
+	l->talk.up.pid = proc_pid(p);
+	if (l->phase == LOCAL_RUNNING &&
+	    mcp_talk_start(&l->talk, l->place.capabilities, &e) < 0)
 		give_up(l, e.msg);
 }
 
@@ -502,7 +188,7 @@ static void local_on_bytes(struct proc *p, char *data, size_t n, void *arg)
 	struct mcp_local *l = arg;
 
 	(void)p;
-	if (mcp_wire_feed(&l->wire, data, n) == -ENOMEM)
+	if (mcp_talk_feed(&l->talk, data, n) < 0)
 		give_up(l, "there is no memory for what it says");
 }
 
@@ -513,7 +199,7 @@ static void local_on_err_line(struct proc *p, char *line, size_t len, void *arg)
 	(void)p;
 	errtail_keep(&l->said, line, len);
 	if (errtail_passes(&l->said, now_of(l)))
-		upstream_said(&l->up, line,
+		upstream_said(&l->talk.up, line,
 			      len < MCP_STDERR_LINE ? len : MCP_STDERR_LINE,
 			      errtail_dropped(&l->said));
 }
@@ -562,19 +248,13 @@ static void describe_end(struct mcp_local *l, const struct proc_end *end,
 /* Everything of this process goes; requests that were sent end. */
 static void clear_process(struct mcp_local *l)
 {
-	struct mcp_client *c = take_ptr(l->client);
-
 	l->proc = NULL;
 	l->phase = LOCAL_NONE;
-	l->listing = l->list_again = false;
 	uv_timer_stop(&l->timer);
 	uv_timer_stop(&l->idle);
 	if (l->said.n_dropped > 0)
-		upstream_said(&l->up, "", 0, errtail_dropped(&l->said));
-	if (c != NULL)
-		mcp_client_lost(c);
-	mcp_client_free(c);
-	mcp_wire_done(&l->wire);
+		upstream_said(&l->talk.up, "", 0, errtail_dropped(&l->said));
+	mcp_talk_lost(&l->talk, l->why.code != 0 ? l->why.msg : NULL);
 }
 
 /* Tell of an end, and see to what comes next. */
@@ -595,12 +275,12 @@ static void ended(struct mcp_local *l, struct upstream_end *end)
 		next = UPSTREAM_STARTING;
 	if (next == UPSTREAM_STARTING)
 		step(l, LOCAL_PAUSE, (uint64_t)MCP_AGAIN_MS << (n - 1));
-	if (l->up.state == UPSTREAM_READY && end->expected)
-		upstream_stopping(&l->up);
-	if (l->up.state == UPSTREAM_STARTING)
-		upstream_failed(&l->up, end, next);
+	if (l->talk.up.state == UPSTREAM_READY && end->expected)
+		upstream_stopping(&l->talk.up);
+	if (l->talk.up.state == UPSTREAM_STARTING)
+		upstream_failed(&l->talk.up, end, next);
 	else
-		upstream_exited(&l->up, end, next);
+		upstream_exited(&l->talk.up, end, next);
 }
 
 /* We have ended it, or its session has. */
@@ -638,7 +318,7 @@ static const struct proc_events proc_events = {
 
 static int start_process(struct mcp_local *l, struct err *e)
 {
-	const struct mcp_spec *s = l->up.spec;
+	const struct mcp_spec *s = l->talk.up.spec;
 	const struct mcp_place *place = &l->place;
 	const struct proc_spec spec = {
 		.argv = (const char *const *)s->argv,
@@ -676,8 +356,8 @@ static void begin(struct mcp_local *l)
 		step(l, LOCAL_UNBORN, 0);
 		return;
 	}
-	mcp_wire_init(&l->wire, &wire_ops, l);
-	step(l, LOCAL_RUNNING, (uint64_t)l->up.spec->startup_ms);
+	mcp_talk_open(&l->talk);
+	step(l, LOCAL_RUNNING, (uint64_t)l->talk.up.spec->startup_ms);
 }
 
 static int local_start(struct upstream *u, struct err *e)
@@ -703,7 +383,7 @@ static void local_on_timer(uv_timer_t *t)
 		not_started(l);
 		break;
 	case LOCAL_PAUSE:
-		upstream_starting(&l->up);
+		upstream_starting(&l->talk.up);
 		begin(l);
 		break;
 	case LOCAL_RUNNING:
@@ -732,26 +412,19 @@ static void local_on_closed(uv_handle_t *h)
 
 	if (--l->open > 0)
 		return;
-	mcp_wire_done(&l->wire);
-	jw_done(&l->line);
+	mcp_talk_done(&l->talk);
 	free(l);
 }
 
 static void local_free(struct upstream *u)
 {
 	struct mcp_local *l = local_of(u);
-	struct upstream_call *c;
 
 	l->freed = true;
 	l->phase = LOCAL_NONE;
-	TAILQ_FOREACH (c, &u->calls, link)
-		c->forgotten = true;
-	if (l->proc != NULL) {
-		mcp_wire_stop(&l->wire);
+	if (l->proc != NULL)
 		proc_abandon(take_ptr(l->proc));
-	}
-	mcp_client_free(take_ptr(l->client));
-	upstream_done(u);
+	mcp_talk_free(&l->talk);
 	uv_close((uv_handle_t *)&l->timer, local_on_closed);
 	uv_close((uv_handle_t *)&l->idle, local_on_closed);
 }
@@ -759,11 +432,11 @@ static void local_free(struct upstream *u)
 static const struct upstream_ops local_ops = {
 	.start = local_start,
 	.stop = local_stop,
-	.send = local_send,
-	.cancel = local_cancel,
-	.notify = local_notify,
-	.reply = local_reply,
-	.list_tools = local_list_tools,
+	.send = mcp_talk_send,
+	.cancel = mcp_talk_cancel,
+	.notify = mcp_talk_notify,
+	.reply = mcp_talk_reply,
+	.list_tools = mcp_talk_list_tools,
 	.free = local_free,
 };
 
@@ -774,7 +447,7 @@ struct upstream *mcp_local_new(const struct mcp_place *place,
 
 	if (l == NULL)
 		return NULL;
-	upstream_init(&l->up, spec, &local_ops);
+	mcp_talk_init(&l->talk, place->loop, spec, &local_ops, &talk_ops);
 	l->place = *place;
 	l->said.burst = MCP_STDERR_BURST;
 	l->said.window_ms = MCP_STDERR_MS;
@@ -782,5 +455,5 @@ struct upstream *mcp_local_new(const struct mcp_place *place,
 	uv_timer_init(place->loop, &l->idle);
 	l->timer.data = l->idle.data = l;
 	l->open = 2;
-	return &l->up;
+	return &l->talk.up;
 }
