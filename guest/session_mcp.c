@@ -16,6 +16,7 @@
 
 #include "guest/mcp_cache.h"
 #include "guest/mcp_inner.h"
+#include "guest/mcp_remote.h"
 #include "guest/mcp_shim.h"
 #include "guest/session_impl.h"
 
@@ -84,17 +85,33 @@ const char *session_mcp_folder(const struct session *s)
 	return s->entrance == NULL ? NULL : mcp_entrance_folder(s->entrance);
 }
 
+static struct upstream *new_remote(const struct session *s,
+				   const struct mcp_spec *spec)
+{
+	const struct mcp_remote_place place = {
+		.loop = s->guest->loop,
+		.ws = s->guest->workspace,
+		.session = s->id,
+		.capabilities = CAPABILITIES,
+	};
+
+	return mcp_remote_new(&place, spec);
+}
+
 /* The servers that are no processes. */
-static int add_inner(struct session *s)
+static int add_others(struct session *s)
 {
 	const struct mcp_config *c = s->launch->mcp;
 
 	for (size_t i = 0; i < c->n; i++) {
+		const struct mcp_spec *spec = &c->specs[i];
 		struct upstream *u;
 
-		if (c->specs[i].type != MCP_BUILTIN)
+		if (spec->type == MCP_LOCAL)
 			continue;
-		u = mcp_inner_new(s->guest->loop, &c->specs[i], s);
+		u = spec->type == MCP_REMOTE
+			    ? new_remote(s, spec)
+			    : mcp_inner_new(s->guest->loop, spec, s);
 		if (u == NULL)
 			return -ENOMEM;
 		mcp_set_add(s->mcp, u);
@@ -198,7 +215,7 @@ void session_mcp_begin(struct session *s)
 	if (!has_servers(s))
 		return;
 	s->mcp = mcp_set_new(&setup);
-	if (s->mcp == NULL || add_inner(s) < 0 || add_fronts(s) < 0)
+	if (s->mcp == NULL || add_others(s) < 0 || add_fronts(s) < 0)
 		journal_break(&s->journal, -ENOMEM, "out of memory");
 	else
 		mcp_set_begin(s->mcp);
