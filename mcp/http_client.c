@@ -36,7 +36,7 @@ struct exchange *exchange_new(struct mcp_http *h, enum exchange_kind kind)
 void exchange_forget_body(struct exchange *x)
 {
 	x->h->less = x->h->less || x->len > 0;
-	x->h->queued -= x->len;
+	x->h->budget->queued -= x->len;
 	x->len = 0;
 	free(x->body);
 	x->body = NULL;
@@ -61,7 +61,7 @@ void exchange_remove(struct exchange *x)
 static void exchange_free(struct exchange *x)
 {
 	exchange_forget_body(x);
-	x->h->held -= x->held;
+	x->h->budget->held -= x->held;
 	if (x->is_sse)
 		sse_reader_done(&x->reader);
 	jw_done(&x->text);
@@ -246,18 +246,17 @@ static void forget_session(struct mcp_http *h)
 	h->version = NULL;
 }
 
-static int fill(struct exchange *x, const struct rpc_msg *m, const char *msg,
-		size_t len)
+static int fill(struct exchange *x, const struct rpc_msg *m)
 {
 	struct jv meta = jv_get(m->params, "_meta");
+	size_t len;
 
-	x->body = malloc(len + 1);
+	x->body = copy_raw(m->root);
 	if (x->body == NULL)
 		return -ENOMEM;
-	memcpy(x->body, msg, len);
-	x->body[len] = '\0';
+	jv_raw(m->root, &len);
 	x->len = len;
-	x->h->queued += len;
+	x->h->budget->queued += len;
 	if (m->kind == RPC_REQUEST && (x->id = copy_raw(m->id)) == NULL)
 		return -ENOMEM;
 	x->unanswered = x->id != NULL;
@@ -299,8 +298,7 @@ static bool cancel(struct mcp_http *h, struct jv id)
 	return tell;
 }
 
-static int post(struct mcp_http *h, const struct rpc_msg *m, const char *msg,
-		size_t len)
+static int post(struct mcp_http *h, const struct rpc_msg *m)
 {
 	struct exchange *x;
 	int r;
@@ -312,11 +310,28 @@ static int post(struct mcp_http *h, const struct rpc_msg *m, const char *msg,
 		return -ENOMEM;
 	if (jv_eq(m->method, "initialize"))
 		forget_session(h);
-	r = fill(x, m, msg, len);
+	r = fill(x, m);
 	if (r < 0)
 		exchange_remove(x);
 	else
 		http_pump(h);
+	return r;
+}
+
+int mcp_http_message(struct mcp_http *h, const struct rpc_msg *m)
+{
+	int r = 0;
+
+	if (h->lost || h->closing)
+		return -EPIPE;
+	http_enter(h);
+	if (m->kind != RPC_NOTIFICATION ||
+	    !jv_eq(m->method, "notifications/cancelled") ||
+	    cancel(h, jv_get(m->params, "requestId")))
+		r = post(h, m);
+	/* The owner may be in the middle of something: no event from here. */
+	if (--h->depth == 0)
+		bury(h);
 	return r;
 }
 
@@ -326,24 +341,7 @@ int mcp_http_send(struct mcp_http *h, const char *msg, size_t len)
 	struct rpc_msg m;
 	int r = rpc_decode(&j, msg, len, &m, NULL);
 
-	if (r < 0)
-		return r;
-	if (h->lost || h->closing)
-		return -EPIPE;
-	http_enter(h);
-	if (m.kind != RPC_NOTIFICATION ||
-	    !jv_eq(m.method, "notifications/cancelled") ||
-	    cancel(h, jv_get(m.params, "requestId")))
-		r = post(h, &m, msg, len);
-	/* The owner may be in the middle of something: no event from here. */
-	if (--h->depth == 0)
-		bury(h);
-	return r;
-}
-
-size_t mcp_http_queued(const struct mcp_http *h)
-{
-	return h->queued;
+	return r < 0 ? r : mcp_http_message(h, &m);
 }
 
 void mcp_http_pause(struct mcp_http *h, bool pause)
@@ -455,6 +453,8 @@ int mcp_http_open(uv_loop_t *loop, const struct mcp_http_opts *opts,
 	TAILQ_INIT(&h->gone);
 	h->events = events;
 	h->arg = arg;
+	h->own.held_max = MCP_HTTP_HELD_MAX;
+	h->budget = opts->budget ? opts->budget : &h->own;
 	h->mode = opts->sse ? HTTP_SSE : HTTP_STREAMABLE;
 	h->url = strdup(opts->url);
 	h->params = param_headers_new();
@@ -506,6 +506,20 @@ static void finish_close(struct mcp_http *h)
 	transfers_close(h->pool, pool_on_closed, h);
 }
 
+/* What is not freed yet counts no more: @h->budget may soon be gone. */
+static void leave_budget(struct mcp_http *h)
+{
+	struct exchange *x;
+
+	TAILQ_FOREACH (x, &h->gone, link) {
+		h->budget->queued -= x->len;
+		h->budget->held -= x->held;
+		h->own.queued += x->len;
+		h->own.held += x->held;
+	}
+	h->budget = &h->own;
+}
+
 void mcp_http_close(struct mcp_http *h, void (*cb)(void *arg), void *arg)
 {
 	struct exchange *x = NULL;
@@ -514,6 +528,7 @@ void mcp_http_close(struct mcp_http *h, void (*cb)(void *arg), void *arg)
 		return;
 	http_enter(h);
 	remove_all(h);
+	leave_budget(h);
 	h->closing = true;
 	h->closed = cb;
 	h->closed_arg = arg;

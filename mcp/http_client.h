@@ -34,12 +34,22 @@
 
 struct mcp_http; /* Opaque. */
 
+/* What transports hold in memory, together. */
+struct mcp_http_budget {
+	size_t queued; /* Bytes sent whose exchange has not ended. */
+	size_t held;   /* Bytes of unfinished answers: at most.. */
+	size_t held_max;
+};
+
 struct mcp_http_opts {
 	const char *url;
 	/* "Name: value", ended by NULL; or NULL. */
 	const char *const *headers;
 	bool sse;	     /* It speaks the transport of 2024. */
 	const char *ca_file; /* To trust in place of the system's, or NULL. */
+	/* Shared with others; outlives mcp_http_close(), not what it leaves to
+	 * the loop.  NULL: one of its own, with MCP_HTTP_HELD_MAX. */
+	struct mcp_http_budget *budget;
 };
 
 /* Come from the loop only; each may be NULL but message. */
@@ -50,7 +60,7 @@ struct mcp_http_events {
 	/* The server has forgotten the session, or cannot be spoken with any
 	 * more.  Nothing comes after it; what is sent fails. */
 	void (*lost)(struct mcp_http *h, const struct err *e, void *arg);
-	/* mcp_http_queued() has become less. */
+	/* The budget's queued has become less. */
 	void (*drained)(struct mcp_http *h, void *arg);
 };
 
@@ -73,8 +83,8 @@ void mcp_http_close(struct mcp_http *h, void (*cb)(void *arg), void *arg);
 /* Send one message; copied.  Return: 0; as rpc_decode() for what is none; -EAGAIN
  * with MCP_HTTP_WAITING_MAX waiting; -EPIPE when it is lost; -ENOMEM. */
 int mcp_http_send(struct mcp_http *h, const char *msg, size_t len);
-/* Bytes sent whose exchange has not ended. */
-size_t mcp_http_queued(const struct mcp_http *h);
+/* The same, of one that is decoded. */
+int mcp_http_message(struct mcp_http *h, const struct rpc_msg *m);
 /* Take nothing more of the server's answers; or go on. */
 void mcp_http_pause(struct mcp_http *h, bool pause);
 

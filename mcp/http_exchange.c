@@ -171,7 +171,7 @@ static void stop_reading(struct exchange *x)
 		sse_reader_done(&x->reader);
 	x->is_sse = false;
 	jw_done(&x->text);
-	x->h->held -= x->held;
+	x->h->budget->held -= x->held;
 	x->held = 0;
 }
 
@@ -181,7 +181,7 @@ static void count_held(struct exchange *x)
 
 	if (x->is_sse)
 		now += x->reader.lines.len + x->reader.data.len;
-	x->h->held += now - x->held;
+	x->h->budget->held += now - x->held;
 	x->held = now;
 }
 
@@ -297,7 +297,7 @@ static void on_body(struct transfer *t, char *data, size_t n, void *arg)
 	if (x->is_sse && x->reader.retry_ms >= 0)
 		x->retry_ms = x->reader.retry_ms;
 	count_held(x);
-	if (r < 0 || h->held > MCP_HTTP_HELD_MAX)
+	if (r < 0 || h->budget->held > h->budget->held_max)
 		give_up(x, "the server's answer is too large");
 	http_leave(h);
 }

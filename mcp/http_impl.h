@@ -82,7 +82,7 @@ struct mcp_http {
 	const char *version; /* Agreed on in initialize; NULL before. */
 	struct param_headers *params;
 	struct exchanges open, gone; /* Gone ones are freed when idle. */
-	size_t queued, held;
+	struct mcp_http_budget *budget, own;
 	unsigned depth; /* Of callbacks: nothing is freed meanwhile. */
 	bool less;	/* To be told by events->drained. */
 	bool lost, closing;
