@@ -311,9 +311,12 @@ static void objects_on_request(struct h2_stream *s, const char *method,
 	if (strcmp(method, "POST") == 0 && path[0] == '/' &&
 	    objects_ask_begin(o, s, path + 1))
 		return;
+	if (strcmp(method, "POST") != 0 || strncmp(path, "/mcp/", 5) != 0)
+		err_set(&e, -FAULT_ROUTE_NOT_FOUND, "no route %.16s '%.64s'",
+			method, path);
+	else if (mcp_bridge_begin(o->bridges, s, path + 5, &e) == 0)
+		return;
 	h2_stream_set(s, &nothing_events, NULL);
-	err_set(&e, -FAULT_ROUTE_NOT_FOUND, "no route %.16s '%.64s'", method,
-		path);
 	objects_refuse(s, &e);
 }
 
@@ -362,6 +365,11 @@ struct objects *objects_open(const struct objects_spec *spec,
 		.dir = spec->dir,
 		.name = "host",
 	};
+	struct mcp_bridges_spec bridges = {
+		.loop = spec->loop,
+		.vault = spec->vault,
+		.reader = spec->reader,
+	};
 	struct objects *o = calloc(1, sizeof(*o));
 
 	if (o == NULL)
@@ -372,10 +380,15 @@ struct objects *objects_open(const struct objects_spec *spec,
 	TAILQ_INIT(&o->waiting);
 	TAILQ_INIT(&o->asks);
 	snprintf(o->vm, sizeof(o->vm), "%s", spec->vm);
-	o->dialer = dialer_open(&dial, &objects_dialer_events, o);
-	if (o->dialer == NULL)
-		free(take_ptr(o));
-	return o;
+	bridges.vm = o->vm;
+	o->bridges = mcp_bridges_new(&bridges);
+	if (o->bridges != NULL)
+		o->dialer = dialer_open(&dial, &objects_dialer_events, o);
+	if (o->dialer != NULL)
+		return o;
+	mcp_bridges_free(o->bridges);
+	free(o);
+	return NULL;
 }
 
 void objects_close(struct objects *o)
@@ -387,6 +400,7 @@ void objects_close(struct objects *o)
 		o->running->owner = NULL;
 	h2_close(take_ptr(o->h2)); /* Ends all streams. */
 	objects_asks_forget(o);
+	mcp_bridges_free(o->bridges);
 	dialer_close(o->dialer);
 	free(o);
 }

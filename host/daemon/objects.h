@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * objects.h - hibd's end of the "host" stream: files out of a VM's repository,
- * checkpoints into it
+ * checkpoints into it, and remote MCP servers (mcp_bridge.h)
  *
  * The guest listens on run/host.sock, hibd connects and is the HTTP/2 server
  * (ARCHITECTURE.md, "The host stream").  What the guest asks is checked as
@@ -25,12 +25,14 @@
 #define OBJECTS_ASK_BYTES   (256u << 10) /* ...with so much to say. */
 
 struct objects; /* Opaque. */
+struct vault;
 
 struct objects_spec {
 	uv_loop_t *loop;
 	const struct backend_ops *ops;
 	struct machine *machine;
 	struct reader *reader; /* Says whose a session is. */
+	struct vault *vault;   /* What is shown to remote MCP servers. */
 	struct depot *depot;   /* Must outlive it. */
 	const char *vm;	       /* Copied. */
 	const char *dir;       /* VM folder; copied. */

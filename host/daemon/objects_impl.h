@@ -5,12 +5,14 @@
  *	objects.c     the connection, what is asked, reading
  *	checkpoint.c  a checkpoint on its way into the repository
  *	objects_ask.c other questions
+ *	mcp_bridge.c  talk with a remote MCP server
  */
 #ifndef HOST_DAEMON_OBJECTS_IMPL_H
 #define HOST_DAEMON_OBJECTS_IMPL_H
 
 #include "core/h2.h"
 #include "core/id.h"
+#include "host/daemon/mcp_bridge.h"
 #include "host/daemon/objects.h"
 
 #define CHECKPOINTS_MAX	     4		   /* Of one guest, open at a time. */
@@ -37,6 +39,7 @@ struct objects {
 	unsigned checkpoints; /* Open ones. */
 	TAILQ_HEAD(ask_list, objects_ask) asks;
 	unsigned n_asks;
+	struct mcp_bridges *bridges;
 };
 
 /* Answer with an error, as on the api stream. */

@@ -211,6 +211,7 @@ int vm_serve_objects(struct vm *vm)
 		.ops = vm->ops,
 		.machine = vm->machine,
 		.reader = vm->d->reader,
+		.vault = vm->d->vault,
 		.depot = vm->depot,
 		.vm = vm->id,
 		.dir = vm->dir,
