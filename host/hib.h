@@ -431,6 +431,32 @@ HIB_API int hib_answer_request(struct hib *h, const char *session,
 			       const char *request, const char *option,
 			       struct hib_error *e);
 
+/* --- MCP servers of a session ------------------------------------------- */
+
+/* An array of {"name","transport","state","pid","error","tools",..}; wakes
+ * nothing. */
+HIB_API int hib_mcp_list(struct hib *h, const char *session, char **json,
+			 struct hib_error *e);
+/* {"tools":[{"name","description","inputSchema",..}]} as the agent sees them, or,
+ * when it does not run, as the server told them last.  @refresh: ask the server
+ * again. */
+HIB_API int hib_mcp_tools(struct hib *h, const char *session,
+			  const char *server, bool refresh, char **json,
+			  struct hib_error *e);
+
+struct hib_mcp_call {
+	size_t size; /* sizeof(struct hib_mcp_call) */
+	const char *server, *tool;
+	const char *arguments; /* A JSON object, or NULL. */
+	int64_t timeout_ms;    /* 0: as the server's options say. */
+};
+
+/* Call a tool while the agent runs.  @json: {"content":[..],"isError"?,..}; that
+ * the tool failed is a result, no error. */
+HIB_API int hib_mcp_call(struct hib *h, const char *session,
+			 const struct hib_mcp_call *call, char **json,
+			 struct hib_error *e);
+
 /* --- prompts ------------------------------------------------------------ */
 
 struct hib_prompt {
@@ -588,7 +614,7 @@ HIB_API int hib_get_session_events(struct hib *h, const char *session,
 HIB_API int hib_get_messages(struct hib *h, const char *session,
 			     const char *turn, char **json,
 			     struct hib_error *e);
-/* turns, tools, elements, plans, diffs, artifacts, cursors, summaries or
+/* turns, tools, elements, plans, diffs, artifacts, cursors, mcp, summaries or
  * stats. */
 HIB_API int hib_get_view(struct hib *h, const char *session, const char *view,
 			 char **json, struct hib_error *e);

@@ -122,6 +122,11 @@ static const struct {
 	{"summaries",
 	 "SELECT from_seq, to_seq, text, tokens, model, created_ms "
 	 "FROM summary WHERE session_id=?1 ORDER BY to_seq"},
+	{"mcp",
+	 "SELECT name, transport, state, pid, exit_code, exit_signal, error, "
+	 "stderr_tail, era, version, server, start_ms, hash, "
+	 "coalesce(json_array_length(tools), 0) AS n_tools, tools, spec, "
+	 "updated_ms FROM mcp_server WHERE session_id=?1 ORDER BY name"},
 	{"artifacts",
 	 "SELECT id, turn_id, name, path, media_type, size, sha256, "
 	 "created_ms FROM artifact WHERE session_id=?1 ORDER BY created_ms"},

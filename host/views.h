@@ -41,7 +41,7 @@ int views_created(struct reader *r, const char *session, struct jw *out,
 
 /**
  * views_rows() - A view of one session, by name
- * @what: turns, requests, tools, elements, plans, diffs, artifacts, cursors,
+ * @what: turns, requests, tools, elements, plans, diffs, artifacts, cursors, mcp,
  *        summaries: an array; stats: an object
  *
  * Return: 0; -FAULT_ROUTE_NOT_FOUND when there is no such view; what

@@ -132,6 +132,11 @@ int files_export_command(struct cli *c, int argc, char **argv);
 int files_checkpoint_command(struct cli *c, int argc, char **argv);
 int files_restore_command(struct cli *c, int argc, char **argv);
 
+/* mcp.c */
+int mcp_list_command(struct cli *c, int argc, char **argv);
+int mcp_tools_command(struct cli *c, int argc, char **argv);
+int mcp_call_command(struct cli *c, int argc, char **argv);
+
 /* secret.c */
 int secret_set_command(struct cli *c, int argc, char **argv);
 int secret_list_command(struct cli *c, int argc, char **argv);

@@ -33,7 +33,8 @@ struct session_options {
 	struct mcp_options mcp;
 	int64_t start_ms, permission_ms, ttl_ms, limit;
 	int64_t limits[LIMITS]; /* -1: not given. */
-	bool skip_os, json, archived, force, discard, live, start, tree;
+	bool skip_os, json, archived, force, discard, live, start, tree,
+		with_mcp;
 };
 
 #define JSON_OPT OPT(OPT_FLAG, session_options, json, "json")
@@ -320,16 +321,38 @@ static int print_object(const char *text, size_t len, bool json)
 	return 0;
 }
 
+/* The row and, as its last member, the MCP servers. */
+static int add_mcp(struct cli *c, const char *row, struct jw *out,
+		   struct err *e)
+{
+	autojson struct json j = {0};
+	int r = json_parse(&j, row, strlen(row), e);
+	struct jv root = json_root(&j);
+
+	jw_obj(out);
+	for (struct jv k = jv_first(root); jv_has(k); k = jv_next(root, k)) {
+		jw_value(out, k);
+		jw_lit(out, ":", 1);
+		jw_value(out, jv_value(k));
+	}
+	jw_key(out, "mcp");
+	if (r == 0)
+		r = views_rows(c->reader, "mcp", c->argv[0], out, e);
+	jw_obj_end(out);
+	return r;
+}
+
 int session_get_command(struct cli *c, int argc, char **argv)
 {
 	static const struct opt opts[] = {
 		OPT(OPT_FLAG, session_options, live, "live"),
+		OPT(OPT_FLAG, session_options, with_mcp, "mcp"),
 		JSON_OPT,
 		OPT_END,
 	};
 	struct session_options o = {0};
 	autofree char *live = NULL;
-	autojw struct jw row = {0};
+	autojw struct jw row = {0}, more = {0};
 	struct hib_error he;
 	struct err e = {0};
 	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
@@ -343,11 +366,15 @@ int session_get_command(struct cli *c, int argc, char **argv)
 	if (o.live) {
 		if (hib_get_session(c->hib, c->argv[0], true, &live, &he) < 0)
 			return cli_fail_hib(&he);
-		return print_object(live, strlen(live), o.json);
-	}
-	if (views_session(c->reader, c->argv[0], &row, &e) < 0)
+		jw_lit(&row, live, strlen(live));
+	} else if (views_session(c->reader, c->argv[0], &row, &e) < 0) {
 		return cli_fail(&e);
-	return print_object(row.buf, row.len, o.json);
+	}
+	if (!o.with_mcp)
+		return print_object(row.buf, row.len, o.json);
+	if (add_mcp(c, row.buf, &more, &e) < 0)
+		return cli_fail(&e);
+	return print_object(more.buf, more.len, o.json);
 }
 
 static const struct column turn_columns[] = {

@@ -25,7 +25,7 @@ static void agents_route(struct op *op);
 static void types_route(struct op *op);
 static void token_create_route(struct op *op);
 
-/* `:vm`, `:id` and `:req` stand for one segment; `*` and `:name` are any last
+/* `:vm`, `:id`, `:req` and `:mcp` stand for one segment; `*` and `:name` are any last
  * one, and `:key` is all that is left. */
 static const struct route {
 	const char *method, *pattern;
@@ -113,6 +113,12 @@ static const struct route {
 	{"DELETE", "/v1/sessions/:id/sql/:name", SCOPE_PROMPT, sql_drop_route},
 	{"GET", "/v1/sessions/:id/artifacts/:name", SCOPE_READ,
 	 artifact_get_route},
+	{"GET", "/v1/sessions/:id/mcp/:mcp/tools", SCOPE_READ, mcp_tools_route},
+	{"POST", "/v1/sessions/:id/mcp/:mcp/call", SCOPE_PROMPT,
+	 mcp_call_route},
+	{"POST", "/v1/sessions/:id/mcp/:mcp", SCOPE_PROMPT, mcp_door_route},
+	{"GET", "/v1/sessions/:id/mcp/:mcp", SCOPE_PROMPT, mcp_door_route},
+	{"DELETE", "/v1/sessions/:id/mcp/:mcp", SCOPE_PROMPT, mcp_door_route},
 	{"GET", "/v1/sessions/:id/*", SCOPE_READ, session_rows_route},
 	{"GET", "/v1/search", SCOPE_READ, search_route},
 	{"GET", "/v1/secrets", SCOPE_ADMIN, secret_list_route},
@@ -191,6 +197,10 @@ static bool op_take_path(struct op *op, const char *pattern, const char *path)
 				return false;
 			}
 			memcpy(op->request, got, ID_MAX);
+		} else if (strcmp(want, ":mcp") == 0) {
+			if (snprintf(op->server, sizeof(op->server), "%s",
+				     got) >= (int)sizeof(op->server))
+				op->server[0] = '\0';
 		}
 	}
 	path = strrchr(http_path(op->r), '/');
@@ -534,7 +544,8 @@ static void api_on_request(struct http_req *r, void *arg)
 	if (!op_take_path(op, route->pattern, http_path(r)) ||
 	    !op_authorize(op, route))
 		return;
-	if (!jv_is(op->in, JV_OBJECT)) {
+	/* Of what is passed on whole, others say what is wrong. */
+	if (route->run != mcp_door_route && !jv_is(op->in, JV_OBJECT)) {
 		op_refuse(op, -FAULT_INVALID_ARGUMENT,
 			  "the body is no JSON object: %s",
 			  op->err.code < 0 ? op->err.msg : "another type");

@@ -29,6 +29,7 @@ struct hibd {
 	struct sweeper *sweeper;
 	struct packer *packer;
 	struct http_server *http;
+	struct mcp_front *mcp_front; /* Sessions' servers, for outside. */
 	TAILQ_HEAD(vm_list, vm) vms;
 	TAILQ_HEAD(noting_list, noting) notes; /* See api_notes.c. */
 	atomic_bool stopping; /* Also looked at by long work off the loop. */

@@ -18,7 +18,9 @@
 
 #include "core/log.h"
 #include "host/daemon/daemon.h"
+#include "host/daemon/mcp_door.h"
 #include "host/daemon/routes.h"
+#include "mcp/front.h"
 
 #define LOG_COMPONENT "hibd"
 #define NOFILE_WANTED 65536
@@ -189,11 +191,13 @@ static int start(struct hibd *d, const struct options *o, struct err *e)
 	d->mirror = mirror_new(d->store, d->reader);
 	d->hub = hub_new(&d->loop, d->store, d->reader);
 	d->http = http_server_new(&d->loop, &api_handler, d);
+	d->mcp_front = mcp_door_new(d);
 	d->indexer = indexer_new(&d->loop, d->store, d->home.db);
 	d->sweeper = sweeper_new(d);
 	d->packer = packer_new(d);
 	if (d->mirror == NULL || d->hub == NULL || d->http == NULL ||
-	    d->indexer == NULL || d->sweeper == NULL || d->packer == NULL)
+	    d->mcp_front == NULL || d->indexer == NULL || d->sweeper == NULL ||
+	    d->packer == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
 	hub_observe(d->hub, on_stored_event, d);
 	r = vms_load(d, e);
@@ -216,6 +220,7 @@ void hibd_stop(struct hibd *d)
 	uv_close((uv_handle_t *)&d->sigint, NULL);
 	if (d->hub != NULL)
 		hub_close(d->hub, "hibd stops");
+	mcp_front_close(take_ptr(d->mcp_front));
 	vms_release(d);
 	if (d->http != NULL)
 		http_server_close(d->http, NULL, NULL);

@@ -33,6 +33,7 @@ struct op {
 	char session[ID_MAX], turn[ID_MAX], request[ID_MAX];
 	char input[ID_MAX];	    /* Of a prompt. */
 	char vm[VM_NAME_MAX + 1];   /* Id or, from the path, name. */
+	char server[65];	    /* An MCP server's name; "" for none. */
 	char what[256];		    /* Last word of the path. */
 	struct session_brief brief; /* As of the last op_load_session(). */
 	struct jw params;	    /* For the guest. */

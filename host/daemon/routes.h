@@ -162,6 +162,15 @@ void cursor_delete_route(struct op *op);
 /* api_search.c */
 void search_route(struct op *op);
 
+/* api_mcp.c */
+/* op_load_session() for a path that names an MCP server, too. */
+bool op_load_mcp(struct op *op);
+/* Does the agent of op->session live, as far as the host knows? */
+bool op_check_live(struct op *op);
+void mcp_tools_route(struct op *op);
+void mcp_call_route(struct op *op);
+void mcp_door_route(struct op *op);
+
 /* api_secret.c */
 void secret_list_route(struct op *op);
 void secret_set_route(struct op *op);
