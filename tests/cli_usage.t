@@ -60,7 +60,7 @@ bash_completes() {
 		[[ " ${COMPREPLY[*]} " == *" create "* ]] || exit 1
 		COMP_WORDS=(hib vm create --n) COMP_CWORD=3; _hib
 		[[ " ${COMPREPLY[*]} " == *" --name "* ]] || exit 1
-		COMP_WORDS=(hib ex) COMP_CWORD=1; _hib
+		COMP_WORDS=(hib exp) COMP_CWORD=1; _hib
 		[ "${COMPREPLY[*]}" = export ]'
 }
 ok "bash completes words and options" bash_completes
