@@ -23,8 +23,9 @@
 #define MCP_SESSION_IDLE_MS (30 * 60 * 1000)
 #define MCP_OUTLETS_MAX	    256	       /* Requests open or kept of a session. */
 #define MCP_REPLAY_MAX	    (4u << 20) /* Bytes kept of a session. */
-#define MCP_TICK_MS	    15000      /* Between signs of life. */
-#define MCP_RETRY_MS	    1000       /* Before a client comes back. */
+#define MCP_SLOW_MAX	    (16u << 20) /* Bytes a client leaves waiting. */
+#define MCP_TICK_MS	    15000	/* Between signs of life. */
+#define MCP_RETRY_MS	    1000	/* Before a client comes back. */
 
 struct mcp_front; /* Opaque. */
 struct mcp_link;  /* One far end; opaque. */

@@ -175,9 +175,10 @@ struct mcp_outlet *mcp_outlet_find(const struct mcp_link *l, const char *id,
 
 /* --- events --------------------------------------------------------------- */
 
+/* A client that does not read is dropped; it may come back for the rest. */
 static void write_text(struct mcp_outlet *s, const struct jw *w)
 {
-	if (w->failed)
+	if (w->failed || http_stream_queued(s->req) > MCP_SLOW_MAX)
 		http_stream_abort(s->req);
 	else
 		http_stream_write(s->req, w->buf, w->len);

@@ -552,28 +552,49 @@ static void sessions_are_bounded(void)
 	finish();
 }
 
+/* A notification of a megabyte, owned by the caller. */
+static char *big_news(void)
+{
+	static const char head[] = "{\"jsonrpc\":\"2.0\",\"method\":"
+				   "\"notifications/tools/list_changed\","
+				   "\"params\":[\"";
+	size_t n = sizeof(head) - 1, size = 1u << 20;
+	char *big = malloc(n + size + 4);
+
+	memcpy(big, head, n);
+	memset(big + n, 'x', size);
+	memcpy(big + n + size, "\"]}", 4);
+	return big;
+}
+
 static void what_is_kept_is_bounded(void)
 {
-	char *big = malloc((1u << 20) + 128);
-	int n;
+	char *big = big_news();
 
 	begin();
 	open_session();
-	n = sprintf(big,
-		    "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/"
-		    "list_changed\",\"params\":\"");
-	memset(big + n, 'x', 1u << 20);
-	/* Params must be an object: these are no messages, and dropped. */
-	memcpy(big + n + (1u << 20), "\"}", 3);
-	far_end_says(big);
-	big[n - 1] = '[';
-	big[n] = '"';
-	memcpy(big + n + (1u << 20), "\"]}", 4);
+	far_end_says("no message");
 	for (int i = 0; i < 10; i++)
 		far_end_says(big);
 	ask(0, "GET", "/a", in_session(), "");
 	HAS("id: 8\n"); /* Ten were sent, three fit. */
 	HAS_NOT("id: 7\n");
+	free(big);
+	finish();
+}
+
+static void who_does_not_read_is_dropped(void)
+{
+	char *big = big_news();
+
+	begin();
+	open_session();
+	ask(0, "GET", "/a", in_session(), "");
+	for (unsigned n = 0; n < 2 * MCP_SLOW_MAX; n += 1u << 20)
+		far_end_says(big);
+	settle(1);
+	ask(1, "GET", "/a", in_session(), "");
+	HAS("HTTP/1.1 200"); /* The stream is free again. */
 	free(big);
 	finish();
 }
@@ -592,4 +613,4 @@ TESTS(CASE(a_session_has_a_name), CASE(other_sessions_are_unknown),
       CASE(a_far_end_may_be_out_of_reach), CASE(modern_requests_stand_alone),
       CASE(modern_headers_must_match),
       CASE(hanging_up_cancels_a_modern_request), CASE(sessions_are_bounded),
-      CASE(what_is_kept_is_bounded))
+      CASE(what_is_kept_is_bounded), CASE(who_does_not_read_is_dropped))
