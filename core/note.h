@@ -29,8 +29,8 @@
 #define NOTE_TEXT_MAX  (256u << 10) /* Bytes of a summary. */
 #define NOTE_KEYS_MAX  10000	    /* Of a session's kv, memory; of a VM. */
 #define NOTE_ETAG_MAX  33	    /* Of a value, with its NUL. */
-#define NOTE_LIST      1000	    /* Keys of a list... */
-#define NOTE_PREVIEW   200	    /* ...and characters of each value. */
+#define NOTE_LIST      200 /* Keys of a list, whose values are read... */
+#define NOTE_PREVIEW   200 /* ...and characters of each value. */
 
 enum note_kind {
 	NOTE_KV_SET,

@@ -213,7 +213,7 @@ static void memory_list(struct builtin_call *q)
 	"\"prefix\":{\"type\":\"string\"},\"after\":{\"type\":"    \
 	"\"string\",\"description\":\"the last key of the page "   \
 	"before\"},\"limit\":{\"type\":\"integer\",\"minimum\":1," \
-	"\"maximum\":1000}"
+	"\"maximum\":200}"
 #define SCOPE                                                           \
 	"\"scope\":{\"type\":\"string\",\"enum\":[\"session\",\"vm\"]," \
 	"\"description\":\"vm: shared by the sessions of this machine\"}"

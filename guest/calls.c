@@ -514,10 +514,13 @@ static int call_tool_progress(struct guest *g, struct call *c, struct err *e)
 static int call_purge(struct guest *g, struct call *c, struct err *e)
 {
 	struct session *s;
+	int r = find_session(g, c, &s, e);
 
-	if (find_session(g, c, &s, e) < 0)
-		return e->code;
-	return session_purge(s, c, e);
+	if (r == 0)
+		return session_purge(s, c, e);
+	if (r == -FAULT_SESSION_NOT_FOUND)
+		guest_purge_sql(g, jv_get(c->params, "session"));
+	return r;
 }
 
 static int call_get(struct guest *g, struct call *c, struct err *e)

@@ -92,18 +92,26 @@ int guest_sql_fork(struct guest *g, struct call *c, struct err *e)
 	char id[ID_MAX], to[ID_MAX];
 	struct sql_ask a = {.verb = SQL_DO_COPY, .params = {.i = -1}, .to = to};
 	struct session_brief b;
-	struct session *s;
 
-	if (read_session(g, c, &s, id, e) < 0)
-		return e->code;
-	if (jv_strcpy(jv_get(c->params, "to"), to, sizeof(to)) < 0 ||
-	    !id_is(to, "ses"))
+	/* The source may be a fork that has not come either. */
+	if (jv_strcpy(jv_get(c->params, "session"), id, sizeof(id)) < 0 ||
+	    jv_strcpy(jv_get(c->params, "to"), to, sizeof(to)) < 0 ||
+	    !id_is(id, "ses") || !id_is(to, "ses"))
 		return err_set(e, -FAULT_INVALID_ID,
-			       "to is no id of a session");
+			       "session or to is no id of a session");
 	if (reader_session(g->reader, to, &b, NULL) == 0)
 		return err_set(e, -FAULT_ALREADY_EXISTS,
 			       "session %s is here already", to);
 	return sqlops_ask(g->sql, id, &a, on_done, c, NULL, e);
+}
+
+void guest_purge_sql(struct guest *g, struct jv session)
+{
+	const struct sql_ask a = {.verb = SQL_DO_REMOVE, .params = {.i = -1}};
+	char id[ID_MAX];
+
+	if (jv_strcpy(session, id, sizeof(id)) > 0 && id_is(id, "ses"))
+		(void)sqlops_ask(g->sql, id, &a, NULL, NULL, NULL, NULL);
 }
 
 static bool is_known(const char *session, void *arg)

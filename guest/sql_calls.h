@@ -13,6 +13,8 @@ int guest_sql(struct guest *g, struct call *c, struct err *e);
 /* ...and {session, to}: copies of all databases for a fork that is to come. */
 int guest_sql_fork(struct guest *g, struct call *c, struct err *e);
 
+/* Remove what a fork that never came has here. */
+void guest_purge_sql(struct guest *g, struct jv session);
 /* All sessions are known: forget the databases of those that never came. */
 void guest_sweep_sql(struct guest *g);
 

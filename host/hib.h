@@ -647,7 +647,7 @@ struct hib_note_list {
 	const char *prefix; /* Of the keys; NULL: all. */
 	const char *after;  /* Only behind this key; NULL: from the first. */
 	const char *scope;  /* Of memories; NULL: both. */
-	unsigned limit;	    /* 0: the most, 1000. */
+	unsigned limit;	    /* 0: the most, 200. */
 };
 
 /*

@@ -177,9 +177,15 @@ forked() {
 		equal "$(hib sql "$1" --json | jq '.databases | length')" 10
 }
 f197_fork() {
-	f=$(hib fork "$ses") && forked "$f"
+	f=$(hib fork "$ses") && g=$(hib fork "$f") && forked "$f" && forked "$g"
 }
-ok "F197 a fork has copies" f197_fork
+ok "F197 a fork has copies, and a fork of it" f197_fork
+f197_fork_gone() {
+	f=$(hib fork "$ses") && d=$HIB_HOME/vms/$VM/disk/state/sql &&
+		[ -e "$d/$f/notes.db" ] && hib session destroy "$f" &&
+		until_true 5 not [ -e "$d/$f" ]
+}
+ok "F197 a fork that is destroyed at once leaves nothing" f197_fork_gone
 f197_fork_vm() {
 	f=$(hib fork --workspace copy "$ses") && forked "$f" &&
 		not [ -e "$HIB_HOME/vms/$VM/disk/state/sql/$f" ]

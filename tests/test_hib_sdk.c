@@ -950,6 +950,85 @@ TEST(F241_what_is_stored_is_searched_summed_up_and_marked)
 	real_close(&r);
 }
 
+static void notes_are_kept(struct hib *h)
+{
+	struct hib_note_options o = {.size = sizeof(o), .must_not_exist = true};
+	struct hib_note_list l = {.size = sizeof(l), .prefix = "a/"};
+	char etag[64] = "", *json = NULL;
+	struct hib_error e;
+
+	EQ(hib_kv_set(h, SES, "a/b c", "v\n1", &o, &json, &e), 0);
+	OK(sscanf(json, "{\"key\":\"a/b c\",\"etag\":\"%32[0-9a-f]\"}", etag) ==
+	   1);
+	hib_free(json);
+	EQ(hib_kv_set(h, SES, "a/b c", "v2", &o, NULL, &e),
+	   -HIB_ALREADY_EXISTS);
+	o = (struct hib_note_options){.size = sizeof(o), .etag = etag};
+	EQ(hib_kv_set(h, SES, "a/b c", "v2", &o, NULL, &e), 0);
+	EQ(hib_kv_set(h, SES, "a/b c", "v3", &o, NULL, &e), -HIB_CAS_MISMATCH);
+	EQ(hib_kv_get(h, SES, "a/b c", &json, &e), 0);
+	OK(strstr(json, "\"value\":\"v2\"") != NULL);
+	hib_free(json);
+	EQ(hib_kv_list(h, SES, &l, &json, &e), 0);
+	OK(strstr(json, "[{\"key\":\"a/b c\",\"bytes\":2,") == json);
+	hib_free(json);
+	EQ(hib_kv_delete(h, SES, "a/b c", NULL, &e), 0);
+	EQ(hib_kv_get(h, SES, "a/b c", NULL, &e), -HIB_KEY_NOT_FOUND);
+	EQ(hib_kv_get(h, SES, "", NULL, &e), -HIB_INVALID_ARGUMENT);
+	EQ(hib_kv_set(h, SES, "a", "\xff", NULL, NULL, &e),
+	   -HIB_INVALID_ARGUMENT);
+}
+
+static void memories_are_kept(struct hib *h)
+{
+	struct hib_note_options o = {
+		.size = sizeof(o), .scope = "vm", .meta = "{\"by\":\"test\"}"};
+	char *json = NULL;
+	struct hib_error e;
+
+	EQ(hib_memory_set(h, SES, "m", "of all", &o, NULL, &e), 0);
+	EQ(hib_memory_set(h, SES, "m", "own", NULL, NULL, &e), 0);
+	EQ(hib_memory_get(h, SES, "m", NULL, &json, &e), 0);
+	OK(strstr(json, "\"value\":\"own\"") != NULL);
+	hib_free(json);
+	EQ(hib_memory_get(h, SES, "m", "vm", &json, &e), 0);
+	OK(strstr(json, "\"meta\":{\"by\":\"test\"}") != NULL);
+	hib_free(json);
+	EQ(hib_memory_list(h, SES, NULL, &json, &e), 0);
+	OK(strstr(json, "\"scope\":\"session\"") != NULL);
+	hib_free(json);
+	o.meta = NULL;
+	EQ(hib_memory_delete(h, SES, "m", &o, &e), 0);
+	EQ(hib_memory_get(h, SES, "m", "vm", NULL, &e), -HIB_KEY_NOT_FOUND);
+	o.meta = "[";
+	EQ(hib_memory_set(h, SES, "m", "x", &o, NULL, &e),
+	   -HIB_INVALID_ARGUMENT);
+}
+
+TEST(F189_what_a_session_keeps_is_set_and_got)
+{
+	struct real r = {0};
+	char *json = NULL;
+	struct hib_error e;
+
+	if (!real_open(&r))
+		return;
+	import_text(&r, log_text);
+	notes_are_kept(r.h);
+	memories_are_kept(r.h);
+	EQ(hib_add_summary(r.h, SES, "in short", 0, 2, &json, &e), 0);
+	STR_EQ(json, "{\"from_seq\":1,\"to_seq\":2}");
+	hib_free(json);
+	EQ(hib_get_view(r.h, SES, "summaries", &json, &e), 0);
+	OK(strstr(json, "\"text\":\"in short\"") != NULL);
+	hib_free(json);
+	/* Databases are files of a VM, and its VM is not here. */
+	EQ(hib_sql(r.h, SES, "d", "SELECT 1", NULL, NULL, &e),
+	   -HIB_VM_NOT_FOUND);
+	EQ(hib_sql_list(r.h, SES, NULL, &e), -HIB_VM_NOT_FOUND);
+	real_close(&r);
+}
+
 TEST(F079_what_an_agent_offers_and_what_is_wanted)
 {
 	struct real r = {0};
@@ -1031,5 +1110,6 @@ TESTS(CASE(a_prompt_is_repeated_with_the_same_key),
       CASE(wrong_arguments_never_reach_the_daemon),
       CASE(the_daemon_is_started_and_a_session_goes_in_and_out),
       CASE(F241_what_is_stored_is_searched_summed_up_and_marked),
+      CASE(F189_what_a_session_keeps_is_set_and_got),
       CASE(F079_what_an_agent_offers_and_what_is_wanted),
       CASE(F127_a_subscription_outlives_the_daemon))

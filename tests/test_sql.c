@@ -322,7 +322,7 @@ TEST(files_have_limits)
 
 TEST(there_are_ten_at_most)
 {
-	char name[8];
+	char name[16];
 
 	begin();
 	for (int i = 0; i < SQL_DBS_MAX; i++) {

@@ -398,14 +398,11 @@ static void destroy_on_closed(const char *body, size_t len, const struct err *e,
 
 	(void)body;
 	(void)len;
-	if (e->code == -FAULT_SESSION_NOT_FOUND) {
-		destroy_on_host(op);
-		return;
-	}
-	if (e->code < 0) {
+	if (e->code < 0 && e->code != -FAULT_SESSION_NOT_FOUND) {
 		op_fail(op, e);
 		return;
 	}
+	/* What it does not know may have left something there all the same. */
 	op_call(op, "session.purge", destroy_on_guest_purged);
 }
 

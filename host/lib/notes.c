@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/note.h"
+#include "core/utf8.h"
 #include "host/lib/lib.h"
 
 /* "/v1/sessions/ID/kv/KEY". */
@@ -37,6 +38,22 @@ static void put_conditions(const struct hib_note_options *o, struct jw *w)
 		jw_kbool(w, "must_not_exist", true);
 	if (o->scope != NULL)
 		jw_kstr(w, "scope", o->scope);
+}
+
+/* JSON would have other bytes in the place of those that are no UTF-8. */
+static int check_value(const char *value, struct err *e)
+{
+	const unsigned char *p = (const unsigned char *)value;
+	const unsigned char *end = p + strlen(value);
+	size_t n = 1;
+
+	while (p < end && n > 0) {
+		n = utf8_len(p, end);
+		p += n;
+	}
+	return n > 0 ? 0
+		     : err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "the value is no UTF-8");
 }
 
 /* PUT or DELETE; a comparison is not repeated, nor a deletion. */
@@ -75,6 +92,8 @@ static int set(struct hib *h, const char *session, const char *kind,
 
 	if (r == 0)
 		r = check_key(key, &err);
+	if (r == 0)
+		r = check_value(value, &err);
 	jw_obj(&body);
 	jw_kstr(&body, "value", value);
 	if (r == 0)
