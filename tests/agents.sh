@@ -116,7 +116,8 @@ mock_agent() {
 	claude | claude-old)
 		key=ANTHROPIC_API_KEY
 		manifest 'var("ANTHROPIC_BASE_URL"; $url) |
-			var("DISABLE_TELEMETRY"; "1")'
+			var("DISABLE_TELEMETRY"; "1") |
+			var("ENABLE_TOOL_SEARCH"; "false")'
 		;;
 	esac
 }

@@ -74,7 +74,7 @@ mcp_config() {
 # server has said came to it (in two parts: not so here).
 script() {
 	case $1 in
-	everything) printf '%s ;; %s\n' '@mock tool everything*get-sum {"a":123456789,"b":987654}' 'recall 1244 44443' ;;
+	everything) printf '%s ;; %s\n' '@mock tool everything*get*sum {"a":123456789,"b":987654}' 'recall 1244 44443' ;;
 	filesystem) printf '%s ;; %s ;; %s\n' '@mock tool filesystem*write_file {"path":"/workspace/by-agent.txt","content":"made"}' \
 		'tool filesystem*read_text_file {"path":"/workspace/fruit.txt"}' 'recall quin ce' ;;
 	memory) printf '%s ;; %s\n' '@mock tool memory*create_entities {"entities":[{"name":"fig","entityType":"fruit","observations":["sweet"]}]}' \
