@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * mcp_talk.c - What an upstream has to say, by the client of mcp/
+ *
+ * When a conversation is lost its client goes first, and then its requests end,
+ * one by one, while the upstream still counts as ready.  What their owners do at
+ * that finds no client: new requests are refused, the rest is not said.
  */
 #include "guest/mcp_talk.h"
 
@@ -106,8 +110,13 @@ static int64_t request(struct mcp_talk *t, struct upstream_call *c)
 
 int mcp_talk_send(struct upstream *u, struct upstream_call *c, struct err *e)
 {
-	int64_t r = request(talk_of(u), c);
+	struct mcp_talk *t = talk_of(u);
+	int64_t r;
 
+	if (t->client == NULL)
+		return err_set(e, -EPIPE, "mcp server %s: %s", u->spec->name,
+			       describe(t, -EPIPE));
+	r = request(t, c);
 	if (r < 0)
 		return err_set(e, (int)r, "mcp server %s: %s", u->spec->name,
 			       r == -EINVAL ? "the params are no object"
@@ -116,17 +125,23 @@ int mcp_talk_send(struct upstream *u, struct upstream_call *c, struct err *e)
 	return 0;
 }
 
-/* A list has no handle; nobody hears of its end. */
+/* A list has no handle; nobody hears of its end.  Without a client the request is
+ * being ended already. */
 void mcp_talk_cancel(struct upstream *u, struct upstream_call *c,
 		     const char *reason)
 {
-	if (c->id > 0)
-		mcp_client_cancel(talk_of(u)->client, c->id, reason);
+	struct mcp_client *client = talk_of(u)->client;
+
+	if (c->id > 0 && client != NULL)
+		mcp_client_cancel(client, c->id, reason);
 }
 
 void mcp_talk_notify(struct upstream *u, const char *method, const char *params)
 {
-	(void)mcp_client_notify(talk_of(u)->client, method, params);
+	struct mcp_client *c = talk_of(u)->client;
+
+	if (c != NULL)
+		(void)mcp_client_notify(c, method, params);
 }
 
 void mcp_talk_reply(struct upstream *u, int64_t id, const char *result,
@@ -134,6 +149,8 @@ void mcp_talk_reply(struct upstream *u, int64_t id, const char *result,
 {
 	struct mcp_client *c = talk_of(u)->client;
 
+	if (c == NULL)
+		return;
 	if (result != NULL)
 		(void)mcp_client_reply(c, id, result);
 	else

@@ -28,6 +28,8 @@ struct kit {
 	uint64_t answered_ms;
 	const char *until; /* uv_stop() at this word. */
 	bool timed_out;
+	bool ask_again; /* In the end of a request: another one. */
+	int asked;	/* What came of that. */
 };
 
 static char server_path[PATH_MAX];
@@ -202,6 +204,14 @@ static void on_done(const struct upstream_answer *a, void *arg)
 	else
 		snprintf(k->answer, sizeof(k->answer), "%d %s", a->status,
 			 a->why);
+	if (k->ask_again) {
+		struct upstream_request q = {
+			.method = "ping", .done = on_done, .arg = k};
+		struct upstream_call *c;
+
+		k->ask_again = false;
+		k->asked = upstream_ask(k->u, &q, &c, NULL);
+	}
 	note(k, "answer");
 }
 
@@ -443,6 +453,20 @@ TEST(calls_end_within_100_ms_of_a_kill)
 	finish(&k);
 }
 
+TEST(a_request_made_at_the_end_of_another_is_refused)
+{
+	struct kit k;
+
+	begin(&k, "", "");
+	wait_for(&k, "ready");
+	k.ask_again = true;
+	call(&k, "crash", "{}");
+	EQ(k.asked, -EPIPE);
+	wait_for(&k, "ready-same");
+	EQ(k.n_done, 1);
+	finish(&k);
+}
+
 TEST(one_that_closes_its_stdout_is_ended)
 {
 	struct kit k;
@@ -617,6 +641,7 @@ int main(int argc, char **argv)
 		CASE(a_quarter_of_a_mebibyte_on_stderr_stalls_nothing),
 		CASE(a_server_that_ends_is_started_again),
 		CASE(calls_end_within_100_ms_of_a_kill),
+		CASE(a_request_made_at_the_end_of_another_is_refused),
 		CASE(one_that_closes_its_stdout_is_ended),
 		CASE(five_ends_in_a_minute_are_enough),
 		CASE(one_that_is_not_used_is_stopped_and_comes_back),
