@@ -1,7 +1,7 @@
 #!/bin/sh
 # MCP servers as processes: when they start, what they get, how they end, what
 # the log says of it, and that nothing of them is ever left.
-# shellcheck disable=SC2016,SC2119,SC2086 # shells in VMs expand; lists of options
+# shellcheck disable=SC2016,SC2046,SC2086,SC2119 # shells in VMs expand; lists of options
 . tests/lib.sh
 
 FAKE=/opt/agents/mcp_server
@@ -225,6 +225,58 @@ no_row_lives() {
 }
 ok "servers end with a sleep, and are back with their session" f_sleep
 ok "... and end with it" close_it
+
+# pid_in_vm NAME - of a server, as its VM numbers it.
+pid_in_vm() {
+	sql "SELECT pid FROM mcp_server WHERE session_id='$SES' AND name='$1'"
+}
+
+# host_pid PID - the host's number of a server with that number in its VM.
+host_pid() {
+	for _p in $(servers); do
+		[ "$(awk '$1 == "NSpid:" {print $3}' "/proc/$_p/status")" != "$1" ] ||
+			echo "$_p"
+	done
+}
+
+f_kill_in_call() {
+	jq -n --arg c "$FAKE" '{mcpServers: {a: {command: $c, required: true,
+		args: ["--log", "/workspace/log-a"]},
+		b: {command: $c, required: true}}}' >"$tmp/mcp.json"
+	new_session --mcp-config "$tmp/mcp.json" || return 1
+	_b=$(pid_in_vm b)
+	prompt_bg "$SES" '!mcp call a hang'
+	until_true 5 grep -q hang "$HIB_HOME/vms/$VM/disk/vfs/upper/log-a"
+	_a=$(host_pid "$(pid_in_vm a)")
+	_killed=$(now_ms)
+	kill -9 "$_a"
+	wait_turn "$SES" "$TURN" >/dev/null &&
+		holds "$SES" "map(select(.type == \"mcp.call\") |
+			select(.data.ok | not)) | length == 1 and
+			.[0].ts - $_killed <= 100 * $slow" &&
+		says "$SES" '!mcp call b echo {"message":"b"}' b &&
+		equal "$(pid_in_vm b)" "$_b" &&
+		says "$SES" '!mcp call a echo {"message":"a"}' a &&
+		prompt "$SES" '!mcp list a' | grep -qx echo
+	_r=$?
+	close_it
+	return $_r
+}
+ok "F164 a call of one that is killed fails within 100 ms, no other does" \
+	f_kill_in_call
+
+f174_files() {
+	with '{}' && in_vm "$SES" "echo from-the-agent >/workspace/shared" &&
+		says "$SES" '!mcp call a read {"path":"/workspace/shared"}' \
+			from-the-agent &&
+		says "$SES" '!mcp call a write {"path":"/workspace/back","text":"x"}' \
+			written &&
+		in_vm "$SES" "cat /workspace/back" | grep -qx x
+	_r=$?
+	close_it
+	return $_r
+}
+ok "F174 files are the same for the agent and its servers" f174_files
 
 f_idle() {
 	with '{"idleMs": 200}' && wait_for_event "$SES" mcp.exited >"$tmp/ev" &&
