@@ -22,11 +22,10 @@
 enum mcp_era { MCP_ERA_UNKNOWN, MCP_ERA_LEGACY, MCP_ERA_MODERN };
 
 /* Error codes beyond those of JSON-RPC in core/rpc.h. */
-#define MCP_RESOURCE_NOT_FOUND	 (-32002) /* Legacy; modern: -32602. */
-#define MCP_HEADER_MISMATCH	 (-32020)
-#define MCP_MISSING_CAPABILITY	 (-32021)
-#define MCP_UNSUPPORTED_VERSION	 (-32022)
-#define MCP_ELICITATION_REQUIRED (-32042)
+#define MCP_RESOURCE_NOT_FOUND	(-32002) /* Legacy; modern: -32602. */
+#define MCP_HEADER_MISMATCH	(-32020)
+#define MCP_MISSING_CAPABILITY	(-32021)
+#define MCP_UNSUPPORTED_VERSION (-32022)
 
 /* Keys of _meta. */
 #define MCP_META_PREFIX	      "io.modelcontextprotocol/"
