@@ -76,13 +76,13 @@ EXTRA_test_textedit := guest/linediff.c guest/textedit.c
 EXTRA_test_place := guest/place.c
 EXTRA_test_fs := $(filter-out guest/fsop.c guest/fsserve.c guest/fswatch.c guest/fspool.c,$(wildcard guest/fs*.c))
 EXTRA_test_toolcalls := guest/toolcalls.c guest/always.c
-EXTRA_test_uplink := guest/hostline.c guest/hostsock.c guest/uplink.c guest/sideloop.c
-EXTRA_test_checkout := guest/checkout.c guest/idmap.c guest/hostsock.c guest/uplink.c guest/workspace_disk.c guest/workspace_state.c
-EXTRA_test_link := host/daemon/link.c host/daemon/dialer.c host/daemon/feeder.c host/daemon/latefeed.c host/daemon/mirror.c host/daemon/hub.c
+EXTRA_test_uplink := guest/hostline.c guest/hostsock.c guest/port.c guest/uplink.c guest/sideloop.c
+EXTRA_test_checkout := guest/checkout.c guest/idmap.c guest/hostsock.c guest/port.c guest/uplink.c guest/workspace_disk.c guest/workspace_state.c
+EXTRA_test_link := host/daemon/link.c host/daemon/dialer.c host/daemon/greeter.c host/daemon/feeder.c host/daemon/latefeed.c host/daemon/mirror.c host/daemon/hub.c
 EXTRA_test_mcp_bridge := host/daemon/mcp_bridge.c
 EXTRA_test_mcp_servers := host/daemon/catalog.c host/daemon/mcp_servers.c host/daemon/secrets.c host/daemon/vault.c
 EXTRA_fuzz_mcp_servers := $(EXTRA_test_mcp_servers)
-EXTRA_test_objects := host/daemon/objects.c host/daemon/objects_ask.c host/daemon/checkpoint.c host/daemon/depot.c host/daemon/dialer.c host/daemon/mcp_bridge.c host/daemon/mcp_remotes.c $(EXTRA_test_mcp_servers)
+EXTRA_test_objects := host/daemon/objects.c host/daemon/objects_ask.c host/daemon/checkpoint.c host/daemon/depot.c host/daemon/dialer.c host/daemon/greeter.c host/daemon/mcp_bridge.c host/daemon/mcp_remotes.c $(EXTRA_test_mcp_servers)
 EXTRA_test_redact := guest/redact.c
 EXTRA_test_words := host/cli/words.c
 EXTRA_test_vault := host/daemon/catalog.c host/daemon/vault.c
@@ -236,8 +236,7 @@ test: deps
 IMAGES ?= base
 KERNEL ?= debian
 images:
-	@scripts/deps mmdebstrap erofs-utils cpio lz4 kmod jq \
-		$(if $(filter tiny,$(KERNEL)),bc bison flex libelf-dev xz-utils)
+	@scripts/deps $(if $(filter tiny,$(KERNEL)),bc bison flex libelf-dev xz-utils)
 	@images/build --kernel $(KERNEL) --out o/images $(IMAGES)
 
 run: deps

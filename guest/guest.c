@@ -26,6 +26,7 @@
 #include "guest/fsserve.h"
 #include "guest/limits.h"
 #include "guest/lookups.h"
+#include "guest/machine.h"
 #include "guest/server.h"
 #include "guest/session.h"
 #include "guest/sql_calls.h"
@@ -574,12 +575,23 @@ static void open_handles(struct guest *g)
 	g->have_handles = true;
 }
 
+/* A stream to the host: a socket that it connects to, in a machine a port. */
+static void stream_path(const struct guest *g, const char *name,
+			char out[PATH_MAX])
+{
+	if (g->opt->machine)
+		snprintf(out, PATH_MAX, MACHINE_PORTS "/%s", name);
+	else
+		snprintf(out, PATH_MAX, "%s/%s.sock", g->opt->run, name);
+}
+
 static int open_workspace(struct guest *g, struct err *e)
 {
+	char host[PATH_MAX];
 	const struct workspace_spec spec = {
 		.loop = g->loop,
 		.vfs = g->opt->vfs,
-		.run = g->opt->run,
+		.host = host,
 		.at = "/workspace",
 		.lower = "/hib/lower",
 		.fuse_fd = g->opt->fuse_fd,
@@ -588,6 +600,7 @@ static int open_workspace(struct guest *g, struct err *e)
 
 	if (!g->opt->isolate)
 		return 0;
+	stream_path(g, "host", host);
 	r = workspace_open(&spec, &g->workspace, e);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
@@ -647,7 +660,7 @@ static int open_all(struct guest *g, struct err *e)
 		r = lookups_open(g->loop, g->opt->state, &g->lookups);
 	if (r < 0)
 		return err_set(e, r, "files: %s", strerror(-r));
-	snprintf(path, sizeof(path), "%s/api.sock", g->opt->run);
+	stream_path(g, "api", path);
 	return server_open(g, path, &g->server, e);
 }
 

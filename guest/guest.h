@@ -32,6 +32,7 @@ struct guest_options {
 	int fuse_fd;	       /* /dev/fuse, opened for us; or -1. */
 	const char *workspace; /* What the host calls files. */
 	bool isolate;	       /* A PID namespace for each agent. */
+	bool machine;	       /* The host is behind ports, not sockets. */
 };
 
 enum guest_state { GUEST_NEW, GUEST_SERVING, GUEST_FREEZING, GUEST_FROZEN };

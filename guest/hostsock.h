@@ -20,14 +20,15 @@ struct hostsock_events {
 
 /* Embedded; all but @conn is private. */
 struct hostsock {
-	struct h2 *conn; /* NULL: no host. */
-	uv_pipe_t pipe;
+	struct h2 *conn;   /* NULL: no host. */
+	uv_pipe_t pipe;	   /* That listens; idle with a port. */
+	struct port *port; /* In a machine; else NULL. */
 	struct h2_events h2;
 	const struct hostsock_events *ev;
 	void *arg;
 };
 
-/* Listen at @path.  @ev must outlive @s.  Return: 0; a negative errno, and then too it has to be
+/* Listen at @path, or wait at it when it is a port (guest/port.h).  @ev must outlive @s.  Return: 0; a negative errno, and then too it has to be
  * closed. */
 int hostsock_open(struct hostsock *s, uv_loop_t *loop, const char *path,
 		  const struct hostsock_events *ev, void *arg, struct err *e);

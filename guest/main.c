@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "guest/fsop.h"
 #include "guest/guest.h"
+#include "guest/machine.h"
 #include "guest/mcp_shim.h"
 #include "guest/session_init.h"
 
@@ -25,6 +26,7 @@ static const struct option options[] = {
 	{"run", required_argument, NULL, 'r'},
 	{"fuse-fd", required_argument, NULL, 'f'},
 	{"workspace", required_argument, NULL, 'w'},
+	{"machine", no_argument, NULL, 'm'},
 	{"no-isolate", no_argument, NULL, 'n'},
 	{"log-level", required_argument, NULL, 'l'},
 	{"version", no_argument, NULL, 'V'},
@@ -34,7 +36,8 @@ static const struct option options[] = {
 static int usage(void)
 {
 	fprintf(stderr, "usage: hib-guest [--state dir] [--run dir] "
-			"[--fuse-fd n] [--workspace dir] [--no-isolate] "
+			"[--fuse-fd n] [--workspace dir] [--machine] "
+			"[--no-isolate] "
 			"[--log-level level] [--version]\n");
 	return 2;
 }
@@ -75,8 +78,10 @@ int main(int argc, char **argv)
 		.isolate = true,
 	};
 	struct err e = {0};
-	int c;
+	int c, r;
 
+	if (strcmp(argv[0], MACHINE_INIT) == 0)
+		machine_main();
 	if (argc > 1 && strcmp(argv[1], SESSION_INIT_ARG) == 0)
 		return session_init_main();
 	if (argc > 1 && strcmp(argv[1], MCP_SHIM_ARG) == 0)
@@ -100,6 +105,9 @@ int main(int argc, char **argv)
 		case 'w':
 			opt.workspace = optarg;
 			break;
+		case 'm':
+			opt.machine = true;
+			break;
 		case 'n':
 			opt.isolate = false;
 			break;
@@ -117,9 +125,10 @@ int main(int argc, char **argv)
 	if (optind != argc)
 		return usage();
 	fence();
-	if (guest_run(&opt, &e) < 0) {
+	r = guest_run(&opt, &e);
+	if (r < 0)
 		log_error("%s", e.msg);
-		return 1;
-	}
-	return 0;
+	if (opt.machine)
+		machine_end();
+	return r < 0 ? 1 : 0;
 }

@@ -484,7 +484,6 @@ void workspace_close(struct workspace *ws)
 
 static int open_all(struct workspace *ws, struct err *e)
 {
-	char path[PATH_MAX];
 	int r;
 
 	ws->dir = open(ws->spec.vfs,
@@ -497,8 +496,7 @@ static int open_all(struct workspace *ws, struct err *e)
 	if (r < 0)
 		return r;
 	snprintf(ws->cache, sizeof(ws->cache), "%s/cache", ws->spec.vfs);
-	snprintf(path, sizeof(path), "%s/host.sock", ws->spec.run);
-	r = uplink_open(sideloop_loop(ws->side), path, &ws->uplink, e);
+	r = uplink_open(sideloop_loop(ws->side), ws->spec.host, &ws->uplink, e);
 	return r < 0 ? r : sideloop_start(ws->side, e);
 }
 

@@ -25,7 +25,7 @@ struct workspace; /* Opaque. */
 struct workspace_spec {
 	uv_loop_t *loop;
 	const char *vfs;   /* Folder of its files. */
-	const char *run;   /* Folder of host.sock. */
+	const char *host;  /* Socket or port of the host stream. */
 	const char *at;	   /* Where it is seen. */
 	const char *lower; /* Where committed files are mounted. */
 	int fuse_fd;	   /* Of vfs_lower_open(), taken over; or -1. */

@@ -8,7 +8,8 @@
 
 const struct backend_ops *backend_find(const char *name)
 {
-	static const struct backend_ops *const all[] = {&backend_sandbox};
+	static const struct backend_ops *const all[] = {&backend_sandbox,
+							&backend_qemu};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (strcmp(all[i]->name, name) == 0)

@@ -48,6 +48,7 @@ typedef void (*backend_done_cb)(const struct err *e, void *arg);
 
 struct backend_ops {
 	const char *name; /* "sandbox", "qemu" */
+	bool greets;	  /* Streams begin as in core/greet.h. */
 
 	/* Make the disk of a new VM in spec->dir.  Synchronous: a few mkdirs. */
 	int (*create)(const struct vm_spec *spec, struct err *e);
@@ -82,7 +83,7 @@ struct backend_ops {
 		       backend_boot_cb cb);
 };
 
-extern const struct backend_ops backend_sandbox;
+extern const struct backend_ops backend_sandbox, backend_qemu;
 
 /* The backend of that name, or NULL. */
 const struct backend_ops *backend_find(const char *name);

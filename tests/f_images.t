@@ -79,7 +79,8 @@ is_what_it_says() {
 		jq -e '.packages.bash and .packages.git' "$tmp/manifest" &&
 		equal "$(head -c 4 "$dir/kernel" | tail -c 3)" ELF &&
 		cpio -t --quiet <"$dir/modules.cpio" | grep -q 'modules/virtio_blk.ko' &&
-		not ls "$dir/rootfs/etc/machine-id" "$dir/rootfs/etc/hostname"
+		not test -s "$dir/rootfs/etc/machine-id" &&
+		not test -s "$dir/rootfs/etc/hostname"
 }
 ok "its manifest tells what it is made of" is_what_it_says
 again() {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "host/daemon/greeter.h"
 
 #define LOG_COMPONENT "dialer"
 
@@ -20,7 +21,8 @@ struct dialer {
 	uv_timer_t retry;
 	uv_fs_event_t watch;
 	uint64_t retry_ms;
-	unsigned handles; /* Not yet closed. */
+	struct greeter *greeter; /* While the guest is being met. */
+	unsigned handles;	 /* Not yet closed. */
 };
 
 static void dialer_on_retry(uv_timer_t *t);
@@ -58,15 +60,42 @@ static void dialer_miss(struct dialer *d)
 		dialer_schedule(d);
 }
 
+static void take_stream(struct dialer *d, uv_stream_t *io)
+{
+	d->connected = true;
+	uv_timer_stop(&d->retry);
+	uv_fs_event_stop(&d->watch);
+	d->ev->connected(io, d->arg);
+}
+
+static void dialer_on_greeted(int fd, void *arg)
+{
+	struct dialer *d = arg;
+	uv_stream_t *io = fd < 0 ? NULL : stream_of_fd(d->spec.loop, fd);
+
+	d->greeter = NULL;
+	if (io == NULL)
+		dialer_miss(d);
+	else
+		take_stream(d, io);
+}
+
 static void dialer_try(struct dialer *d)
 {
 	uv_stream_t *io = NULL;
 	struct err e = {0};
 	int fd;
 
-	if (d->closed || d->connected)
+	if (d->closed || d->connected || d->greeter != NULL)
 		return;
 	fd = d->spec.ops->channel(d->spec.machine, d->spec.name, &e);
+	if (fd >= 0 && d->spec.ops->greets) {
+		d->greeter =
+			greeter_start(d->spec.loop, fd, dialer_on_greeted, d);
+		if (d->greeter == NULL)
+			dialer_miss(d);
+		return;
+	}
 	if (fd >= 0)
 		io = stream_of_fd(d->spec.loop, fd);
 	else if (fd != -EAGAIN)
@@ -75,10 +104,7 @@ static void dialer_try(struct dialer *d)
 		dialer_miss(d);
 		return;
 	}
-	d->connected = true;
-	uv_timer_stop(&d->retry);
-	uv_fs_event_stop(&d->watch);
-	d->ev->connected(io, d->arg);
+	take_stream(d, io);
 }
 
 static void dialer_on_retry(uv_timer_t *t)
@@ -154,6 +180,7 @@ void dialer_close(struct dialer *d)
 	if (d == NULL)
 		return;
 	d->closed = true;
+	greeter_cancel(take_ptr(d->greeter));
 	uv_close((uv_handle_t *)&d->retry, dialer_on_handle_closed);
 	uv_close((uv_handle_t *)&d->watch, dialer_on_handle_closed);
 }

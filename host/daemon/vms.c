@@ -331,6 +331,7 @@ static void vm_configure(struct vm *vm, const struct vm_config *cfg)
 	vm->mounts = cfg->mounts == NULL ? NULL : strdup(cfg->mounts);
 	snprintf(vm->name, sizeof(vm->name), "%s", cfg->name ? cfg->name : "");
 	snprintf(vm->image, sizeof(vm->image), "%s", cfg->image);
+	(void)image_files(&vm->d->home, vm->image, vm->files, NULL);
 }
 
 void vm_describe(const struct vm *vm, struct vm_config *out)

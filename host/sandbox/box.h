@@ -18,6 +18,7 @@ struct box {
 	const char *id;
 	const char *dir;
 	const char *image; /* "host", or the folder of a root file system. */
+	const char *boot;  /* For a machine: its image's folder of files. */
 	const char *libexec;
 	const char *agents;
 	const char *mounts; /* JSON, see mounts.h; NULL: none. */

@@ -13,22 +13,10 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#define FILE_MAX 512	    /* Bytes of a generated file. */
+#include "core/vm_etc.h"
+
 #define ASIDE	 "/hib/etc" /* Where they are, below an image's /etc. */
 #define PATH_LEN 64	    /* Bytes of a path here. */
-#define ID_HEX	 3	    /* Where the hex digits of "vm_..." begin. */
-
-struct etc_file {
-	const char *name;
-	const char *text;
-};
-
-void etc_hostname(const struct box *b, char out[HOSTNAME_MAX])
-{
-	size_t n = strlen(b->id);
-
-	snprintf(out, HOSTNAME_MAX, "vm-%.8s", b->id + (n > 8 ? n - 8 : 0));
-}
 
 int etc_take(struct box *b, struct err *e)
 {
@@ -75,52 +63,31 @@ static int mount_over(const char *from, const char *to, struct err *e)
 	return 0;
 }
 
-static int put(const struct box *b, const struct etc_file *f, struct err *e)
+static int put(const struct box *b, const char *name, const char *text,
+	       struct err *e)
 {
 	char aside[PATH_LEN], path[PATH_LEN];
 	int r;
 
-	snprintf(path, sizeof(path), "/etc/%s", f->name);
+	snprintf(path, sizeof(path), "/etc/%s", name);
 	if (box_is_host_image(b))
-		return write_file(path, f->text, b->owner, e);
+		return write_file(path, text, b->owner, e);
 
-	snprintf(aside, sizeof(aside), ASIDE "/%s", f->name);
-	r = write_file(aside, f->text, b->owner, e);
+	snprintf(aside, sizeof(aside), ASIDE "/%s", name);
+	r = write_file(aside, text, b->owner, e);
 	return r < 0 ? r : mount_over(aside, path, e);
 }
 
 int etc_write(const struct box *b, struct err *e)
 {
-	char name[HOSTNAME_MAX], passwd[FILE_MAX], hosts[FILE_MAX];
-	char hostname[HOSTNAME_MAX + 1], machine[FILE_MAX];
-	const char *shell = access("/bin/bash", X_OK) == 0 ? "bash" : "sh";
-	const struct etc_file files[] = {
-		{"passwd", passwd},
-		{"hosts", hosts},
-		{"hostname", hostname},
-		{"machine-id", machine},
-		{"resolv.conf", b->resolv_conf},
-		{"group", "root:x:0:\ntty:x:5:\nuser:x:1000:\n"
-			  "nogroup:x:65534:\n"},
-	};
+	struct vm_etc etc;
 	int r = 0;
-
-	etc_hostname(b, name);
-	snprintf(passwd, sizeof(passwd),
-		 "root:x:0:0:root:/root:/bin/%s\n"
-		 "user:x:1000:1000:user:/home/user:/bin/%s\n"
-		 "nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
-		 shell, shell);
-	snprintf(hosts, sizeof(hosts),
-		 "127.0.0.1 localhost %s\n"
-		 "::1 localhost ip6-localhost ip6-loopback\n",
-		 name);
-	snprintf(hostname, sizeof(hostname), "%s\n", name);
-	snprintf(machine, sizeof(machine), "%s\n", b->id + ID_HEX);
 
 	if (!box_is_host_image(b) && mkdir(ASIDE, 0755) < 0)
 		return fail(e, "make folder", ASIDE);
-	for (size_t i = 0; i < ARRAY_LEN(files) && r == 0; i++)
-		r = put(b, &files[i], e);
-	return r;
+	vm_etc_make(b->id, access("/bin/bash", X_OK) == 0 ? "bash" : "sh",
+		    &etc);
+	for (size_t i = 0; i < VM_ETC_FILES && r == 0; i++)
+		r = put(b, etc.file[i].name, etc.file[i].text, e);
+	return r == 0 ? put(b, "resolv.conf", b->resolv_conf, e) : r;
 }

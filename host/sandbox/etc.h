@@ -7,11 +7,6 @@
 
 #include "host/sandbox/box.h"
 
-#define HOSTNAME_MAX 16 /* Bytes, with the NUL. */
-
-/* A name to read in a prompt, from the random end of the VM's id. */
-void etc_hostname(const struct box *b, char out[HOSTNAME_MAX]);
-
 /* Read what the files need of the host, while it can be reached. */
 int etc_take(struct box *b, struct err *e);
 

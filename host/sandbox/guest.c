@@ -38,19 +38,20 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "host/sandbox/etc.h"
+#include "core/vm_etc.h"
 #include "host/sandbox/fence.h"
 #include "host/sandbox/fuse.h"
 #include "host/sandbox/ids.h"
+#include "host/sandbox/machine.h"
 #include "host/sandbox/root.h"
 
 #define GUEST_PATH "/opt/hib/hib-guest"
 
 static int name_host(const struct box *b, struct err *e)
 {
-	char name[HOSTNAME_MAX];
+	char name[VM_HOSTNAME_MAX];
 
-	etc_hostname(b, name);
+	vm_etc_hostname(b->id, name);
 	if (sethostname(name, strlen(name)) < 0)
 		return fail(e, "set host name", name);
 	return 0;
@@ -149,7 +150,9 @@ static _Noreturn void run(struct box *b, int sock)
 		r = wait_for_go(sock, &e);
 	if (r == 0)
 		r = move_in(b, &e);
-	if (r == 0)
+	if (r == 0 && b->boot != NULL)
+		machine_run(b, &e);
+	else if (r == 0)
 		run_guest(b, &e);
 	(void)send(sock, &e, sizeof(e), MSG_NOSIGNAL);
 	_exit(1);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "host/sandbox/limited.h"
+#include "host/sandbox/machine.h"
 
 static const char *const host_dirs[] = {
 	"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32",
@@ -244,7 +245,7 @@ static int take_proc(struct box *b, struct err *e)
 
 int image_take_vm(struct box *b, struct err *e)
 {
-	int r = take_folders(b, e);
+	int r = b->boot != NULL ? machine_take(b, e) : take_folders(b, e);
 
 	return r < 0 ? r : take_proc(b, e);
 }

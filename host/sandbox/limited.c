@@ -77,14 +77,15 @@ static int make_file_system(int dir, struct err *e)
 	return 0;
 }
 
-static int make_image(const struct box *b, int dir, struct err *e)
+static int make_image(int dir, uint64_t size, uint32_t owner, struct err *e)
 {
 	autoclose int fd = openat(
 		dir, IMAGE_NEW,
 		O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int r;
 
-	if (fd < 0 || ftruncate(fd, (off_t)b->quota) < 0)
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0 ||
+	    (owner != 0 && fchown(fd, owner, owner) < 0))
 		return fail(e, "make", IMAGE_NEW);
 	r = make_file_system(dir, e);
 	if (r < 0)
@@ -94,13 +95,20 @@ static int make_image(const struct box *b, int dir, struct err *e)
 	return 0;
 }
 
+int limited_make(const struct box *b, int dir, uint64_t size, struct err *e)
+{
+	if (faccessat(dir, IMAGE, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	return make_image(dir, size, b->owner, e);
+}
+
 /* Return: the image, locked against a second use. */
 static int open_image(const struct box *b, int dir, struct err *e)
 {
 	autoclose int fd = -1;
 
 	if (faccessat(dir, IMAGE, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
-	    make_image(b, dir, e) < 0)
+	    make_image(dir, b->quota, 0, e) < 0)
 		return e->code;
 	fd = openat(dir, IMAGE, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)

@@ -17,4 +17,8 @@
  * Nothing happens when the VM has no limit. */
 int limited_mount(const struct box *b, struct err *e);
 
+/* Make the image of @size bytes in the VM's folder @dir, unless it is there: an
+ * ext4 file system, which belongs to the guest. */
+int limited_make(const struct box *b, int dir, uint64_t size, struct err *e);
+
 #endif

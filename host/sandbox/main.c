@@ -4,7 +4,7 @@
  *
  *	hib-sandbox --vm ID --dir VMDIR --image host|FOLDER
  *		    --libexec FOLDER --agents FOLDER --net none|host
- *		    [--mounts JSON] [--quota BYTES]
+ *		    [--mounts JSON] [--quota BYTES] [--machine]
  *
  * A program of its own since hibd has threads, and namespaces and ids are
  * entered by one thread at a time.  hibd gives it /dev/null as stdin, a pipe as
@@ -62,23 +62,27 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 		{"net", required_argument, NULL, 'n'},
 		{"mounts", required_argument, NULL, 'm'},
 		{"quota", required_argument, NULL, 'q'},
+		{"machine", no_argument, NULL, 'x'},
 		{NULL, 0, NULL, 0},
 	};
 	const char *value['z'] = {NULL};
+	bool machine = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == '?')
 			return err_set(e, -EINVAL, "unknown option");
 		value[c] = optarg;
+		machine |= c == 'x';
 	}
 	for (const struct option *o = options; o->name != NULL; o++)
-		if (value[o->val] == NULL && strchr("nmq", o->val) == NULL)
+		if (value[o->val] == NULL && strchr("nmqx", o->val) == NULL)
 			return err_set(e, -EINVAL, "--%s is missing", o->name);
 
 	b->id = value['v'];
 	b->dir = value['d'];
-	b->image = value['i'];
+	b->image = machine ? "host" : value['i'];
+	b->boot = machine ? value['i'] : NULL;
 	b->libexec = value['l'];
 	b->agents = value['a'];
 	b->mounts = value['m'];
@@ -106,10 +110,12 @@ static int start(struct box *b, struct guest *g, struct err *e)
 	int r = ids_leave_host(b, e);
 
 	if (r == 0) {
-		fuse_take(b);
+		b->fuse = -1;
+		if (b->boot == NULL)
+			fuse_take(b);
 		group_enter(b);
 	}
-	if (r == 0)
+	if (r == 0 && b->boot == NULL)
 		r = limited_mount(b, e);
 	if (r == 0)
 		r = image_take_vm(b, e);

@@ -25,6 +25,7 @@
 
 #include "host/sandbox/etc.h"
 #include "host/sandbox/group.h"
+#include "host/sandbox/machine.h"
 #include "host/sandbox/mounts.h"
 
 /* tmpfs may take memory up to these sizes. */
@@ -50,6 +51,8 @@ static const struct folder root_folders[] = {
 
 static const struct folder group_folders[] = {
 	{"/sys", 0755}, {"/sys/fs", 0755}, {GROUP_AT, 0555}};
+
+static const struct folder machine_folders[] = {{MACHINE_BOOT, 0755}};
 
 static const struct folder scratch_folders[] = {
 	{"/var/cache", 0755}, {"/var/lib", 0755},   {"/var/log", 0755},
@@ -129,6 +132,9 @@ int root_fill(struct box *b, struct err *e)
 
 	if (r == 0 && b->has_group)
 		r = make_folders(group_folders, ARRAY_LEN(group_folders),
+				 b->owner, e);
+	if (r == 0 && b->boot != NULL)
+		r = make_folders(machine_folders, ARRAY_LEN(machine_folders),
 				 b->owner, e);
 	if (r == 0)
 		r = make_etc(b, e);

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * machine.c - A virtual machine in the sandbox, in the place of the guest
+ *
+ * The image's folder has the kernel and so on beside the files that a sandbox
+ * would see, so b->boot is that of the files, and the rest is found from there.
+ *
+ * Agents are packed into a file system when what is installed has changed; that
+ * file is made once for all VMs, beside the folder that it shows.
+ */
+#include "host/sandbox/machine.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "host/sandbox/initrd.h"
+#include "host/sandbox/limited.h"
+
+#define QEMU	    "/usr/bin/qemu-system-x86_64"
+#define MKFS_EROFS  "/usr/bin/mkfs.erofs"
+#define AGENTS	    "agents.erofs"
+#define DISK_BYTES  (16ull << 30) /* Sparse; without a quota. */
+#define MEMORY_MIB  512
+#define CONSOLE_MAX (1u << 20) /* Bytes of a console that are kept. */
+#define TEXT_MAX    256
+
+/* --- agents --------------------------------------------------------------- */
+
+static bool is_newer(const struct stat *st, const struct stat *than)
+{
+	return st->st_mtim.tv_sec > than->st_mtim.tv_sec ||
+	       (st->st_mtim.tv_sec == than->st_mtim.tv_sec &&
+		st->st_mtim.tv_nsec >= than->st_mtim.tv_nsec);
+}
+
+/* Is anything in the folder, or two folders down, as new as @made?  Versions of
+ * packages appear there whole. */
+static bool has_newer(int dir, const struct stat *made, int depth)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	bool found = false;
+	struct stat st;
+
+	if (d == NULL)
+		return true;
+	while (!found && (entry = readdir(d)) != NULL) {
+		autoclose int below = -1;
+
+		if (strcmp(entry->d_name, "..") == 0 ||
+		    fstatat(dirfd(d), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) <
+			    0)
+			continue;
+		found = is_newer(&st, made);
+		if (found || depth == 0 || !S_ISDIR(st.st_mode) ||
+		    strcmp(entry->d_name, ".") == 0)
+			continue;
+		below = openat(dirfd(d), entry->d_name,
+			       O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		found = below >= 0 && has_newer(below, made, depth - 1);
+	}
+	closedir(d);
+	return found;
+}
+
+static int run(const char *const *argv, struct err *e)
+{
+	char *env[] = {NULL};
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)dup2(STDERR_FILENO, STDOUT_FILENO);
+		(void)execve(argv[0], (char **)(uintptr_t)argv, env);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return fail(e, "run", argv[0]);
+	if (status == 0)
+		return 0;
+	if (WEXITSTATUS(status) == 127)
+		return err_set(e, -ENOENT, "%s is not there", argv[0]);
+	return err_set(e, -EIO, "%s failed with status %d", argv[0],
+		       WEXITSTATUS(status));
+}
+
+/* Return: 0, with the file system's path. */
+static int make_agents(const struct box *b, char path[PATH_MAX], struct err *e)
+{
+	char fresh[PATH_MAX + 32];
+	const char *argv[] = {MKFS_EROFS, "--quiet", "-T0", "--all-root",
+			      fresh,	  b->agents, NULL};
+	autoclose int dir = open(b->agents, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat made;
+	int r;
+
+	if (dir < 0)
+		return fail(e, "open", b->agents);
+	if (snprintf(path, PATH_MAX, "%s/../" AGENTS, b->agents) >= PATH_MAX)
+		return err_set(e, -ENAMETOOLONG, "%s", b->agents);
+	if (stat(path, &made) == 0 && !has_newer(dir, &made, 2))
+		return 0;
+	snprintf(fresh, sizeof(fresh), "%s.%d", path, getpid());
+	r = run(argv, e);
+	if (r == 0 && (chmod(fresh, 0644) < 0 || rename(fresh, path) < 0))
+		r = fail(e, "make", path);
+	if (r < 0)
+		(void)unlink(fresh);
+	return r;
+}
+
+/* --- what the machine boots from -------------------------------------------- */
+
+static int make_initrd(const struct box *b, int dir, struct err *e)
+{
+	autoclose int fd = openat(
+		dir, MACHINE_INITRD,
+		O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	char modules[PATH_MAX];
+
+	if (fd < 0)
+		return fail(e, "make", MACHINE_INITRD);
+	if (b->owner != 0 && fchown(fd, b->owner, b->owner) < 0)
+		return fail(e, "change owner of", MACHINE_INITRD);
+	snprintf(modules, sizeof(modules), "%s/../modules.cpio", b->boot);
+	return initrd_write(fd, modules, b->libexec, e);
+}
+
+static int take_file(struct box *b, int dir, const char *path, const char *name,
+		     struct err *e)
+{
+	const struct tree_source from = {
+		.dir = dir, .path = path, .flags = TREE_RDONLY};
+
+	return trees_take(&b->image_trees, &from, MACHINE_BOOT, name, e);
+}
+
+static int take_image(struct box *b, struct err *e)
+{
+	static const char *const files[] = {"kernel", "rootfs.erofs"};
+	char path[PATH_MAX];
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(files) && r == 0; i++) {
+		snprintf(path, sizeof(path), "%s/../%s", b->boot, files[i]);
+		r = take_file(b, AT_FDCWD, path, files[i], e);
+	}
+	return r;
+}
+
+static int take_own(struct box *b, int dir, struct err *e)
+{
+	struct tree_source from = {.dir = dir, .flags = TREE_NOFOLLOW};
+	int r;
+
+	from.path = "run";
+	r = trees_take(&b->vm_trees, &from, "/hib", "run", e);
+	from.path = "disk";
+	return r < 0 ? r : trees_take(&b->vm_trees, &from, "/hib", "state", e);
+}
+
+int machine_take(struct box *b, struct err *e)
+{
+	autoclose int dir = open(b->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autoclose int disk = openat(
+		dir, "disk", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char agents[PATH_MAX];
+	int r;
+
+	if (dir < 0 || disk < 0)
+		return fail(e, "open", b->dir);
+	r = limited_make(b, disk, b->quota > 0 ? b->quota : DISK_BYTES, e);
+	if (r == 0)
+		r = make_initrd(b, dir, e);
+	if (r == 0)
+		r = make_agents(b, agents, e);
+	if (r == 0)
+		r = take_image(b, e);
+	if (r == 0)
+		r = take_file(b, dir, MACHINE_INITRD, "initrd", e);
+	if (r == 0)
+		r = take_file(b, AT_FDCWD, agents, AGENTS, e);
+	return r < 0 ? r : take_own(b, dir, e);
+}
+
+/* --- QEMU ------------------------------------------------------------------- */
+
+/* A process that writes what the console says to the log, and no more than
+ * CONSOLE_MAX of it; it ends with QEMU. */
+static int keep_console(struct err *e)
+{
+	char buf[4096];
+	size_t kept = 0;
+	ssize_t n;
+	int p[2];
+	pid_t pid;
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return fail(e, "make", "a pipe");
+	pid = fork();
+	if (pid < 0)
+		return fail(e, "fork", "for the console");
+	if (pid > 0) {
+		close(p[0]);
+		return dup2(p[1], STDOUT_FILENO) < 0 ? fail(e, "keep", "stdout")
+						     : 0;
+	}
+	/* The launcher waits for the end of all others of ours. */
+	if (dup2(p[0], STDIN_FILENO) < 0 ||
+	    close_range(STDERR_FILENO + 1, ~0u, 0) < 0 ||
+	    close(STDOUT_FILENO) < 0)
+		_exit(1);
+	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) > 0) {
+		if (kept < CONSOLE_MAX)
+			(void)!write(STDERR_FILENO, buf, (size_t)n);
+		kept += (size_t)n;
+	}
+	_exit(0);
+}
+
+/* What a microvm of QEMU 7.2 needs under TCG to get over the calibration of its
+ * clock. */
+#define KERNEL_WORDS                                            \
+	"console=ttyS0 quiet reboot=t panic=-1 no_timer_check " \
+	"tsc_early_khz=2600000 lpj=5000000 hib.vm="
+
+void machine_run(const struct box *b, struct err *e)
+{
+	char words[TEXT_MAX], memory[16];
+	const char *const argv[] = {
+		QEMU,
+		"-nodefaults",
+		"-no-user-config",
+		"-display",
+		"none",
+		"-no-reboot",
+		"-M",
+		"microvm",
+		"-accel",
+		"tcg",
+		"-cpu",
+		"max",
+		"-smp",
+		"1",
+		"-m",
+		memory,
+		"-sandbox",
+		"on,obsolete=deny,elevateprivileges=deny,"
+		"spawn=deny,resourcecontrol=deny",
+		"-kernel",
+		MACHINE_BOOT "/kernel",
+		"-initrd",
+		MACHINE_BOOT "/initrd",
+		"-append",
+		words,
+		"-chardev",
+		"stdio,id=console,signal=off",
+		"-serial",
+		"chardev:console",
+		"-drive",
+		"id=rootfs,if=none,format=raw,readonly=on,file=" MACHINE_BOOT
+		"/rootfs.erofs",
+		"-device",
+		"virtio-blk-device,drive=rootfs,serial=rootfs",
+		"-drive",
+		"id=agents,if=none,format=raw,readonly=on,file=" MACHINE_BOOT
+		"/" AGENTS,
+		"-device",
+		"virtio-blk-device,drive=agents,serial=agents",
+		"-drive",
+		"id=disk,if=none,format=raw,discard=unmap,file=" MACHINE_DISK,
+		"-device",
+		"virtio-blk-device,drive=disk,serial=disk",
+		"-device",
+		"virtio-rng-device",
+		"-device",
+		"virtio-serial-device",
+		"-chardev",
+		"socket,id=api,server=on,wait=off,path=" MACHINE_RUN
+		"/api.sock",
+		"-device",
+		"virtserialport,chardev=api,name=api",
+		"-chardev",
+		"socket,id=host,server=on,wait=off,path=" MACHINE_RUN
+		"/host.sock",
+		"-device",
+		"virtserialport,chardev=host,name=host",
+		"-qmp",
+		"unix:" MACHINE_RUN "/qmp.sock,server=on,wait=off",
+		NULL};
+	char *env[] = {NULL};
+
+	snprintf(words, sizeof(words), KERNEL_WORDS "%s", b->id);
+	snprintf(memory, sizeof(memory), "%dM", MEMORY_MIB);
+	if (keep_console(e) < 0)
+		return;
+	(void)execve(QEMU, (char **)(uintptr_t)argv, env);
+	(void)fail(e, "run", QEMU);
+}

@@ -1,0 +1,114 @@
+#!/bin/sh
+# VMs that are virtual machines: QEMU boots an image, and all that works in a
+# sandbox works there.
+#
+#   IMAGE_CACHE_DIR   where images are made (default: $O/images)
+# shellcheck disable=SC2016,SC2119 # $ is for the shell in the VM
+. tests/lib.sh
+
+cache=${IMAGE_CACHE_DIR:-$O/images}
+give_up() {
+	skip "a machine boots" "$1"
+	done_testing
+	exit
+}
+for program in qemu-system-x86_64 mkfs.erofs mkfs.ext4; do
+	PATH=$PATH:/usr/sbin command -v "$program" >/dev/null ||
+		give_up "$program is not there"
+done
+[ -e "$cache/small/manifest.json" ] || [ "$(id -u)" -eq 0 ] ||
+	give_up 'only root makes images, and there is none'
+mkdir -p "$HIB_HOME" && ln -s "$cache" "$HIB_HOME/images"
+if [ ! -e "$cache/small/manifest.json" ]; then
+	mkdir -p "$cache"
+	PATIENCE=400 hib image build small 2>"$tmp/built" || {
+		cat "$tmp/built"
+		give_up "no image can be made"
+	}
+fi
+PATIENCE=120
+
+mkdir "$tmp/folder"
+refused_ones() {
+	refused invalid_argument 5 hib vm create --backend qemu &&
+		refused capability_unsupported 5 hib vm create --backend qemu \
+			--image small --net host &&
+		refused capability_unsupported 5 hib vm create --backend qemu \
+			--image small --mount "$tmp/folder:/m" &&
+		equal "$(hib vm list --json | jq length)" 0
+}
+ok "a machine needs an image, and cannot have the host's folders" refused_ones
+
+booted() {
+	VM=$(hib vm create --backend qemu --image small) && new_session &&
+		says "$SES" '!say hi' hi &&
+		in_vm "$SES" 'uname -r' | grep -q '^6\.1' &&
+		in_vm "$SES" '. /etc/os-release; echo $VERSION_CODENAME' |
+		grep -q bookworm
+}
+ok "a machine boots a kernel of its own and runs an agent" booted
+streamed() {
+	prompt "$SES" '!flood 2000 100' >"$tmp/x" &&
+		no_rows "SELECT s.id FROM session s WHERE s.last_seq <>
+			(SELECT count(*) FROM event e WHERE e.session_n = s.n)" gap
+}
+ok "what the agent says is all there" streamed
+closed_in() {
+	in_vm "$SES" '{ ls -d /dev/vd* /dev/hib/* /dev/vport* /hib/state/*;
+		cat /dev/console; } 2>/dev/null; ls /sys/class/net; id -u' >"$tmp/seen"
+	equal "$(tr '\n' ' ' <"$tmp/seen")" 'lo 1000  ' &&
+		not in_vm "$SES" 'touch /usr/x || touch /etc/x || touch /opt/hib/x'
+}
+ok "the agent sees no disk, no port and no network" closed_in
+qemu_pid() {
+	jq .pid "$HIB_HOME/vms/$VM/machine.json"
+}
+confined() {
+	pid=$(qemu_pid) &&
+		grep -q '^Seccomp:[[:space:]]*2' "/proc/$pid/status" &&
+		grep -q '^NoNewPrivs:[[:space:]]*1' "/proc/$pid/status" &&
+		not test "$(readlink "/proc/$pid/ns/net")" = "$(readlink /proc/self/ns/net)" &&
+		not test -e "/proc/$pid/root/root/.bashrc" &&
+		{ [ "$(id -u)" -ne 0 ] || not grep -q '^Uid:[[:space:]]*0' \
+			"/proc/$pid/status"; }
+}
+ok "QEMU runs in a sandbox" confined
+kept() {
+	in_vm "$SES" 'mkdir d; echo one >d/a; ln -s a d/l; chmod 700 d' >"$tmp/x" &&
+		equal "$(hib files cat --at HEAD "$VM" d/a)" one &&
+		hib vm sleep "$VM" && not test -e "$HIB_HOME/vms/$VM/machine.json" &&
+		equal "$(hib files cat "$VM" d/a)" one &&
+		says "$SES" '!say awake' awake &&
+		equal "$(in_vm "$SES" 'cat d/l; stat -c %a d')" "one
+700"
+}
+ok "its files are committed, and there after a sleep" kept
+restored() {
+	in_vm "$SES" 'rm -r d; echo two >b' >"$tmp/x" &&
+		hib files restore "$VM" HEAD~1 && hib session resume "$SES" &&
+		equal "$(in_vm "$SES" 'cat d/a; ls')" "one
+d"
+}
+ok "a restore begins with a commit as the lower tree" restored
+daemon_killed() {
+	pid=$(qemu_pid)
+	prompt_bg "$SES" '!flood 3000 50' && kill_hibd KILL &&
+		hib daemon start && wait_for_event "$SES" turn.completed 60 \
+		"$MARK" >"$tmp/x" && equal "$(qemu_pid)" "$pid" &&
+		says "$SES" '!say on' on
+}
+ok "it outlives hibd, and meets the next one" daemon_killed
+machine_killed() {
+	prompt_bg "$SES" '!flood 100000 50' &&
+		wait_for "$SES" acp.update 30 "$MARK" >"$tmp/x" &&
+		kill -9 "$(qemu_pid)" && wait_for_event "$SES" turn.interrupted \
+		90 "$MARK" >"$tmp/x" && says "$SES" '!say again' again
+}
+ok "one that is killed is booted again, and its turn ends" machine_killed
+destroyed() {
+	hib vm destroy --force "$VM" && until_true 10 eval \
+		'! pgrep -f "hib.vm=$VM" >/dev/null'
+}
+ok "nothing of it runs when it is destroyed" destroyed
+
+done_testing
