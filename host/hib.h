@@ -146,7 +146,7 @@ HIB_API void hib_interrupt(struct hib *h);
 
 /* --- the daemon --------------------------------------------------------- */
 
-/* {"version","pid","home","vms_running"} */
+/* {"version","pid","home","vms_running","http_port"?} */
 HIB_API int hib_health(struct hib *h, char **json, struct hib_error *e);
 /* Stop the daemon.  VMs go on, unless @vms: then they sleep first. */
 HIB_API int hib_shutdown(struct hib *h, bool vms, struct hib_error *e);

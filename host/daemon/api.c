@@ -371,6 +371,8 @@ static void health_route(struct op *op)
 	jw_kint(w, "pid", getpid());
 	jw_kstr(w, "home", op->d->home.root);
 	jw_kint(w, "vms_running", vms_running(op->d));
+	if (op->d->http_port > 0)
+		jw_kint(w, "http_port", op->d->http_port);
 	jw_obj_end(w);
 	op_reply_out(op);
 }

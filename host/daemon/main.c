@@ -206,6 +206,8 @@ static int start(struct hibd *d, const struct options *o, struct err *e)
 		r = http_server_listen_unix(d->http, d->home.sock, e);
 	if (r == 0 && o->tcp != NULL)
 		r = listen_tcp(d, o->tcp, e);
+	if (r > 0)
+		d->http_port = r;
 	if (r >= 0)
 		r = write_pid(&d->home, e);
 	return r;
