@@ -73,7 +73,10 @@ ok "a command that does not end is wrong usage" exits 5 hib session create \
 
 # --- secrets ----------------------------------------------------------------
 
-mark=mark-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
+new_mark() {
+	mark=mark-$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
+}
+new_mark
 
 # set_secret NAME VALUE
 set_secret() {
@@ -178,6 +181,34 @@ f193_start() {
 		not grep -q "$mark" "$HIB_HOME/vms/$VM/console.log"
 }
 ok "F193 a start that fails tells of it without the secret" f193_start
+
+# A server with a secret, which it says on stderr and in an answer.
+f193_server() {
+	new_mark # The last one was said in prompts.
+	vm_program fake/mcp_server
+	set_secret key-1 "$mark"
+	http POST /v1/sessions "$(create '{"fake":{"required":true,
+		"command":"/opt/agents/mcp_server",
+		"env":{"TOKEN":{"secret":"key-1"}}}}')" >/dev/null &&
+		SES=$(jq -r .session.id "$tmp/body") &&
+		equal "$(hib mcp call "$SES" fake env '{"name":"TOKEN"}')" \
+			"$mark" &&
+		hib mcp call "$SES" fake stderr \
+			"{\"text\":\"I have $mark\",\"times\":1}" &&
+		wait_for "$SES" 'I have \[redacted\]' >/dev/null &&
+		holds "$SES" 'any(.type == "mcp.call")' && nowhere
+}
+ok "F193 a server's secret is in no event of it" f193_server
+
+f193_failed() {
+	http POST /v1/sessions "$(create '{"bad":{"required":true,
+		"command":"/bin/sh","args":["-c","echo $TOKEN >&2; exit 3"],
+		"startupTimeoutMs":5000,
+		"env":{"TOKEN":{"secret":"key-1"}}}}')" &&
+		jq -e '.data.code == "mcp_start_failed"' "$tmp/body" &&
+		not grep -q "$mark" "$tmp/body" && nowhere
+}
+ok "F193 nor in the words of a server that does not start" f193_failed
 
 f_removed() {
 	SES=$needs

@@ -29,7 +29,7 @@ struct hibd {
 	struct sweeper *sweeper;
 	struct packer *packer;
 	struct http_server *http;
-	int http_port; /* Of TCP; 0: none. */
+	int http_port;		     /* Of TCP; 0: none. */
 	struct mcp_front *mcp_front; /* Sessions' servers, for outside. */
 	TAILQ_HEAD(vm_list, vm) vms;
 	TAILQ_HEAD(noting_list, noting) notes; /* See api_notes.c. */
