@@ -7,59 +7,16 @@
 # No scenario may fail: the lists of expected failures are empty.
 # shellcheck disable=SC2016 # $ is for jq
 . tests/lib.sh
+. tests/mcp_npm.sh
 
-npm_dir=${NPM_CACHE_DIR:-$O/npm}/mcp
 fixture=$O/tests/fake/mcp_fixture
-node_min=22 # The suites use fs.globSync.
+need_packages @modelcontextprotocol/conformance@0.1.16 \
+	@modelcontextprotocol/conformance@0.2.0-alpha.12 \
+	@modelcontextprotocol/inspector@2.12.0
 
-if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
-	skip_all "node and npm are not here"
-fi
-
-# --- packages -------------------------------------------------------------------
-
-# install FOLDER PACKAGE - one package in a folder of its own.
-install() {
-	[ ! -e "$npm_dir/$1/done" ] || return 0
-	rm -rf "${npm_dir:?}/$1" && mkdir -p "$npm_dir/$1" &&
-		echo '{"private":true}' >"$npm_dir/$1/package.json" &&
-		(cd "$npm_dir/$1" && timeout 300 npm install --no-audit \
-			--no-fund --loglevel=error "$2") >"$tmp/npm.log" 2>&1 &&
-		touch "$npm_dir/$1/done"
-}
-
-install_all() {
-	install conformance-0.1.16 @modelcontextprotocol/conformance@0.1.16 &&
-		install conformance-0.2.0-alpha.12 \
-			@modelcontextprotocol/conformance@0.2.0-alpha.12 &&
-		install inspector-2.12.0 @modelcontextprotocol/inspector@2.12.0 ||
-		return 1
-	[ "$(node -p 'process.versions.node.split(".")[0]')" -lt $node_min ] ||
-		return 0
-	install node-22.23.3 node@22.23.3 &&
-		PATH=$npm_dir/node-22.23.3/node_modules/.bin:$PATH
-}
-
-if ! mkdir -p "$npm_dir" 2>/dev/null || [ ! -w "$npm_dir" ]; then
-	[ -e "$npm_dir/inspector-2.12.0/done" ] ||
-		skip_all "the suites are not installed, and $npm_dir is not ours"
-else
-	exec 9>"$npm_dir/lock"
-	timeout 600 flock 9
-fi
-install_all ||
-	skip_all "the suites cannot be installed: $(tail -n 1 "$tmp/npm.log")"
-exec 9>&-
-
-suite() {
-	_version=$1
-	shift
-	timeout $((60 * slow)) node "$npm_dir/conformance-$_version/node_modules/@modelcontextprotocol/conformance/dist/index.js" \
-		"$@" -o "$tmp/results" --expected-failures "$tmp/none.yaml"
-}
 inspector() {
 	timeout $((30 * slow)) node \
-		"$npm_dir/inspector-2.12.0/node_modules/.bin/mcp-inspector" \
+		"$(folder_of inspector@2.12.0)/node_modules/.bin/mcp-inspector" \
 		--cli -q --format json "$@"
 }
 
@@ -78,12 +35,13 @@ passes() {
 		[ "$(sed -n 's/^Total: \([0-9]*\) passed.*/\1/p' "$1")" -ge "$2" ]
 }
 active() {
-	suite 0.1.16 server --url "$url" >"$tmp/out" 2>&1 &&
+	suite 0.1.16 server --url "$url" \
+		--expected-failures "$tmp/none.yaml" >"$tmp/out" 2>&1 &&
 		passes "$tmp/out" 39 && grep -q '^Total: .* 0 failed' "$tmp/out"
 }
 requirements() {
 	suite 0.2.0-alpha.12 server --url "$url" --requirements "$1" \
-		>"$tmp/out" 2>&1 && passes "$tmp/out" "$2"
+		--expected-failures "$tmp/none.yaml" >"$tmp/out" 2>&1 && passes "$tmp/out" "$2"
 }
 ok "all active scenarios of suite 0.1.16 pass" active
 ok "what revision 2025-11-25 requires passes" requirements 2025-11-25 83
