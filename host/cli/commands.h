@@ -97,6 +97,9 @@ int vm_destroy_command(struct cli *c, int argc, char **argv);
 /* exec.c */
 int exec_command(struct cli *c, int argc, char **argv);
 
+/* mcp_serve.c */
+int mcp_serve_command(struct cli *c, int argc, char **argv);
+
 /* files.c */
 int export_command(struct cli *c, int argc, char **argv);
 int import_command(struct cli *c, int argc, char **argv);

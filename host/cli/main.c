@@ -160,6 +160,8 @@ const struct command commands[] = {
 	 "[--env K=V]... [--cwd D] [--session SES] [--timeout-ms N] "
 	 "[-i | --stdin] [-c | --shell] [--json] VM -- COMMAND [ARGUMENT]...",
 	 "Run a program in a VM", exec_command},
+	{"mcp serve", "", "Be an MCP server on standard input and output",
+	 mcp_serve_command},
 	{"files ls",
 	 "[--at TURN|COMMIT] [-r | --recursive] [-l | --long] [--json] "
 	 "VM [PATH]",
