@@ -223,6 +223,15 @@ f189_agent() {
 		refused key_not_found 6 hib kv get "$mcp_ses" by
 }
 ok "F189 an agent has the same keys as its user" f189_agent
+f189_outside() {
+	hib mcp call "$mcp_ses" kv kv_set '{"key":"out","value":"side"}' &&
+		equal "$(hib kv get "$mcp_ses" out)" side &&
+		hib mcp call "$mcp_ses" kv kv_get '{"key":"out"}' |
+		jq -e '.value == "side"' &&
+		exits 1 hib mcp call "$mcp_ses" kv kv_get '{"key":"none"}' &&
+		hib kv rm "$mcp_ses" out
+}
+ok "F189 so has an MCP client outside" f189_outside
 f189_agent_wrong() {
 	call kv kv_get '{"key":"none"}' | grep -q 'no key' &&
 		call kv kv_get '{}' | grep -qi 'key' &&
