@@ -31,7 +31,8 @@ struct tool_call {
 	struct builtin_call *q; /* NULL: nobody wants the answer. */
 	char id[ID_MAX];	/* req_... */
 	bool open;
-	bool reported;		       /* The program has told how far it is. */
+	bool reported; /* The program has told how far it is. */
+	int64_t told;  /* Progress that we have told: seconds. */
 	int64_t began_ms, deadline_ms; /* Unix time. */
 	struct jw result;	       /* CallToolResult, once resolved. */
 	struct journal_effect stored;
@@ -286,7 +287,17 @@ static void expire(struct tool_call *t)
 
 static void arm(struct tool_call *t);
 
-/* Clients give up what shows no progress. */
+/* Clients give up what shows no progress; it has to grow. */
+static void tell_alive(struct tool_call *t, int64_t now)
+{
+	int64_t seconds = (now - t->began_ms) / 1000;
+
+	if (t->q == NULL || t->reported || seconds <= t->told)
+		return;
+	t->told = seconds;
+	builtin_progress(t->q, seconds, 0, "waiting for the host");
+}
+
 static void tool_call_on_timer(uv_timer_t *timer)
 {
 	struct tool_call *t = container_of(timer, struct tool_call, timer);
@@ -296,9 +307,7 @@ static void tool_call_on_timer(uv_timer_t *timer)
 		expire(t);
 		return;
 	}
-	if (t->q != NULL && !t->reported)
-		builtin_progress(t->q, (now - t->began_ms) / 1000, 0,
-				 "waiting for the host");
+	tell_alive(t, now);
 	arm(t);
 }
 
