@@ -132,7 +132,9 @@ void host_tools_done(struct host_tools *t)
 
 static struct jv all(const struct host_tools *t)
 {
-	return t->text == NULL ? (struct jv){.i = -1} : json_root(&t->doc);
+	const struct jv none = {.i = -1};
+
+	return t->text == NULL ? none : json_root(&t->doc);
 }
 
 size_t host_tools_count(const struct host_tools *t)
