@@ -190,7 +190,13 @@ kill_hibd KILL
 id=$(echo "$IDS" | jq -r '.[0]')
 ok "a call outlives hibd" hib answer "$SES" "$id" --result kept
 ok "and its turn goes on" turn_says kept
+call 1 '!mcp call host other'
 hib vm sleep "$VM" >"$tmp/out"
+ok "one of a VM that is put to sleep ends with its turn" holds "$SES" \
+	"map(select(.turn == \"$TURN\") | .type) | index(\"tool.resolved\") and
+		.[-1] == \"turn.interrupted\""
+ok "and is not waited for" answers 409 not_waiting POST "/v1/sessions/$SES/tools/results" \
+	"$(echo "$IDS" | jq -c '{results: [{id: .[0], content: "x"}]}')"
 hib session resume "$SES" >"$tmp/out"
 ok "tools outlive the VM" says "$SES" '!mcp list host' 'other'
 call 1 '!mcp call host other'
