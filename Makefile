@@ -224,6 +224,7 @@ fuzz-%: $(O)/tests/fuzz_%
 	mkdir -p $(O)/corpus/$*
 	$(if $(SEEDS_$*),$(SEEDS_$*) $(O)/corpus/$*)
 	$< -max_total_time=$(FUZZ_TIME) $(O)/corpus/$*
+fuzzers: $(FUZZERS:%=$(O)/tests/fuzz_%)
 fuzz:
 	for f in $(FUZZERS); do $(MAKE) --no-print-directory MODE=fuzz fuzz-$$f || exit 1; done
 
@@ -299,7 +300,7 @@ install: all
 clean:
 	rm -rf o
 
-.PHONY: all images deps tests check check-unit test run bench faults files interop fuzz format lint install clean
+.PHONY: all images deps tests check check-unit test run bench faults files interop fuzz fuzzers format lint install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(SRCS:%.c=$(O)/%.d)
