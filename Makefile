@@ -183,7 +183,7 @@ TESTS := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 $(foreach t,$(TESTS),$(eval $(call test,$(t))))
 
 $(O)/tests/test_mcp_local: | $(O)/tests/fake/mcp_server
-$(O)/tests/test_guest: | $(O)/libexec/hib-guest $(O)/libexec/echo-agent
+$(O)/tests/test_guest: | $(O)/libexec/hib-guest $(O)/libexec/echo-agent $(O)/tests/fake/mcp_server
 
 # Parts of a fake that are no program.
 FAKE_PARTS := mcp_verbs mcp_tools

@@ -33,7 +33,7 @@ struct host {
 	struct lines lines;
 	pid_t pid;
 	char dir[64];
-	char bin[2048], agent[2048];
+	char bin[2048], agent[2048], mcp[2048];
 	struct event *events[EVENTS];
 	size_t n;     /* Events that came. */
 	size_t seen;  /* Before which await() does not look. */
@@ -252,6 +252,7 @@ static void find_programs(struct host *h)
 		*slash = '\0';
 	snprintf(h->bin, sizeof(h->bin), "%s/libexec/hib-guest", self);
 	snprintf(h->agent, sizeof(h->agent), "%s/libexec/echo-agent", self);
+	snprintf(h->mcp, sizeof(h->mcp), "%s/tests/fake/mcp_server", self);
 }
 
 static void host_spawn(struct host *h)
@@ -1814,6 +1815,96 @@ TEST(F102_a_resolution_leads_to_request_tool_turn_and_input)
 	down(h);
 }
 
+/* --- MCP ------------------------------------------------------------------ */
+
+static void create_with_mcp(struct host *h, const char *more)
+{
+	char text[4096];
+
+	snprintf(text, sizeof(text),
+		 ",\"mcp\":[{\"name\":\"a\",\"type\":\"local\",\"command\":"
+		 "\"%s\",\"args\":[\"--legacy-only\"]%s}]",
+		 h->mcp, more);
+	done(create_as(h, SES, "", text));
+	await(h, "session.ready");
+}
+
+static void F248_the_host_calls_tools_of_a_session(void)
+{
+	struct host *h = up();
+	struct reply *r;
+
+	create_with_mcp(h, ",\"tools\":{\"deny\":[\"env\"]}");
+	r = simple(h, "mcp.list", "");
+	expect_ok(r);
+	OK(str_is(jv_get(jv_first(jv_get(r->v, "servers")), "name"), "a"));
+	drop(r);
+	r = simple(h, "mcp.tools", ",\"name\":\"a\",\"refresh\":true");
+	expect_ok(r);
+	OK(str_is(jv_get(jv_first(jv_get(r->v, "tools")), "name"), "echo"));
+	OK(strstr(r->text.buf, "\"env\"") == NULL);
+	drop(r);
+	r = simple(h, "mcp.call",
+		   ",\"name\":\"a\",\"tool\":\"echo\",\"arguments\":{"
+		   "\"message\":\"hi\"}");
+	expect_ok(r);
+	OK(str_is(jv_get(jv_first(jv_get(r->v, "content")), "text"), "hi"));
+	drop(r);
+	expect(await(h, "mcp.call"), "\"tool\":\"echo\"");
+	refused(simple(h, "mcp.call",
+		       ",\"name\":\"a\",\"tool\":\"hang\",\"timeout_ms\":50"),
+		"request_timeout");
+	refused(simple(h, "mcp.call", ",\"name\":\"a\",\"tool\":\"env\""),
+		"invalid_argument");
+	refused(simple(h, "mcp.call", ",\"name\":\"b\",\"tool\":\"env\""),
+		"invalid_argument");
+	refused(simple(h, "mcp.call",
+		       ",\"name\":\"a\",\"tool\":\"crash\",\"arguments\":{"
+		       "\"code\":3}"),
+		"mcp_start_failed");
+	done(simple(h, "session.close", ""));
+	refused(simple(h, "mcp.tools", ",\"name\":\"a\""), "session_not_live");
+	down(h);
+}
+
+static void talk_on_data(struct h2_stream *s, char *data, size_t n, void *arg)
+{
+	struct reply *r = arg;
+
+	h2_consume(s, n);
+	jw_lit(&r->text, data, n);
+}
+
+static void the_host_speaks_mcp_to_a_server(void)
+{
+	static const struct h2_stream_events talk_events = {
+		.data = talk_on_data, .end = reply_on_end};
+	static const char lines[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\","
+		"\"params\":{\"protocolVersion\":\"2025-11-25\","
+		"\"capabilities\":{},\"clientInfo\":{\"name\":\"t\","
+		"\"version\":\"1\"}}}\n"
+		"{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"method\":\"tools/call\","
+		"\"params\":{\"name\":\"slow\",\"arguments\":{\"ms\":20}}}\n";
+	struct host *h = up();
+	struct reply r = {.h = h};
+	struct h2_stream *s;
+
+	create_with_mcp(h, "");
+	s = h2_request(h->h2, "POST", "/mcp/" SES "/a", lines, strlen(lines),
+		       false, &talk_events, &r);
+	OK(s != NULL);
+	while (!r.done) /* Its end waits for the last answer. */
+		tick(h);
+	OK(strstr(r.text.buf, "\"id\":0,\"result\":{\"protocolVersion\"") !=
+	   NULL);
+	OK(strstr(r.text.buf, "\"id\":\"x\",\"result\"") != NULL);
+	jw_done(&r.text);
+	refused(begin_text(h, "/mcp/" SES "/b", ""), "invalid_argument");
+	refused(begin_text(h, "/mcp/" SES2 "/a", ""), "session_not_found");
+	down(h);
+}
+
 TESTS(CASE(hello_tells_who_we_are_and_refuses_another_vm),
       CASE(F045_create_starts_an_agent_and_logs_it_in_order),
       CASE(F048_environment_is_the_base_then_the_agents_then_the_sessions),
@@ -1865,4 +1956,6 @@ TESTS(CASE(hello_tells_who_we_are_and_refuses_another_vm),
       CASE(a_late_feed_brings_one_unknown_session_or_nothing),
       CASE(F119_a_full_disk_fails_the_turn_and_loses_nothing_shown),
       CASE(an_idle_daemon_does_not_wake),
+      CASE(F248_the_host_calls_tools_of_a_session),
+      CASE(the_host_speaks_mcp_to_a_server),
       CASE(F102_a_resolution_leads_to_request_tool_turn_and_input))
