@@ -252,6 +252,45 @@ f_aggregate() {
 }
 ok "all servers are one, under names of their own" f_aggregate
 
+# --- servers elsewhere ------------------------------------------------------
+
+# web - a remote server that wants to be shown $tmp/header: its process is in WEB,
+# its URL in URL.
+web() {
+	mkfifo "$tmp/port" 2>/dev/null
+	"$O/tests/fake/mcp_web" Authorization "$tmp/header" >"$tmp/port" &
+	WEB=$!
+	at_exit "end_child $WEB"
+	read -r _port <"$tmp/port" && URL=http://127.0.0.1:$_port/mcp
+}
+
+f162_remote() {
+	new_session --mcp-remote "far=$URL" \
+		--mcp-header "far:Authorization: $(cat "$tmp/header")" &&
+		equal "$(prompt "$SES" '!mcp list far' | paste -sd' ' -)" \
+			"echo shown" &&
+		says "$SES" '!mcp call far echo {"text":"far"};;!mcp call far shown' \
+			"far$(wc -c <"$tmp/header")" &&
+		[ "$(events "$SES" mcp.ready '.[0].pid == null and
+			.[0].tools[1].name == "shown"')" = true ] &&
+		equal "$(events "$SES" mcp.call length)" 2 &&
+		log_json "$SES" | not grep -q "$(cat "$tmp/header")"
+}
+printf 'Bearer %s' "$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')" \
+	>"$tmp/header"
+web
+ok "F162 a remote server is called with its header, which is nowhere else" \
+	f162_remote
+
+f_remote_refused() {
+	new_session --mcp-remote "far=$URL" &&
+		wait_for_event "$SES" mcp.failed >"$tmp/ev" &&
+		grep -q 401 "$tmp/ev" && says "$SES" hello hello &&
+		prompt "$SES" '!mcp state far' | grep -q '^failed\|^gone'
+}
+ok "one that refuses us is told in words, and the session goes on" \
+	f_remote_refused
+
 # --- questions of servers ---------------------------------------------------
 
 # answer BODY - to the question that is open.
