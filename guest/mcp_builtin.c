@@ -165,8 +165,8 @@ void builtin_reply_value(struct builtin_call *q, const char *json)
 	call_answer(q);
 }
 
-static void answer_words(struct builtin_call *q, bool failed, const char *fmt,
-			 va_list ap)
+printf_like(3, 0) static void answer_words(struct builtin_call *q, bool failed,
+					   const char *fmt, va_list ap)
 {
 	autofree char *text = NULL;
 

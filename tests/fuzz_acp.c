@@ -193,11 +193,12 @@ static bool start_new(void)
 static void end_servant(void)
 {
 	struct proc *p = find_proc(false);
+	char text[] = "x";
 
 	if (p == NULL)
 		return;
 	if (p->ev->bytes != NULL)
-		p->ev->bytes(p, "x", 1, p->arg);
+		p->ev->bytes(p, text, 1, p->arg);
 	end_proc(p, 0, 0);
 }
 
@@ -292,8 +293,8 @@ static struct session *create(unsigned flags)
 				    .cwd = "/",
 				    .create_hash = "",
 				    .config = {.i = -1},
-				    .mcp = {.i = -1},
-				    .tags = {.i = -1}};
+				    .tags = {.i = -1},
+				    .tools = {.i = -1}};
 	struct session *s;
 	struct err e = {0};
 
