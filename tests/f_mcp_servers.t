@@ -278,6 +278,18 @@ f174_files() {
 }
 ok "F174 files are the same for the agent and its servers" f174_files
 
+f171_limits() {
+	server '{"required": true}'
+	new_session --mcp-config "$tmp/mcp.json" --max-processes 20 &&
+		prompt "$SES" '!mcp call a read {"path":"/proc/self/limits"}' \
+			>"$tmp/limits" &&
+		grep -Eq '^Max processes +20 ' "$tmp/limits"
+	_r=$?
+	close_it
+	return $_r
+}
+ok "F171 it is among the processes that its session may have" f171_limits
+
 f_idle() {
 	with '{"idleMs": 200}' && wait_for_event "$SES" mcp.exited >"$tmp/ev" &&
 		jq -e '.data.expected and .data.code == 0' "$tmp/ev" &&
