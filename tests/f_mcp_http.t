@@ -74,6 +74,7 @@ ok "asleep the tools are those of before, and a call is refused" f_asleep
 
 # --- streamable HTTP -------------------------------------------------------------
 
+mine=$SES
 token=$(hib token create --scope prompt "$SES")
 url=http://127.0.0.1:$port/v1/sessions/$SES/mcp/fake
 
@@ -145,6 +146,26 @@ f_garbage() {
 	status_is 400 && jq -e '.error.code == -32700' "$tmp/body"
 }
 ok "what is no JSON is told so in the words of MCP" f_garbage
+
+# A client that only listens is let go when the agent ends, and told what it is
+# to do next.
+f_listener() {
+	post "$hello" >/dev/null && id=$(tr -d '\r' <"$tmp/head" |
+		sed -n 's/^mcp-session-id: //Ip') && [ -n "$id" ] || return 1
+	curl -sSN --max-time "$((20 * slow))" "$url" \
+		-H "Authorization: Bearer $token" -H "Mcp-Session-Id: $id" \
+		-H 'Accept: text/event-stream' -D "$tmp/get.head" \
+		>"$tmp/get" 2>&1 &
+	_listener=$!
+	until_true 10 grep -q '200 OK' "$tmp/get.head" &&
+		hib session suspend "$SES" && gone $_listener 10 || return 1
+	post '{"jsonrpc":"2.0","id":3,"method":"ping"}' -H "Mcp-Session-Id: $id"
+	status_is 409 && hib session resume "$SES"
+	post '{"jsonrpc":"2.0","id":3,"method":"ping"}' -H "Mcp-Session-Id: $id"
+	status_is 404
+}
+SES=$mine
+ok "a client that listens is let go with the agent" f_listener
 
 # --- the Inspector ---------------------------------------------------------------
 

@@ -1029,6 +1029,53 @@ TEST(F189_what_a_session_keeps_is_set_and_got)
 	real_close(&r);
 }
 
+TEST(F190_secrets_are_set_listed_and_removed)
+{
+	struct real r = {0};
+	char *json = NULL;
+	struct hib_error e;
+
+	if (!real_open(&r))
+		return;
+	EQ(hib_list_secrets(r.h, &json, &e), 0);
+	STR_EQ(json, "[]");
+	hib_free(json);
+	EQ(hib_set_secret(r.h, "git.hub-1", "a value", &e), 0);
+	EQ(hib_list_secrets(r.h, &json, &e), 0);
+	OK(strstr(json, "\"name\":\"git.hub-1\"") != NULL);
+	OK(strstr(json, "a value") == NULL);
+	hib_free(json);
+	EQ(hib_set_secret(r.h, "a/b", "x", &e), -HIB_INVALID_ARGUMENT);
+	EQ(hib_set_secret(r.h, "empty", "", &e), -HIB_INVALID_ARGUMENT);
+	EQ(hib_delete_secret(r.h, "git.hub-1", &e), 0);
+	EQ(hib_delete_secret(r.h, "git.hub-1", &e), -HIB_KEY_NOT_FOUND);
+	real_close(&r);
+}
+
+TEST(F163_servers_are_looked_at_and_called)
+{
+	struct hib_mcp_call call = {.size = sizeof(call), .server = "files"};
+	struct real r = {0};
+	char *json = NULL;
+	struct hib_error e;
+
+	if (!real_open(&r))
+		return;
+	import_text(&r, log_text);
+	EQ(hib_mcp_list(r.h, SES, &json, &e), 0);
+	STR_EQ(json, "[]");
+	hib_free(json);
+	EQ(hib_mcp_tools(r.h, SES, "files", false, NULL, &e),
+	   -HIB_KEY_NOT_FOUND);
+	EQ(hib_mcp_call(r.h, SES, &call, NULL, &e), -HIB_INVALID_ARGUMENT);
+	call.tool = "read";
+	call.arguments = "{";
+	EQ(hib_mcp_call(r.h, SES, &call, NULL, &e), -HIB_INVALID_ARGUMENT);
+	call.arguments = "{}";
+	EQ(hib_mcp_call(r.h, SES, &call, NULL, &e), -HIB_KEY_NOT_FOUND);
+	real_close(&r);
+}
+
 TEST(F079_what_an_agent_offers_and_what_is_wanted)
 {
 	struct real r = {0};
@@ -1111,5 +1158,7 @@ TESTS(CASE(a_prompt_is_repeated_with_the_same_key),
       CASE(the_daemon_is_started_and_a_session_goes_in_and_out),
       CASE(F241_what_is_stored_is_searched_summed_up_and_marked),
       CASE(F189_what_a_session_keeps_is_set_and_got),
+      CASE(F190_secrets_are_set_listed_and_removed),
+      CASE(F163_servers_are_looked_at_and_called),
       CASE(F079_what_an_agent_offers_and_what_is_wanted),
       CASE(F127_a_subscription_outlives_the_daemon))

@@ -40,10 +40,21 @@ static void passage_free(struct passage *p)
 
 /* --- the guest ---------------------------------------------------------- */
 
+/* The VM is not idle while messages go to and fro; a client that is only there
+ * does not keep it awake. */
+static void touch(const struct passage *p)
+{
+	struct vm *vm = p->d->stopping ? NULL : vm_find(p->d, p->vm);
+
+	if (vm != NULL)
+		vm_touch(vm);
+}
+
 static int passage_on_line(char *line, size_t len, void *arg)
 {
 	struct passage *p = arg;
 
+	touch(p);
 	if (p->link != NULL && len > 0)
 		mcp_link_send(p->link, line, len, NULL, 0);
 	return 0;
@@ -79,14 +90,11 @@ static void passage_on_fin(struct h2_stream *s, void *arg)
 static void passage_on_end(struct h2_stream *s, int r, void *arg)
 {
 	struct passage *p = arg;
-	struct vm *vm = p->d->stopping ? NULL : vm_find(p->d, p->vm);
 	struct mcp_link *link = take_ptr(p->link);
 
 	(void)s;
 	(void)r;
 	p->stream = NULL;
-	if (vm != NULL)
-		vm_unhold(vm);
 	if (link != NULL)
 		mcp_link_lost(link);
 	passage_free(p);
@@ -129,7 +137,6 @@ static int door_open(struct mcp_link *l, void *arg, struct err *e)
 		return err_set(e, -FAULT_GUEST_UNREACHABLE,
 			       "the channel to the guest is down");
 	}
-	vm_hold(vm);
 	p->link = l;
 	mcp_link_set_data(l, p);
 	return 0;
@@ -141,6 +148,7 @@ static void door_message(struct mcp_link *l, const char *msg, size_t len,
 	struct passage *p = mcp_link_data(l);
 
 	(void)arg;
+	touch(p);
 	if (h2_write(p->stream, msg, len) < 0 ||
 	    h2_write(p->stream, "\n", 1) < 0)
 		h2_reset(p->stream);

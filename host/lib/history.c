@@ -83,8 +83,8 @@ int hib_get_view(struct hib *h, const char *session, const char *view,
 		 char **json, struct hib_error *e)
 {
 	static const char *const known[] = {
-		"turns", "requests",  "tools",	 "elements",  "plans",
-		"diffs", "artifacts", "cursors", "summaries", "stats"};
+		"turns",     "requests", "tools", "elements",  "plans", "diffs",
+		"artifacts", "cursors",	 "mcp",	  "summaries", "stats"};
 	struct err err = {0};
 	struct jw path;
 
