@@ -66,8 +66,9 @@ static size_t count_lines(struct jv list)
 	     it = jv_next(list, it)) {
 		autofree char *text = jv_strdup(it, NULL);
 
-		for (const char *p = text; p != NULL; p = strchr(p + 1, '\n'))
-			n++;
+		n++;
+		for (const char *p = text; p != NULL && *p != '\0'; p++)
+			n += *p == '\n';
 	}
 	return n;
 }

@@ -89,6 +89,15 @@ static enum redact_what event(const struct redact *r, const char *type,
 	return redact_event(r, type, data, strlen(data));
 }
 
+TEST(empty_lines_are_no_secrets)
+{
+	struct redact *r = secrets("{\"secrets\":[\"\",\"\\nabcdef\\n\\n"
+				   "ghijkl\\n\",\"\\n\"]}");
+
+	becomes(r, "\"abcdef ghijkl \\n\"", "\"[redacted] [redacted] \\n\"");
+	redact_free(r);
+}
+
 TEST(events_are_cleaned_marked_or_let_pass)
 {
 	struct redact *r = secrets("{\"secrets\":[\"a\\\"bcdef\"]}");
@@ -135,5 +144,6 @@ TESTS(CASE(without_secrets_nothing_is_done),
       CASE(what_is_no_list_of_strings_is_refused),
       CASE(values_are_cleaned_and_names_stay),
       CASE(a_text_that_holds_another_goes_as_a_whole), CASE(each_line_counts),
+      CASE(empty_lines_are_no_secrets),
       CASE(events_are_cleaned_marked_or_let_pass),
       CASE(a_strict_session_cleans_what_is_said), CASE(errors_are_cleaned))
