@@ -15,7 +15,7 @@ int guest_sql_fork(struct guest *g, struct call *c, struct err *e);
 
 /* Remove what a fork that never came has here. */
 void guest_purge_sql(struct guest *g, struct jv session);
-/* All sessions are known: forget the databases of those that never came. */
+/* All sessions are known: remove the databases of those that never came. */
 void guest_sweep_sql(struct guest *g);
 
 #endif

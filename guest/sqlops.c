@@ -5,8 +5,11 @@
 #include "guest/sqlops.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include "core/log.h"
 #include "guest/fspool.h"
@@ -266,11 +269,18 @@ void sqlop_cancel(struct sqlop *op)
 	atomic_store(&op->cancelled, true);
 }
 
-/* The name of a folder, or of a copy that was not finished: with a dot. */
-static bool belongs(const char *name,
-		    bool (*known)(const char *session, void *arg), void *arg)
+/* A fork may be on its way whose databases are here already. */
+static bool is_fresh(DIR *d, const char *name)
 {
-	return name[0] == '.' || (id_is(name, "ses") && known(name, arg));
+	struct stat st;
+
+	return fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	       time(NULL) - st.st_mtime < SQL_SWEEP_S;
+}
+
+static bool is_self(const char *name)
+{
+	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
 void sqlops_sweep(struct sqlops *o,
@@ -284,7 +294,8 @@ void sqlops_sweep(struct sqlops *o,
 	snprintf(path, sizeof(path), "%s/sql", o->state);
 	d = opendir(path);
 	while (d != NULL && (en = readdir(d)) != NULL) {
-		if (belongs(en->d_name, known, arg))
+		if (is_self(en->d_name) || is_fresh(d, en->d_name) ||
+		    (id_is(en->d_name, "ses") && known(en->d_name, arg)))
 			continue;
 		sqldb_folder(o->state, en->d_name, path);
 		if (sqldb_remove(path, &e) < 0)

@@ -56,7 +56,8 @@ int sqlops_ask(struct sqlops *o, const char *session, const struct sql_ask *a,
 /* Its end is told all the same, soon. */
 void sqlop_cancel(struct sqlop *op);
 
-/* Remove what belongs to no session: @known says which there are. */
+/* Remove what belongs to no session, for some time: @known says which there
+ * are. */
 void sqlops_sweep(struct sqlops *o,
 		  bool (*known)(const char *session, void *arg), void *arg);
 

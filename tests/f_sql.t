@@ -228,9 +228,12 @@ f197_destroy() {
 ok "F197 they go with the session" f197_destroy
 f197_sweep() {
 	d=$HIB_HOME/vms/$VM/disk/state/sql/$(new_id ses) && hib vm sleep "$VM" &&
-		cp -a "${d%/*}/$other" "$d" && hib vm wake "$VM" &&
-		not [ -e "$d" ] && [ -e "${d%/*}/$other" ]
+		cp -a "${d%/*}/$other" "$d" && cp -a "$d" "${d%/*}/.half" &&
+		hib vm wake "$VM" && [ -e "$d" ] && hib vm sleep "$VM" &&
+		touch -d '1 hour ago' "${d%/*}"/* "${d%/*}/.half" &&
+		hib vm wake "$VM" && not [ -e "$d" ] &&
+		not [ -e "${d%/*}/.half" ] && [ -e "${d%/*}/$other" ]
 }
-ok "F197 what belongs to no session is removed" f197_sweep
+ok "F197 what belongs to no session is removed, not at once" f197_sweep
 
 done_testing
