@@ -2,9 +2,10 @@
 /*
  * project.h - The rows that follow from an event
  *
- * session, turn, request, diff, artifact, abandoned, kv, memory, summary and (on
- * the host) mirror are functions of the log.  project_event() is called for each stored event,
- * in order, in the event's transaction.  What it reads of `data`:
+ * session, turn, request, diff, artifact, abandoned, kv, memory, summary,
+ * mcp_server and (on the host) mirror are functions of the log.  project_event()
+ * is called for each stored event, in order, in the event's transaction.  What it
+ * reads of `data`:
  *
  *   session.created   vm agent cwd env_names config create_hash (hex) title
  *                     tags parent root expires_ms resolved: a new row, state
@@ -46,6 +47,10 @@
  *   kv.set, memory.set  key value, meta, scope (vm: memory_shared, then rev)
  *   kv.deleted, memory.deleted  key, scope rev
  *   summary.created   as its table
+ *   mcp.starting      name transport   mcp.ready  name pid ms era version server
+ *                     hash tools capabilities instructions: session.features
+ *                     gets "mcp"   mcp.changed  name hash tools
+ *   mcp.failed, mcp.exited   name reason code signal stderr_tail
  *
  * Members that are missing or of a wrong type leave their column as it is: an
  * event of a newer writer never stops the mirror.
