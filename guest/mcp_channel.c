@@ -289,6 +289,8 @@ static int refuse(struct err *e)
 {
 	if (e->code == -EPIPE)
 		e->code = -FAULT_MCP_START_FAILED;
+	else if (e->code == -ENOENT) /* A builtin has no such tool. */
+		e->code = -FAULT_INVALID_ARGUMENT;
 	return e->code;
 }
 

@@ -15,7 +15,7 @@ struct mcp_inner {
 	struct upstream up;
 	const struct builtin *builtin; /* NULL: there is no such. */
 	struct mcp_builtin *tools;     /* The same. */
-	uv_idle_t idle;		       /* Runs while it is starting. */
+	uv_idle_t idle; /* Runs while it is starting, or asked for its list. */
 };
 
 static struct mcp_inner *inner_of(struct upstream *u)
@@ -44,14 +44,37 @@ static int write_server(const struct builtin *b, struct upstream_info *out)
 	return out->server == NULL || out->capabilities == NULL ? -ENOMEM : 0;
 }
 
-static void inner_on_idle(uv_idle_t *h)
+static struct upstream_call *first_list(const struct upstream *u)
 {
-	struct mcp_inner *m = container_of(h, struct mcp_inner, idle);
+	struct upstream_call *c;
+
+	TAILQ_FOREACH (c, &u->calls, link)
+		if (c->sent && c->q.list != NULL)
+			break;
+	return c;
+}
+
+/* Those who have asked for the tools, not waiting for news of them. */
+static void answer_lists(struct mcp_inner *m)
+{
+	struct upstream_answer a = {.error = {.i = -1}};
+	autojson struct json j = {0};
+	autojw struct jw w = {0};
+	struct upstream_call *c;
+
+	mcp_builtin_list(m->tools, &w);
+	a.status = w.failed ? -ENOMEM : json_parse(&j, w.buf, w.len, NULL);
+	a.result = json_root(&j);
+	while ((c = first_list(&m->up)) != NULL)
+		upstream_end_call(c, &a);
+}
+
+static void become_ready(struct mcp_inner *m)
+{
 	struct upstream_info info = {.modern = true,
 				     .version = MCP_MODERN_LATEST};
 	struct upstream_end end = {0};
 
-	(void)uv_idle_stop(h);
 	if (m->builtin == NULL)
 		err_set(&end.why, -ENOENT, "there is no builtin '%s'",
 			m->up.spec->builtin);
@@ -63,6 +86,17 @@ static void inner_on_idle(uv_idle_t *h)
 	}
 	upstream_info_done(&info);
 	upstream_failed(&m->up, &end, UPSTREAM_DOWN);
+}
+
+static void inner_on_idle(uv_idle_t *h)
+{
+	struct mcp_inner *m = container_of(h, struct mcp_inner, idle);
+
+	(void)uv_idle_stop(h);
+	if (m->up.state == UPSTREAM_STARTING)
+		become_ready(m);
+	if (m->up.state == UPSTREAM_READY)
+		answer_lists(m);
 }
 
 static int inner_start(struct upstream *u, struct err *e)
@@ -125,6 +159,10 @@ static int inner_send(struct upstream *u, struct upstream_call *c,
 	struct builtin_call *call;
 	int r;
 
+	if (c->q.list != NULL && strcmp(c->q.list, "tools") == 0) {
+		(void)uv_idle_start(&inner_of(u)->idle, inner_on_idle);
+		return 0;
+	}
 	if (c->q.list != NULL || strcmp(c->q.method, "tools/call") != 0)
 		return err_set(e, -ENOTSUP, "%s has tools and nothing else",
 			       u->spec->name);
@@ -145,7 +183,8 @@ static void inner_cancel(struct upstream *u, struct upstream_call *c,
 
 	(void)u;
 	(void)reason;
-	mcp_builtin_cancel(c->data);
+	if (c->data != NULL)
+		mcp_builtin_cancel(c->data);
 	upstream_end_call(c, &a);
 }
 

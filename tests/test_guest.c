@@ -1867,6 +1867,27 @@ static void F248_the_host_calls_tools_of_a_session(void)
 	down(h);
 }
 
+static void tools_of_a_builtin_are_listed_and_called(void)
+{
+	struct host *h = up();
+	struct reply *r;
+
+	done(create_as(h, SES, "",
+		       ",\"mcp\":[{\"type\":\"builtin\",\"builtin\":\"kv\","
+		       "\"name\":\"keys\",\"start\":\"lazy\"}]"));
+	await(h, "session.ready");
+	for (int i = 0; i < 2; i++) { /* Not yet known; known. */
+		r = simple(h, "mcp.tools",
+			   ",\"name\":\"keys\",\"refresh\":true");
+		expect_ok(r);
+		OK(jv_count(jv_get(r->v, "tools")) > 1);
+		drop(r);
+	}
+	r = simple(h, "mcp.call", ",\"name\":\"keys\",\"tool\":\"nothing\"");
+	refused(r, "invalid_argument");
+	down(h);
+}
+
 static void talk_on_data(struct h2_stream *s, char *data, size_t n, void *arg)
 {
 	struct reply *r = arg;
@@ -1957,5 +1978,6 @@ TESTS(CASE(hello_tells_who_we_are_and_refuses_another_vm),
       CASE(F119_a_full_disk_fails_the_turn_and_loses_nothing_shown),
       CASE(an_idle_daemon_does_not_wake),
       CASE(F248_the_host_calls_tools_of_a_session),
+      CASE(tools_of_a_builtin_are_listed_and_called),
       CASE(the_host_speaks_mcp_to_a_server),
       CASE(F102_a_resolution_leads_to_request_tool_turn_and_input))
