@@ -139,7 +139,7 @@ ok "what makes no sense is refused" refusals
 
 # runs WORD - is a process of ours with this argument alive?
 runs() {
-	pgrep -f "sleep $1"
+	pgrep -fx "sleep $1"
 }
 
 timed_out() {
@@ -172,13 +172,13 @@ client_gone() {
 ok "a client that is gone ends it" client_gone
 reader_gone() {
 	timeout 30 "$O/bin/hib" exec "$vm" -- yes 86416 2>"$tmp/x" | head -n 1 &&
-		until_true 10 not pgrep -f 'yes 86416'
+		until_true 10 not pgrep -fx "yes 86416"
 }
 ok "so does one who does not read on" reader_gone
 slow_reader() {
 	"$O/bin/hib" exec "$vm" -- sh -c 'yes 86417 | head -c 20000000' | {
 		read -r _first
-		until_true 10 pgrep -f 'yes 86417' && wc -c
+		until_true 10 pgrep -fx 'yes 86417' && wc -c
 	} >"$tmp/a" && equal "$(cat "$tmp/a")" 19999994
 }
 ok "a slow reader gets everything" slow_reader

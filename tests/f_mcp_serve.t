@@ -186,7 +186,7 @@ ok "its conversation can be read" messages
 # --- many at once -------------------------------------------------------------
 
 runs() {
-	pgrep -f "sleep $1"
+	pgrep -fx "sleep $1"
 }
 
 side_by_side() {
