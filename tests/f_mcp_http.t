@@ -255,6 +255,19 @@ f162_fork() {
 		until_true 10 hib mcp call "$SES" web shown
 }
 ok "a fork has the servers of its source" f162_fork
+f_fork_other() {
+	http POST "/v1/sessions/$SES/fork" '{"mcpAggregate":true}' >/dev/null &&
+		http GET "/v1/sessions/$(jq -r .id "$tmp/body")" >/dev/null &&
+		_fork=$(jq -r .id "$tmp/body") &&
+		hib session resume "$_fork" &&
+		hib mcp list --json "$_fork" | jq -e 'map(.name) == ["web"]' &&
+		http POST "/v1/sessions/$SES/fork" \
+			'{"mcpServers":{"kv":{"type":"builtin"}}}' >/dev/null &&
+		_fork=$(jq -r .id "$tmp/body") &&
+		hib session resume "$_fork" &&
+		hib mcp list --json "$_fork" | jq -e 'map(.name) == ["kv"]'
+}
+ok "or those that it is given" f_fork_other
 f162_changed() {
 	echo "Bearer another" | hib secret set web-token &&
 		hib session suspend "$SES" && hib session resume "$SES" &&

@@ -263,7 +263,10 @@ bool op_copy_mcp(struct op *op)
 {
 	struct err e = {0};
 
-	if (op->mcp != NULL || get_sealed(op, "mcp", &op->mcp, &e) >= 0)
+	if (is_given(jv_get(op->in, "mcpServers")))
+		return true;
+	vault_wipe(take_ptr(op->mcp)); /* "mcpAggregate" alone says nothing. */
+	if (get_sealed(op, "mcp", &op->mcp, &e) >= 0)
 		return true;
 	op_fail(op, &e);
 	return false;

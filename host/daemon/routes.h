@@ -67,7 +67,7 @@ bool op_id_is_free(struct op *op, const char *id);
  * op->mcp, which stays NULL when they are not there. */
 bool op_read_env(struct op *op);
 bool op_read_mcp(struct op *op);
-/* The servers of another session, op->session, instead. */
+/* Without "mcpServers": the servers of another session, op->session. */
 bool op_copy_mcp(struct op *op);
 /* Does op->env have what the manifest of @agent requires?  What is missing is
  * taken from secrets of that name. */
