@@ -6,6 +6,7 @@
  * it runs on a thread of the pool with a reader of its own.
  */
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/search.h"
@@ -73,8 +74,8 @@ static bool read_query(struct op *op, struct searching *s)
 	}
 	if (op->only[0] != '\0')
 		session = op->only;
-	strncat(s->text, text ? text : "", SEARCH_QUERY_MAX + 1);
-	strncat(s->session, session ? session : "", ID_MAX - 1);
+	snprintf(s->text, sizeof(s->text), "%s", text ? text : "");
+	snprintf(s->session, sizeof(s->session), "%s", session ? session : "");
 	s->q = (struct search_query){
 		.text = s->text,
 		.session = session ? s->session : NULL,
@@ -101,7 +102,7 @@ void search_route(struct op *op)
 		return;
 	}
 	s->op = op;
-	strncat(s->db, op->d->home.db, PATH_MAX - 1);
+	snprintf(s->db, sizeof(s->db), "%s", op->d->home.db);
 	r = uv_queue_work(&op->d->loop, &s->work, searching_work,
 			  searching_on_done);
 	if (r == 0)
