@@ -118,13 +118,13 @@ static void restore_on_done(const struct err *e, const struct jw *out,
 void vm_restore_route(struct op *op)
 {
 	struct restore_spec spec = {
-		.vm = op_vm(op),
 		.paths = jv_get(op->in, "paths"),
 		.force = jv_bool(jv_get(op->in, "force"), false),
 	};
 	autofree char *to = NULL;
 	struct err e = {0};
 
+	spec.vm = op_vm(op);
 	if (spec.vm == NULL || !op_string(op, "to", VFS_REV_MAX, &to))
 		return;
 	if (to == NULL) {
