@@ -153,7 +153,7 @@ void http_pump(struct mcp_http *h)
 	if (h->mode != HTTP_STREAMABLE && h->endpoint == NULL)
 		return;
 	TAILQ_FOREACH (x, &h->open, link)
-		running += x->id != NULL && x->state != EXCHANGE_WAITING;
+		running += x->unanswered && x->state != EXCHANGE_WAITING;
 	for (x = TAILQ_FIRST(&h->open); x != NULL; x = next) {
 		next = TAILQ_NEXT(x, link);
 		if (x->state == EXCHANGE_WAITING &&
@@ -175,7 +175,11 @@ static void timer_on_fire(uv_timer_t *timer)
 	http_enter(h);
 	for (x = TAILQ_FIRST(&h->open); x != NULL; x = next) {
 		next = TAILQ_NEXT(x, link);
-		if (x->again <= now)
+		if (x->again > now)
+			continue;
+		if (x->state == EXCHANGE_RUNNING)
+			exchange_remove(x);
+		else
 			exchange_start(x);
 	}
 	http_arm_timer(h);

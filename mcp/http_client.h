@@ -29,6 +29,7 @@
 #define MCP_HTTP_RETRY_MAX_MS  60000 /* The most that a server may ask for. */
 #define MCP_HTTP_TRIES_MAX     5     /* Without a word in between. */
 #define MCP_HTTP_REDIRECTS_MAX 5     /* All within the origin. */
+#define MCP_HTTP_LINGER_MS     1000  /* Of a stream that has answered. */
 #define MCP_HTTP_DELETE_MS     2000  /* For the end of a session. */
 #define MCP_HTTP_SESSION_MAX   512   /* Bytes of a session's id. */
 

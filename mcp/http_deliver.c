@@ -108,6 +108,13 @@ static void take_version(struct mcp_http *h, struct jv result)
 	h->version = mcp_legacy_version(version);
 }
 
+/* The server should end a stream that has answered; not all do. */
+static void end_soon(struct exchange *x)
+{
+	x->again = uv_now(x->h->timer.loop) + MCP_HTTP_LINGER_MS;
+	http_arm_timer(x->h);
+}
+
 /* An answer to nothing is not handed on: it came too late. */
 static void deliver_response(struct mcp_http *h, const struct rpc_msg *m,
 			     const char *text, size_t len)
@@ -125,6 +132,8 @@ static void deliver_response(struct mcp_http *h, const struct rpc_msg *m,
 		hand_on(h, m, text, len);
 	if (x->state != EXCHANGE_RUNNING)
 		exchange_remove(x);
+	else if (x->is_sse)
+		end_soon(x);
 }
 
 static void deliver_one(struct mcp_http *h, const char *text, size_t len)

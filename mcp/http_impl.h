@@ -58,7 +58,7 @@ struct exchange {
 	char *last_id; /* Last-Event-ID; or NULL. */
 	int retry_ms;  /* -1: the server did not say. */
 	unsigned tries, redirects;
-	uint64_t again; /* uv_now() time, or NEVER. */
+	uint64_t again; /* To resume, or when RUNNING to end; or NEVER. */
 	char *url;	/* Where it was redirected to; or NULL. */
 };
 TAILQ_HEAD(exchanges, exchange);

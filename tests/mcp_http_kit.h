@@ -181,6 +181,13 @@ static inline void kit_stream(struct http_req *r, const char *id)
 	http_stream_end(r);
 }
 
+/* It answers, and does not end the stream. */
+static inline void kit_linger(struct kit *k, struct http_req *r, const char *id)
+{
+	kit_open_stream(k, r);
+	kit_message(r, id, "\"result\":{\"sse\":true}");
+}
+
 /* A redirect; @other: to another origin. */
 static inline void kit_move(struct kit *k, struct http_req *r, bool other)
 {
@@ -258,6 +265,8 @@ static inline void kit_post(struct kit *k, struct http_req *r,
 		kit_json(r, 200, id, KIT_INIT);
 	} else if (strcmp(s->path, "/resume") == 0) {
 		kit_break(k, r, id);
+	} else if (strcmp(s->path, "/linger") == 0) {
+		kit_linger(k, r, id);
 	} else if (strcmp(s->path, "/sse") == 0) {
 		kit_stream(r, id);
 	} else if (strstr(s->body, "tools/list") != NULL) {

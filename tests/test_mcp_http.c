@@ -181,6 +181,16 @@ TEST(answers_may_be_event_streams)
 	end();
 }
 
+TEST(a_stream_that_has_answered_is_ended)
+{
+	begin("/linger");
+	expect("\"sse\":true");
+	EQ(t.kit.n_open, 1);
+	RUN_UNTIL(t.kit.n_open == 0);
+	EQ(t.kit.n_seen, 1);
+	end();
+}
+
 TEST(a_broken_stream_is_taken_up_again)
 {
 	begin("/resume");
@@ -427,6 +437,7 @@ TEST(bad_options_are_refused)
 TESTS(CASE(session_and_version_go_with_each_request),
       CASE(requests_wait_for_initialize_and_initialized),
       CASE(answers_may_be_event_streams),
+      CASE(a_stream_that_has_answered_is_ended),
       CASE(a_broken_stream_is_taken_up_again),
       CASE(the_servers_own_stream_is_heard_and_opened_again),
       CASE(a_forgotten_session_is_told),
