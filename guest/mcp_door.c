@@ -39,7 +39,7 @@ struct mcp_door {
 	int fd; /* -1: does not listen. */
 	const struct mcp_door_events *ev;
 	void *arg;
-	TAILQ_HEAD(, visit) visits;
+	TAILQ_HEAD(visit_list, visit) visits;
 	unsigned n_visits;
 	char *folder, *self, *socket;
 	char session[];

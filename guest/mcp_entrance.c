@@ -27,7 +27,7 @@ struct mcp_entrance {
 	uv_loop_t *loop;
 	struct mcp_gateway *gateway;
 	struct mcp_door *door;
-	TAILQ_HEAD(, caller) callers;
+	TAILQ_HEAD(caller_list, caller) callers;
 	unsigned n_callers;
 	bool paused;
 };
