@@ -7,12 +7,12 @@
  */
 #include "guest/mcp_shim.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "core/json.h"
 #include "core/unixsock.h"
@@ -27,20 +27,38 @@ static int complain(int code, const char *what, const char *why)
 	return code;
 }
 
-/* Can the daemon read and write it by itself? */
-static bool is_stream(int fd)
+static bool is_unix_stream(int fd)
 {
-	struct stat st;
-	int type = 0;
-	socklen_t len = sizeof(type);
+	static const struct {
+		int option, value;
+	} all[] = {{SO_DOMAIN, AF_UNIX},
+		   {SO_TYPE, SOCK_STREAM},
+		   {SO_ACCEPTCONN, 0}};
 
-	if (fstat(fd, &st) < 0)
-		return false;
-	if (S_ISFIFO(st.st_mode))
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		int value;
+		socklen_t len = sizeof(value);
+
+		if (getsockopt(fd, SOL_SOCKET, all[i].option, &value, &len) <
+			    0 ||
+		    value != all[i].value)
+			return false;
+	}
+	return true;
+}
+
+/* The kernel alone answers these questions: a file system may be a program. */
+bool mcp_shim_passes(int fd)
+{
+	static const char pipe[] = "pipe:[";
+	char path[sizeof("/proc/self/fd/") + 11], name[sizeof(pipe)] = "";
+
+	if (is_unix_stream(fd))
 		return true;
-	return S_ISSOCK(st.st_mode) &&
-	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
-	       type == SOCK_STREAM;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return fcntl(fd, F_GETPIPE_SZ) > 0 &&
+	       readlink(path, name, sizeof(name) - 1) > 0 &&
+	       strcmp(name, pipe) == 0;
 }
 
 /*
@@ -215,7 +233,8 @@ static int usage(void)
 int mcp_shim_main(int argc, char **argv)
 {
 	const char *path = MCP_SHIM_DIR "/" MCP_SHIM_SELF "/" MCP_SHIM_SOCKET;
-	bool with_fds = is_stream(STDIN_FILENO) && is_stream(STDOUT_FILENO);
+	bool with_fds =
+		mcp_shim_passes(STDIN_FILENO) && mcp_shim_passes(STDOUT_FILENO);
 	autoclose int sock = -1;
 	int r;
 

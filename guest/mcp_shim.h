@@ -7,13 +7,15 @@
  * The shim connects to the session's socket and says whom it wants, one line of
  * JSON: {"session":S,"server":N}.  The answer is a line, too: empty, or why not.
  *
- * Where its stdin and stdout are pipes or stream sockets, both come with its
+ * Where its stdin and stdout are unnamed pipes or Unix sockets, both come with its
  * line, as SCM_RIGHTS, and from then on the daemon reads and writes them itself;
  * the shim only waits, and its end ends the connection, as the daemon's end of the
  * connection ends the shim.  Else it carries the bytes.
  */
 #ifndef GUEST_MCP_SHIM_H
 #define GUEST_MCP_SHIM_H
+
+#include <stdbool.h>
 
 #define MCP_SHIM_ARG	"mcp-connect"  /* argv[1] */
 #define MCP_SHIM_DIR	"/run/hib-mcp" /* A folder for each session... */
@@ -26,6 +28,9 @@
 #define MCP_SHIM_USAGE	     2
 #define MCP_SHIM_UNREACHABLE 69 /* No daemon, or it has ended the talk. */
 
+/* Is it one that the daemon takes?  Nothing that can hold it up: named pipes are
+ * on file systems, and other sockets than Unix ones may linger when closed. */
+bool mcp_shim_passes(int fd);
 /* @argv: from MCP_SHIM_ARG on.  Return: the exit code for main(). */
 int mcp_shim_main(int argc, char **argv);
 

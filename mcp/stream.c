@@ -15,6 +15,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define READ_MAX  (64u << 10)
@@ -29,6 +30,7 @@ struct mcp_stream {
 	uv_prepare_t flush;
 	int in, out;
 	bool has_in_poll, has_out_poll; /* Else it is a file. */
+	bool in_is_socket, out_is_socket;
 	bool paused, ended, broken, blocked, closing;
 	bool reading; /* What the handles are set to. */
 	unsigned open;
@@ -74,10 +76,17 @@ static void end(struct mcp_stream *s, int status)
 	s->ops->ended(status, s->arg);
 }
 
+/* Others may have the same open socket and its flags. */
+static ssize_t take_bytes(const struct mcp_stream *s, char *data, size_t n)
+{
+	return s->in_is_socket ? recv(s->in, data, n, MSG_DONTWAIT)
+			       : read(s->in, data, n);
+}
+
 static void read_some(struct mcp_stream *s)
 {
 	char data[READ_MAX];
-	ssize_t n = read(s->in, data, sizeof(data));
+	ssize_t n = take_bytes(s, data, sizeof(data));
 
 	if (n > 0)
 		s->ops->data(data, (size_t)n, s->arg);
@@ -131,11 +140,19 @@ static void wait_writable(struct mcp_stream *s, bool on)
 		(void)uv_poll_stop(&s->out_poll);
 }
 
+static ssize_t give_bytes(const struct mcp_stream *s, const char *data,
+			  size_t n)
+{
+	return s->out_is_socket
+		       ? send(s->out, data, n, MSG_DONTWAIT | MSG_NOSIGNAL)
+		       : write(s->out, data, n);
+}
+
 /* Write until the kernel takes no more.  Return: 0 or a negative errno. */
 static int write_queue(struct mcp_stream *s)
 {
 	while (s->off < s->len) {
-		ssize_t n = write(s->out, s->buf + s->off, s->len - s->off);
+		ssize_t n = give_bytes(s, s->buf + s->off, s->len - s->off);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -274,6 +291,13 @@ void mcp_stream_close(struct mcp_stream *s)
 	close_handles(s);
 }
 
+static bool is_socket(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
 /* Is it a file, which the loop cannot wait for?  Return: 1, 0, or a negative
  * errno. */
 static int is_file(int fd)
@@ -296,6 +320,8 @@ static int set_up(struct mcp_stream *s, uv_loop_t *loop)
 	s->in_file.data = s->flush.data = s;
 	if (in_file < 0 || out_file < 0)
 		return in_file < 0 ? in_file : out_file;
+	s->in_is_socket = is_socket(s->in);
+	s->out_is_socket = is_socket(s->out);
 	if (!in_file)
 		r = uv_poll_init(loop, &s->in_poll, s->in);
 	s->has_in_poll = !in_file && r == 0;

@@ -2,6 +2,8 @@
 /* Tests of guest/mcp_door.c with guest/mcp_shim.c, each a process of its own. */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -173,6 +175,76 @@ TEST(files_are_carried)
 	close_door();
 }
 
+/* What is handed over stays open with whoever had it. */
+TEST(pipes_never_block_us)
+{
+	char full[4096] = "";
+	int in[2], out[2];
+	pid_t pid;
+
+	open_door();
+	EQ(pipe2(in, O_CLOEXEC), 0);
+	EQ(pipe2(out, O_CLOEXEC), 0);
+	pid = start_shim(SES, "files", in[0], out[1], -1);
+	await_visitor();
+	EQ(fcntl(in[0], F_SETFL, 0), 0);
+	EQ(fcntl(out[1], F_SETFL, 0), 0);
+	EQ(read(came.in, full, sizeof(full)), -1);
+	EQ(errno, EAGAIN);
+	while (write(came.out, full, sizeof(full)) > 0)
+		continue;
+	EQ(errno, EAGAIN);
+	goodbye();
+	EQ(exit_code(pid), 0);
+	close_door();
+}
+
+static int open_tcp(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	EQ(listen(fd, 1), 0);
+	return fd;
+}
+
+static int open_fifo(void)
+{
+	char path[96];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/fifo", dir);
+	EQ(mkfifo(path, 0600), 0);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	EQ(unlink(path), 0);
+	return fd;
+}
+
+static int open_listener(void)
+{
+	const struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	EQ(bind(fd, (const struct sockaddr *)&un, sizeof(sa_family_t)), 0);
+	EQ(listen(fd, 1), 0);
+	return fd;
+}
+
+/* Closing one may take long, or asking what it is. */
+TEST(what_could_hold_us_up_is_not_taken)
+{
+	int pipes[2];
+	const int fds[] = {open_tcp(), open_listener(), eventfd(0, 0)};
+
+	open_door();
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		OK(!mcp_shim_passes(fds[i]));
+	OK(!mcp_shim_passes(open_fifo()));
+	OK(!mcp_shim_passes(-1));
+	EQ(pipe2(pipes, O_CLOEXEC), 0);
+	OK(mcp_shim_passes(pipes[0]));
+	close_door();
+}
+
 static void is_refused(const char *session, const char *server,
 		       const char *words)
 {
@@ -234,6 +306,59 @@ TEST(junk_is_sent_away)
 	close_door();
 }
 
+static int knock_with(const int fds[2])
+{
+	static const char line[] =
+		"{\"session\":\"" SES "\",\"server\":\"files\"}\n";
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {
+		0};
+	struct iovec iov = {(char *)(uintptr_t)line, sizeof(line) - 1};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = control,
+			   .msg_controllen = sizeof(control)};
+	struct cmsghdr *c = (struct cmsghdr *)control;
+	int fd = knock("", 0);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(2 * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
+	EQ(sendmsg(fd, &m, MSG_NOSIGNAL), sizeof(line) - 1);
+	return fd;
+}
+
+static void is_sent_away(int in, int out)
+{
+	const int fds[2] = {in, out};
+	char said[512] = "";
+	int fd = knock_with(fds);
+
+	while (recv(fd, said, sizeof(said) - 1, MSG_DONTWAIT) <= 0)
+		uv_run(&loop, UV_RUN_NOWAIT);
+	STR_EQ(said, "stdin and stdout are no streams\n");
+	EQ(n_came, 0);
+	close(fd);
+}
+
+/* By one that is no shim of ours. */
+TEST(odd_descriptors_are_sent_away)
+{
+	int pipes[2];
+
+	open_door();
+	EQ(pipe2(pipes, O_CLOEXEC), 0);
+	is_sent_away(pipes[0], open_tcp());
+	is_sent_away(open_listener(), pipes[1]);
+	is_sent_away(open_fifo(), pipes[1]);
+	is_sent_away(pipes[1], pipes[0]); /* The wrong ends. */
+	is_sent_away(open(dir, O_PATH | O_CLOEXEC), pipes[1]);
+	is_sent_away(epoll_create1(0), pipes[1]);
+	close(pipes[0]);
+	is_sent_away(pipes[1], pipes[1]); /* Nobody would read it. */
+	close_door();
+}
+
 TEST(only_streams_are_taken)
 {
 	char folder_said[512] = "";
@@ -270,4 +395,6 @@ TEST(a_door_closes_with_visitors_in_it)
 TESTS(CASE(pipes_are_handed_over), CASE(the_end_of_a_shim_is_seen),
       CASE(files_are_carried), CASE(others_are_refused_in_words),
       CASE(junk_is_sent_away), CASE(only_streams_are_taken),
-      CASE(a_door_closes_with_visitors_in_it))
+      CASE(a_door_closes_with_visitors_in_it), CASE(pipes_never_block_us),
+      CASE(what_could_hold_us_up_is_not_taken),
+      CASE(odd_descriptors_are_sent_away))

@@ -203,6 +203,24 @@ static void a_callback_may_close_it(void)
 	EQ(uv_loop_close(&w.loop), 0);
 }
 
+/* Whoever else has the socket may set its flags. */
+static void a_socket_never_blocks_it(void)
+{
+	static char big[MCP_QUEUE_MAX / 4];
+	int in[2], out[2];
+
+	EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in), 0);
+	EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, out), 0);
+	begin_on(in[0], out[0]);
+	settle();
+	EQ(fcntl(in[0], F_SETFL, 0), 0);
+	EQ(fcntl(out[0], F_SETFL, 0), 0);
+	mcp_stream_send(w.stream, big, sizeof(big));
+	settle();
+	OK(mcp_stream_queued(w.stream) > 0);
+	finish();
+}
+
 static void files_are_read_to_their_end(void)
 {
 	FILE *f = tmpfile();
@@ -232,4 +250,5 @@ TESTS(CASE(hears_and_says), CASE(works_on_one_socket),
       CASE(a_peer_that_is_gone_breaks_it),
       CASE(a_peer_that_does_not_read_is_not_heard), CASE(what_waits_is_bounded),
       CASE(a_paused_stream_reads_nothing), CASE(a_callback_may_close_it),
-      CASE(files_are_read_to_their_end), CASE(what_is_no_descriptor_is_refused))
+      CASE(a_socket_never_blocks_it), CASE(files_are_read_to_their_end),
+      CASE(what_is_no_descriptor_is_refused))
