@@ -108,9 +108,10 @@ void mcp_peer_began(struct mcp_request *q)
 	mcp_peer_of(q)->n_open++;
 }
 
+/* Until the front is known, requests may wait in its connection. */
 void mcp_peer_answered(struct mcp_peer *p)
 {
-	if (p != NULL && --p->n_open == 0 && p->finishing)
+	if (p != NULL && --p->n_open == 0 && p->finishing && p->front->known)
 		p->spec.idle(p->spec.arg);
 }
 

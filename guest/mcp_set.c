@@ -318,8 +318,10 @@ void mcp_set_stop(struct mcp_set *s)
 	if (s == NULL)
 		return;
 	s->told = true;
-	TAILQ_FOREACH (u, &s->servers, link)
+	TAILQ_FOREACH (u, &s->servers, link) {
+		u->over = true;
 		u->ops->stop(u);
+	}
 }
 
 bool mcp_set_is_settled(const struct mcp_set *s)

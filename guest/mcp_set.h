@@ -37,7 +37,8 @@ void mcp_set_begin(struct mcp_set *s);
  * allowed. */
 void mcp_set_free(struct mcp_set *s);
 
-/* The agent is being ended: end all in peace.  NULL is allowed. */
+/* The agent is being ended: end all in peace, and begin none any more.  NULL is
+ * allowed. */
 void mcp_set_stop(struct mcp_set *s);
 
 /* Have all required servers been ready?  A set of NULL has. */

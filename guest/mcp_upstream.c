@@ -163,9 +163,11 @@ static struct upstream_call *call_new(struct upstream *u,
 
 int upstream_start(struct upstream *u, struct err *e)
 {
-	if (u->state == UPSTREAM_OFF || u->state == UPSTREAM_DOWN)
-		return u->ops->start(u, e);
-	return 0;
+	if (u->state != UPSTREAM_OFF && u->state != UPSTREAM_DOWN)
+		return 0;
+	if (u->over)
+		return err_set(e, -EPIPE, "its session is ending");
+	return u->ops->start(u, e);
 }
 
 void upstream_want(struct upstream *u)
@@ -375,7 +377,7 @@ void upstream_exited(struct upstream *u, const struct upstream_end *end,
 	if (next == UPSTREAM_DOWN)
 		fail_waiting(u, end->why.msg);
 	else if (u->state == UPSTREAM_OFF && !TAILQ_EMPTY(&u->calls) &&
-		 u->ops->start(u, &e) < 0)
+		 upstream_start(u, &e) < 0)
 		fail_waiting(u, e.msg);
 }
 

@@ -178,6 +178,7 @@ struct upstream {
 	pid_t pid;			    /* 0: none. */
 	unsigned n_ready;		    /* Times that it has become so. */
 	uint64_t ready_ms;		    /* That the last start took. */
+	bool over; /* Its session's agent is ending: it is not begun again. */
 
 	const struct upstream_events *owner, *user; /* user may be NULL. */
 	void *owner_arg, *user_arg;

@@ -195,7 +195,7 @@ struct client {
 	struct mcp_peer *peer;
 	unsigned n_said;
 	char said[8][SAID_MAX];
-	bool ended, idle;
+	bool ended, idle, leaves; /* Closes when it is idle. */
 };
 
 static void client_on_send(const char *msg, size_t len, void *arg)
@@ -218,6 +218,8 @@ static void client_on_idle(void *arg)
 	struct client *c = arg;
 
 	c->idle = true;
+	if (c->leaves)
+		mcp_peer_close(take_ptr(c->peer));
 }
 
 static const char *last(const struct client *c)
@@ -261,6 +263,7 @@ static void greet(struct client *c, const char *capabilities)
 	    "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
 }
 
+#define LIST(id) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"tools/list\"}"
 #define CALL(id, more)                                                  \
 	"{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"tools/call\"," \
 	"\"params\":{\"name\":\"get\"" more "}}"
@@ -643,6 +646,28 @@ TEST(who_says_no_more_hears_the_rest)
 	free(c);
 }
 
+TEST(what_waited_for_the_server_is_answered_before_the_end)
+{
+	struct client *c;
+	struct fake *f;
+
+	open_gateway();
+	f = add("one", "");
+	c = attach("one");
+	c->leaves = true;
+	greet(c, "{}");
+	say(c, LIST("1"));
+	say(c, LIST("2"));
+	mcp_peer_finish(c->peer);
+	be_ready(f, "{\"tools\":{}}", TWO_TOOLS);
+	OK(c->idle);
+	EQ(c->n_said, 3);
+	OK(strstr(last(c), "\"id\":2,\"result\"") != NULL);
+	close_gateway();
+	fake_free(&f->up);
+	free(c);
+}
+
 TEST(subscriptions_are_counted)
 {
 	autojson struct json j = {0};
@@ -818,6 +843,8 @@ TESTS(CASE(a_client_sees_what_the_server_is),
       CASE(eras_are_bridged),
       CASE(elicitations_go_to_the_client_that_offers_it),
       CASE(a_client_that_goes_has_cancelled_its_questions),
-      CASE(who_says_no_more_hears_the_rest), CASE(subscriptions_are_counted),
-      CASE(all_servers_are_one), CASE(resources_of_all_servers_keep_their_uris),
+      CASE(who_says_no_more_hears_the_rest),
+      CASE(what_waited_for_the_server_is_answered_before_the_end),
+      CASE(subscriptions_are_counted), CASE(all_servers_are_one),
+      CASE(resources_of_all_servers_keep_their_uris),
       CASE(calls_need_no_client))

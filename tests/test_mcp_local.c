@@ -525,6 +525,23 @@ TEST(a_request_made_while_it_stops_waits_for_the_next)
 	finish(&k);
 }
 
+TEST(one_of_a_session_that_ends_is_not_begun_again)
+{
+	struct upstream_request q = {.method = "ping", .done = on_done};
+	struct upstream_call *c;
+	struct kit k;
+
+	begin(&k, "\"--ignore-eof\"", "");
+	wait_for(&k, "ready");
+	k.u->over = true;
+	k.u->ops->stop(k.u);
+	STR_EQ(call(&k, "echo", "{\"message\":\"next\"}"),
+	       "-32 its session is ending");
+	STR_EQ(k.log, "starting ready ended answer ");
+	EQ(upstream_ask(k.u, &q, &c, NULL), -EPIPE);
+	finish(&k);
+}
+
 TEST(an_end_in_peace_ignored_becomes_a_kill)
 {
 	struct kit k;
@@ -646,6 +663,7 @@ int main(int argc, char **argv)
 		CASE(five_ends_in_a_minute_are_enough),
 		CASE(one_that_is_not_used_is_stopped_and_comes_back),
 		CASE(a_request_made_while_it_stops_waits_for_the_next),
+		CASE(one_of_a_session_that_ends_is_not_begun_again),
 		CASE(an_end_in_peace_ignored_becomes_a_kill),
 		CASE(freeing_one_with_open_calls_is_silent),
 		CASE(the_same_server_of_two_is_one_process),
