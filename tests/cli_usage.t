@@ -188,22 +188,6 @@ else
 	skip "what an agent says does not act on the terminal" "no script(1)"
 fi
 
-quick() {
-	best=999999
-	for _ in 1 2 3 4 5; do
-		t0=$(date +%s%N)
-		"$O/bin/hib" session list >/dev/null
-		t=$((($(date +%s%N) - t0) / 1000))
-		[ "$t" -ge "$best" ] || best=$t
-	done
-	echo "$best us"
-	[ "$best" -lt 10000 ]
-}
-case $MODE in
-dev | rel) ok "session list takes less than 10 ms" quick ;;
-*) skip "session list takes less than 10 ms" "slow mode" ;;
-esac
-
 full_disk() {
 	[ -w /dev/full ] || return 0
 	hib export "$ses" >/dev/full 2>/dev/null

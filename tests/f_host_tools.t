@@ -203,7 +203,7 @@ call 1 '!mcp call host other'
 kill_vm "$VM"
 until_true 20 hib vm wake "$VM" >"$tmp/out"
 ok "a call of a lost VM is resolved" wait_for "$SES" \
-	'"type":"tool.resolved".*"outcome":"cancelled"' 10 "$MARK" >"$tmp/out"
+	'"type":"tool.resolved".*"outcome":"cancelled"' 10 "$MARK"
 ok "and answered no more" answers 409 not_waiting POST "/v1/sessions/$SES/tools/results" \
 	"$(echo "$IDS" | jq -c '{results: [{id: .[0], content: "x"}]}')"
 fork=$(hib fork --start "$SES")

@@ -107,11 +107,10 @@ static int ask(struct hib *h, const char *session, const char *text,
 	if (hib_on_event(h, session, &s, &sub, e) < 0 ||
 	    hib_send_prompt(h, session, &p, &reply, e) < 0)
 		return -1;
-	while (!program.over) {
-		if (hib_wait(h, -1) < 0)
-			break;
+	/* A call may have come while the prompt was sent. */
+	throw_dice();
+	while (!program.over && hib_wait(h, -1) >= 0)
 		throw_dice();
-	}
 	if (hib_get_messages(h, session, reply.turn, &messages, e) == 0)
 		puts(messages);
 	hib_free(messages);
