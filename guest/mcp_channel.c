@@ -327,34 +327,52 @@ int mcp_channel_tools(struct session *s, const char *name, bool refresh,
 	return 0;
 }
 
+/* A call of a tool, whose answer shows what it has written into the log. */
+struct calling {
+	struct call *call;
+	struct journal *journal;
+};
+
 static void call_on_done(const struct upstream_answer *a, void *arg)
 {
-	struct call *c = arg;
+	struct calling *k = arg;
+	struct call *c = k->call;
 	struct err e = {0};
 
 	if (a->status == 0) {
-		jw_value(&c->result, a->result);
-		call_reply(c);
-		return;
+		jw_obj(&c->result);
+		jw_kvalue(&c->result, "result", a->result);
+		jw_obj_end(&c->result);
+		call_reply_after(c, k->journal);
+	} else {
+		explain(a, &e);
+		call_fail_after(c, k->journal, &e);
 	}
-	explain(a, &e);
-	call_fail(c, &e);
+	free(k);
 }
 
 int mcp_channel_call(struct session *s, const struct mcp_channel_call *spec,
 		     struct call *c, struct err *e)
 {
-	const struct mcp_gateway_call_spec call = {
+	struct calling *k;
+	struct mcp_gateway_call_spec call = {
 		.tool = spec->tool,
 		.args = spec->args,
 		.timeout_ms = spec->timeout_ms,
 		.done = call_on_done,
-		.arg = c,
 	};
 	struct mcp_gateway_call *q;
 	struct mcp_front *f;
 
 	if (find_front(s, spec->name, &f, e) < 0)
 		return e->code;
-	return mcp_front_call(f, &call, &q, e) == 0 ? 0 : refuse(e);
+	k = malloc(sizeof(*k));
+	if (k == NULL)
+		return err_set(e, -ENOMEM, "mcp.call: out of memory");
+	*k = (struct calling){c, session_journal(s)};
+	call.arg = k;
+	if (mcp_front_call(f, &call, &q, e) == 0)
+		return 0;
+	free(k);
+	return refuse(e);
 }

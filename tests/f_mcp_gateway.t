@@ -187,6 +187,9 @@ f_pipes() {
 }
 ok "the shim serves files and pipes" f_pipes
 
+# MCP_CALLS: of each of two sessions at one server.
+calls=${MCP_CALLS:-2000}
+
 # --- many sessions ----------------------------------------------------------
 
 f_shared() {
@@ -194,15 +197,15 @@ f_shared() {
 		"--starts", "/tmp/starts"]}}'
 	new_session --mcp-config "$tmp/mcp.json" && _one=$SES
 	new_session --mcp-config "$tmp/mcp.json" && _two=$SES
-	prompt_bg "$_one" '!mcp flood 2000 16 a;;!mcp strays a' && _turn=$TURN
-	says "$_two" '!mcp flood 2000 16 a;;!mcp strays a' \
-		'flood: 2000 right, 0 wrong, 0 failed0' &&
+	prompt_bg "$_one" "!mcp flood $calls 16 a;;!mcp strays a" && _turn=$TURN
+	says "$_two" "!mcp flood $calls 16 a;;!mcp strays a" \
+		"flood: $calls right, 0 wrong, 0 failed0" &&
 		wait_turn "$_one" "$_turn" &&
 		hib messages "$_one" | grep -q \
-			'flood: 2000 right, 0 wrong, 0 failed0' &&
-		says "$_two" '!mcp call a count' 4001 &&
-		equal "$(events "$_one" mcp.call length)" 2000 &&
-		equal "$(events "$_two" mcp.call length)" 2001 &&
+			"flood: $calls right, 0 wrong, 0 failed0" &&
+		says "$_two" '!mcp call a count' $((2 * calls + 1)) &&
+		equal "$(events "$_one" mcp.call length)" "$calls" &&
+		equal "$(events "$_two" mcp.call length)" $((calls + 1)) &&
 		equal "$(events "$_one" mcp.call 'map(.ok) | all')" true
 }
 ok "thousands of calls of two sessions at one server do not meet" f_shared

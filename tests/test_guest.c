@@ -1848,7 +1848,9 @@ static void F248_the_host_calls_tools_of_a_session(void)
 		   ",\"name\":\"a\",\"tool\":\"echo\",\"arguments\":{"
 		   "\"message\":\"hi\"}");
 	expect_ok(r);
-	OK(str_is(jv_get(jv_first(jv_get(r->v, "content")), "text"), "hi"));
+	OK(str_is(jv_get(jv_first(jv_path(r->v, "result.content")), "text"),
+		  "hi"));
+	OK(jv_int(jv_get(r->v, "last_seq"), 0) > 0);
 	drop(r);
 	expect(await(h, "mcp.call"), "\"tool\":\"echo\"");
 	refused(simple(h, "mcp.call",

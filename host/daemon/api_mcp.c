@@ -115,13 +115,16 @@ void mcp_tools_route(struct op *op)
 
 /* --- a call ------------------------------------------------------------- */
 
+/* What the tool has written into the log is here before its result is shown. */
 static void call_on_answer(const char *body, size_t len, const struct err *e,
 			   void *arg)
 {
-	if (e->code < 0)
-		op_fail(arg, e);
-	else
-		op_reply(arg, body, len);
+	struct op *op = arg;
+	autojson struct json j = {0};
+
+	if (e->code >= 0 && json_parse(&j, body, len, NULL) == 0)
+		jw_value(&op->out, jv_get(json_root(&j), "result"));
+	op_stored(op, body, len, e, op_reply_out);
 }
 
 static bool put_call(struct op *op)
