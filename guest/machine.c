@@ -28,6 +28,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -42,7 +43,9 @@
 #define ROOT	    "/root"  /* In the initramfs, until it is entered. */
 #define IMAGE	    "/image" /* The same. */
 #define DISK	    "/disk"
-#define AGENT	    1000 /* Uid and gid of agents. */
+#define AGENT	    1000      /* Uid and gid of agents. */
+#define FILES	    65536     /* Open ones, as in a sandbox... */
+#define FILES_MAX   (1 << 20) /* ...and what a program may have at most. */
 
 #define SAFE	(MS_NOSUID | MS_NODEV)
 #define NO_EXEC (SAFE | MS_NOEXEC)
@@ -93,6 +96,15 @@ static void read_line(const char *path, char *out, size_t cap)
 
 	out[n > 0 ? n : 0] = '\0';
 	out[strcspn(out, "\n")] = '\0';
+}
+
+/* The kernel gives its first program 1024: a few sessions fill that. */
+static void raise_limits(void)
+{
+	const struct rlimit files = {FILES, FILES_MAX};
+
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		say("raise", "the limit of open files");
 }
 
 /* --- the kernel ------------------------------------------------------------- */
@@ -474,6 +486,7 @@ _Noreturn void machine_main(void)
 	char vm[ID_MAX];
 
 	umask(022);
+	raise_limits();
 	mount_kernel();
 	load_modules();
 	take_name(vm);
