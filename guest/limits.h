@@ -191,7 +191,7 @@
 #define SQL_RESULT_MAX	 (1u << 20)  /* ...and its bytes. */
 #define SQL_TIMEOUT_MS	 30000	     /* Of a call. */
 #define SQL_OPS_STEP	 100	     /* Operations between two looks at... */
-#define SQL_MEMORY_MAX	 (64u << 20) /* ...what all of SQLite has. */
+#define SQL_MEMORY_MAX	 (64u << 20) /* What SQLite may take for one. */
 #define SQL_SWEEP_S	 600	     /* That files of no session are kept. */
 #define SQL_OPS_MAX	 64	     /* Calls under way or waiting. */
 

@@ -17,6 +17,7 @@
 #include "guest/machine.h"
 #include "guest/mcp_shim.h"
 #include "guest/session_init.h"
+#include "guest/sqlmem.h"
 
 #define LOG_COMPONENT "guest"
 #define ARENAS	      2 /* Of malloc: for the loop, and for all other threads. */
@@ -125,6 +126,8 @@ int main(int argc, char **argv)
 	if (optind != argc)
 		return usage();
 	fence();
+	if (sqlmem_init() < 0)
+		log_warn("nothing bounds the memory of SQL");
 	r = guest_run(&opt, &e);
 	if (r < 0)
 		log_error("%s", e.msg);

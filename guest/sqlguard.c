@@ -6,9 +6,8 @@
  * not in the table is refused, so an action of a later version is, too.
  *
  * While a statement runs SQLite calls back every SQL_OPS_STEP operations of its
- * machine: that is where time and memory are counted.  Memory is that of SQLite
- * in the whole process, of which the guest's own store needs little.  One
- * operation is bounded by the length of a value.
+ * machine: that is where time is counted.  One operation is bounded by the length
+ * of a value.
  */
 #include "guest/sqlguard.h"
 
@@ -125,8 +124,6 @@ static int on_progress(void *arg)
 		g->stop = SQL_CANCELLED;
 	else if (now_ns() >= g->deadline_ns)
 		g->stop = SQL_TIME;
-	else if (sqlite3_memory_used() > SQL_MEMORY_MAX)
-		g->stop = SQL_MEMORY;
 	return g->stop != SQL_GOES;
 }
 

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum sql_stop { SQL_GOES, SQL_TIME, SQL_MEMORY, SQL_CANCELLED };
+enum sql_stop { SQL_GOES, SQL_TIME, SQL_CANCELLED };
 
 struct sqlguard {
 	/* In. */

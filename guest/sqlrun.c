@@ -24,6 +24,7 @@
 #include "core/db.h"
 #include "guest/limits.h"
 #include "guest/sqlguard.h"
+#include "guest/sqlmem.h"
 
 #define PAGE_BYTES 4096
 
@@ -44,9 +45,6 @@ static int stopped(enum sql_stop why, struct err *e)
 	if (why == SQL_TIME)
 		return err_set(e, -FAULT_REQUEST_TIMEOUT,
 			       "sql: it takes too long");
-	if (why == SQL_MEMORY)
-		return err_set(e, -FAULT_QUOTA_EXCEEDED,
-			       "sql: it takes too much memory");
 	return err_set(e, -FAULT_CANCELLED, "sql: cancelled");
 }
 
@@ -66,6 +64,9 @@ static int fail(struct run *r, struct err *e)
 
 	if (r->guard.stop != SQL_GOES)
 		return stopped(r->guard.stop, e);
+	if ((sqlite3_errcode(r->db) & 0xff) == SQLITE_NOMEM)
+		return err_set(e, -FAULT_QUOTA_EXCEEDED,
+			       "sql: it takes too much memory");
 	code = db_fail(r->db, &why, "sql");
 	if (r->guard.refused != NULL)
 		return err_set(e, -FAULT_FORBIDDEN, "sql: %s: not here",
@@ -475,11 +476,13 @@ int sqlrun(const struct sqlrun *q, struct jw *out, struct err *e)
 			       "sql: there is no such database");
 	r.guard.deadline_ns = deadline(q);
 	r.guard.cancelled = q->cancelled;
+	sqlmem_begin(SQL_MEMORY_MAX);
 	code = connect_to(&r, e);
 	if (code == 0)
 		code = q->op == SQL_SCHEMA ? write_schema(&r, out, e)
 					   : transact(&r, out, e);
 	(void)sqlite3_close(r.db);
+	sqlmem_end();
 	remove_empty(q->path, was_there, code);
 	jw_done(&r.columns);
 	jw_done(&r.rows);

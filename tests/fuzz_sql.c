@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "guest/limits.h"
+#include "guest/sqlmem.h"
 #include "guest/sqlrun.h"
 
 #define BYTES	(4 << 20) /* Of the database. */
@@ -33,6 +34,8 @@ static void begin(void)
 	if (mkdtemp(dir) == NULL)
 		abort();
 	(void)atexit(end);
+	if (sqlmem_init() < 0)
+		abort();
 	snprintf(path, sizeof(path), "%s/a.db", dir);
 	/* Names that strangers will try are relative to it. */
 	if (chdir(dir) < 0)

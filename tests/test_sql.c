@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -12,6 +13,7 @@
 #include "core/err.h"
 #include "guest/limits.h"
 #include "guest/sqldb.h"
+#include "guest/sqlmem.h"
 #include "guest/sqlrun.h"
 #include "tests/tap.h"
 
@@ -21,6 +23,7 @@ static void begin(void)
 {
 	strcpy(dir, "/tmp/hib-sql-XXXXXX");
 	OK(mkdtemp(dir) != NULL);
+	EQ(sqlmem_init(), 0);
 }
 
 static void end(void)
@@ -291,6 +294,28 @@ TEST(memory_is_bounded)
 	end();
 }
 
+/* A query that is doubled 20 times before it runs. */
+TEST(memory_of_what_does_not_run_yet_is_bounded)
+{
+	char sql[4096] = "WITH c0(x) AS (SELECT 1)";
+	size_t n = strlen(sql);
+	struct rusage usage;
+
+	for (int i = 1; i <= 20; i++)
+		n += (size_t)snprintf(sql + n, sizeof(sql) - n,
+				      ",c%d(x) AS (SELECT x FROM c%d UNION ALL "
+				      "SELECT x FROM c%d)",
+				      i, i - 1, i - 1);
+	snprintf(sql + n, sizeof(sql) - n, " SELECT count(*) FROM c20");
+	begin();
+	EQ(execute("CREATE TABLE t(a)"), 0);
+	EQ(query(sql), -FAULT_QUOTA_EXCEEDED);
+	STR_EQ(rows("SELECT count(*) FROM t", NULL), "[[0]]");
+	EQ(getrusage(RUSAGE_SELF, &usage), 0);
+	OK(usage.ru_maxrss < 1 << 20);
+	end();
+}
+
 static int fill(const char *db)
 {
 	return run_with(SQL_EXECUTE, db,
@@ -408,6 +433,7 @@ TESTS(CASE(what_is_written_is_read), CASE(values_come_back_as_they_went),
       CASE(what_reaches_beyond_the_database_is_refused),
       CASE(a_query_only_reads), CASE(all_of_a_call_is_done_or_nothing),
       CASE(a_result_is_cut), CASE(what_takes_too_long_is_interrupted),
-      CASE(memory_is_bounded), CASE(files_have_limits),
-      CASE(there_are_ten_at_most), CASE(names_are_checked),
-      CASE(a_copy_is_whole), CASE(a_killed_writer_leaves_a_whole_file))
+      CASE(memory_is_bounded), CASE(memory_of_what_does_not_run_yet_is_bounded),
+      CASE(files_have_limits), CASE(there_are_ten_at_most),
+      CASE(names_are_checked), CASE(a_copy_is_whole),
+      CASE(a_killed_writer_leaves_a_whole_file))
