@@ -270,6 +270,8 @@ else
 	mcp "goneexit 7" "the end of a server is seen" '!mcp call a crash {"code":7};;!mcp close a'
 	mcp "exit 0ready fake 2026-07-28hi" "it can be opened again, in the other era" '!mcp close a;;!mcp open a modern;;!mcp state a;;!mcp call a echo {"message":"hi"}'
 fi
+new='{"jsonrpc":"2.0","id":1,"method":"session/new","params":{"cwd":"/","mcpServers":[{"name":"mute","command":"sed","args":["d"],"env":[]}]}}'
+mcp "gonegoneexit 0" "a server that never answers can be asked, and ended" '!mcp start mute echo {};;!mcp start mute echo {};;!mcp open mute;;!mcp close mute'
 
 # --- options
 new='{"jsonrpc":"2.0","id":1,"method":"session/new","params":{"cwd":"/","mcpServers":[]}}'

@@ -324,15 +324,31 @@ static void cancel_call(struct call *c)
 	call_free(c);
 }
 
-static void end_calls(struct server *s, const char *why)
+/* The first call of @s, or of any with @s NULL, that was to end by @deadline. */
+static struct call *find_call(struct mcp_set *m, const struct server *s,
+			      int64_t deadline)
 {
-	struct call *c, *next;
+	struct call *c;
 
-	for (c = TAILQ_FIRST(&s->set->calls); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, link);
-		if (c->server == s)
-			call_end(c, (struct jv){.i = -1}, why);
-	}
+	TAILQ_FOREACH (c, &m->calls, link)
+		if ((s == NULL || c->server == s) && c->deadline <= deadline)
+			return c;
+	return NULL;
+}
+
+/* The end of one call may be the end of others. */
+static void end_calls(struct mcp_set *m, const struct server *s,
+		      int64_t deadline, const char *why)
+{
+	struct call *c;
+
+	while ((c = find_call(m, s, deadline)) != NULL)
+		call_end(c, (struct jv){.i = -1}, why);
+}
+
+static void end_calls_of(struct server *s)
+{
+	end_calls(s->set, s, NEVER, "gone");
 }
 
 /* --- results as text ----------------------------------------------------- */
@@ -773,7 +789,7 @@ static void server_fail(struct server *s, const char *why)
 	s->state = FAILED;
 	free(s->why);
 	s->why = must(strdup(why));
-	end_calls(s, "gone");
+	end_calls_of(s);
 }
 
 static void initialized(struct call *c, struct jv message, const char *why)
@@ -918,7 +934,7 @@ static void server_gone(struct server *s)
 	s->out = -1;
 	s->pid = 0;
 	s->state = GONE;
-	end_calls(s, "gone");
+	end_calls_of(s);
 }
 
 /* Return: whether it has ended. */
@@ -939,7 +955,7 @@ static void server_close(struct server *s)
 	s->state = ENDING;
 	s->n_signals = 0;
 	s->kill_at = now_ms() + GRACE_MS;
-	end_calls(s, "gone");
+	end_calls_of(s);
 	if (s->pid <= 0)
 		server_gone(s);
 }
@@ -985,7 +1001,7 @@ static void forget(struct server *s)
 /* End it, if it is there, without asking long. */
 static void server_kill(struct server *s)
 {
-	end_calls(s, "gone");
+	end_calls_of(s);
 	if (s->pid > 0) {
 		(void)kill(s->pid, SIGKILL);
 		(void)waitpid(s->pid, &s->status, 0);
@@ -1168,18 +1184,6 @@ static void read_lines(struct server *s)
 
 /* --- the set ------------------------------------------------------------- */
 
-static void check_deadlines(struct mcp_set *m)
-{
-	struct call *c, *next;
-	int64_t now = now_ms();
-
-	for (c = TAILQ_FIRST(&m->calls); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, link);
-		if (c->deadline <= now)
-			call_end(c, (struct jv){.i = -1}, "timeout");
-	}
-}
-
 void mcp_step(struct mcp_set *m)
 {
 	struct server *s;
@@ -1190,7 +1194,7 @@ void mcp_step(struct mcp_set *m)
 		if (s->state == ENDING)
 			ending_step(s);
 	}
-	check_deadlines(m);
+	end_calls(m, NULL, now_ms(), "timeout");
 	if (m->flood.on)
 		flood_step(m);
 	if (m->waits != NULL)
