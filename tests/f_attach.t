@@ -98,14 +98,17 @@ f070_drive() {
 		shows eve '> !chunks 3 piece'
 }
 ok "F070 F143 what one types all see" f070_drive
+# What the agent says, not what it is told to say: that is shown, too.
 f070_approve() {
 	until_true 10 state_is "$ses" idle && mark=$(last_seq "$ses")
 	ask_at ann '!ask t2 Remove it;;!say after the answer' &&
 		wait_for_state "$ses" waiting 10 "$mark" >"$tmp/x" &&
-		shows bob Remove && type_at bob /approve &&
-		shows ann 'after the answer' && shows eve 'after the answer' &&
+		shows bob '[asks] Remove it' && type_at bob /approve &&
+		shows ann 'onceafter the answer' &&
+		shows eve 'onceafter the answer' &&
 		ask_at ann '!ask t3 Remove more;;!say denied' &&
-		shows bob 'Remove more' && type_at bob /deny && shows ann denied
+		shows bob '[asks] Remove more' && type_at bob /deny &&
+		shows ann oncedenied
 }
 ok "F070 any of them answers" f070_approve
 f070_cancel() {
