@@ -10,7 +10,7 @@
 
 int vfs_oid_parse(const char *hex, struct vfs_oid *out)
 {
-	struct vfs_oid oid;
+	struct vfs_oid oid = {0};
 
 	if (hex == NULL || strlen(hex) != VFS_OID_HEX - 1 ||
 	    hex_decode(hex, VFS_OID_BYTES, oid.b) < 0)

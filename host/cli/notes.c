@@ -171,10 +171,10 @@ static int value_of(const char *arg, size_t max, char **out)
 	return cli_fail(&e);
 }
 
-static int print_result(int r, char *json, bool wanted,
-			const struct hib_error *e)
+/* @json: Taken over; NULL unless it was wanted and @r is 0. */
+static int print_result(int r, char *json, const struct hib_error *e)
 {
-	if (r == 0 && wanted)
+	if (json != NULL)
 		cli_print(json);
 	hib_free(json);
 	return r < 0 ? cli_fail_hib(e) : 0;
@@ -206,9 +206,10 @@ static int set(struct cli *c, int argc, char **argv, bool memory)
 	n.meta = o.meta;
 	n.etag = o.etag;
 	n.must_not_exist = o.must_not_exist;
-	r = (memory ? hib_memory_set : hib_kv_set)(
-		c->hib, c->argv[0], c->argv[1], value, &n, &json, &e);
-	return print_result(r, json, o.json, &e);
+	r = (memory ? hib_memory_set : hib_kv_set)(c->hib, c->argv[0],
+						   c->argv[1], value, &n,
+						   o.json ? &json : NULL, &e);
+	return print_result(r, json, &e);
 }
 
 static int delete_note(struct cli *c, int argc, char **argv, bool memory)
@@ -270,6 +271,7 @@ int summary_add_command(struct cli *c, int argc, char **argv)
 		r = value_of(c->argv[1], NOTE_TEXT_MAX + 1, &text);
 	if (r >= 0)
 		return r;
-	r = hib_add_summary(c->hib, c->argv[0], text, o.from, o.to, &json, &e);
-	return print_result(r, json, o.json, &e);
+	r = hib_add_summary(c->hib, c->argv[0], text, o.from, o.to,
+			    o.json ? &json : NULL, &e);
+	return print_result(r, json, &e);
 }
