@@ -185,12 +185,12 @@ static void diff_on_answer(const struct err *e, const char *answer, size_t len,
 	history_free(h);
 }
 
-static void ask(struct history *h, const char *path, struct jw *body,
+static void ask(struct history *h, const char *path, const struct jw *body,
 		hostcall_cb done)
 {
 	struct err e = {0};
 
-	if (hostcall_post(h->guest->workspace, path, body, done, h) == 0)
+	if (hostcall_post(h->guest, path, body, done, h) == 0)
 		return;
 	err_set(&e, -ENOMEM, "%s: out of memory", path);
 	history_fail(h, &e);
@@ -201,7 +201,7 @@ static void ask_diff(struct history *h)
 {
 	struct jv from = jv_get(h->q->args, "from");
 	struct jv to = jv_get(h->q->args, "to");
-	struct jw body = {0};
+	autojw struct jw body = {0};
 
 	jw_obj(&body);
 	if (jv_has(from) && !jv_is(from, JV_NULL))
@@ -268,7 +268,7 @@ static int put_paths(struct history *h, struct jw *w, struct err *e)
 
 static void ask_restore(struct history *h)
 {
-	struct jw body = {0};
+	autojw struct jw body = {0};
 	struct err e = {0};
 
 	jw_obj(&body);

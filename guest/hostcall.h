@@ -9,7 +9,7 @@
 
 #include "core/json.h"
 
-struct workspace;
+struct guest;
 
 /* The end, on the main loop: @e->code is 0 and @answer the host's, NUL-terminated
  * and valid during the call; or why there is none. */
@@ -18,12 +18,12 @@ typedef void (*hostcall_cb)(const struct err *e, const char *answer, size_t len,
 
 /**
  * hostcall_post() - Make a POST
- * @path: "/diff"; static text
- * @body: Taken over, also when this fails
+ * @path: "/diff"
+ * @body: JSON; copied
  *
  * Return: 0, and @cb comes once, at the latest when the guest ends; -ENOMEM.
  */
-int hostcall_post(struct workspace *ws, const char *path, struct jw *body,
+int hostcall_post(struct guest *g, const char *path, const struct jw *body,
 		  hostcall_cb cb, void *arg);
 
 #endif
