@@ -220,6 +220,7 @@ endef
 $(foreach f,$(FUZZERS),$(eval $(call fuzzer,$(f))))
 SEEDS_mcp_server := tests/mcp_seeds.py
 SEEDS_mcp_front := tests/mcp_seeds.py --front
+SEEDS_mcp_http := tests/mcp_seeds.py --http
 fuzz-%: $(O)/tests/fuzz_%
 	mkdir -p $(O)/corpus/$*
 	$(if $(SEEDS_$*),$(SEEDS_$*) $(O)/corpus/$*)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""mcp_seeds.py [--front] DIR - What fuzzers of MCP begin with.
+"""mcp_seeds.py [--front|--http] DIR - What fuzzers of MCP begin with.
 
 One line of stdio a file, behind a byte for the fuzzer itself (a space: nothing
-special); with --front, the steps of fuzz_mcp_front.c.
+special); with --front, the steps of fuzz_mcp_front.c, with --http, the acts of
+fuzz_mcp_http.c.
 """
 import json
 import os
@@ -153,14 +154,39 @@ def front_seeds():
     yield "both", init + "m1x\n" + "f0" + answer({"error": {"code": -32601, "message": ""}}, 1) + work
 
 
+def http_seeds():
+    """S0 initialize, S1 and S2 lists of both eras, S3 a call, S4 initialized."""
+    sse = "Content-Type: text/event-stream\n"
+    end = "\\n\\n\n"  # Of an event, written as the fuzzer reads it, and of the act.
+    listed = '{"jsonrpc":"2.0","id":$ID,"result":{"tools":[%s]}}'
+    tool = '{"name":"t","inputSchema":{"type":"object","properties":{"a":{"type":"string","x-mcp-header":"A"}}}}'
+    init = 'S0\nH00Mcp-Session-Id: s\nB0{"jsonrpc":"2.0","id":$ID,"result":{"protocolVersion":"2025-11-25"}}\nE0\n'
+    opened = init + "S4\nH01\nE0\nH00" + sse
+    yield "json", "\0" + init + "S1\nH00\nB0" + listed % "" + "\nE0\nQ\nE0\n"
+    yield "events", "\0" + opened + "S1\nH10" + sse + "B1data: " + listed % "" + end + "E1\n"
+    yield "resumed", "\0" + init + "S1\nH00" + sse + "B0id: 7\\nretry: 0\\ndata:" + end + "X0\nT\nH00" + sse + (
+        "B0data: " + listed % "" + end + "E0\n"
+    )
+    yield "asked", "\0" + opened + 'B0data: {"jsonrpc":"2.0","id":"a","method":"ping"}' + end + "S5\nH11\nE1\n"
+    yield "lost", "\0" + init + "S1\nH02\nE0\nS1\n"
+    yield "refused", "\0S1\nH04\nB0" + '{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"m"}}\nE0\n'
+    yield "moved", "\0S1\nH05Location: /other\nE0\nX0\n"
+    yield "batch", "\0S1\nS1\nH00\nB0[" + listed % "" + "," + PING + "]\nE0\nC\n"
+    yield "params", "\0S2\nH00\nB0" + listed % tool + "\nE0\nS3\nX0\n"
+    yield "old", "\1H00" + sse + "B0event: endpoint\\ndata: /p" + end + "S0\nH11\nE1\nB0data: " + listed % "" + end + "X0\n"
+    yield "either", "\0S0\nH03\nE0\nH00" + sse + "B0event: endpoint\\ndata: /p" + end + "E0\n"
+    yield "closing", "\2" + init + "E0\n"
+    yield "small", "\10" + "S1\nH00\nB0" + "x" * 80 + "\n"
+
+
 def main():
-    front = sys.argv[1] == "--front"
+    steps = {"--front": front_seeds, "--http": http_seeds}.get(sys.argv[1])
     out = sys.argv[-1]
     os.makedirs(out, exist_ok=True)
-    for n, (name, text) in enumerate(front_seeds() if front else seeds()):
+    for n, (name, text) in enumerate((steps or seeds)()):
         with open(os.path.join(out, f"seed-{n:03d}-{name}"), "wb") as f:
             text = text if isinstance(text, bytes) else text.encode()
-            f.write(text if front else b" " + text)
+            f.write(text if steps else b" " + text)
 
 
 main()
