@@ -24,8 +24,9 @@ struct redact {
 
 /* Events that say what happened, and not what was said. */
 static const char *const cleaned[] = {
-	"agent.stderr", "agent.exited", "mcp.stderr",	 "mcp.failed",
-	"mcp.exited",	"mcp.call",	"session.error", "turn.failed",
+	"agent.stderr", "agent.exited",	 "mcp.ready",  "mcp.changed",
+	"mcp.stderr",	"mcp.failed",	 "mcp.exited", "mcp.call",
+	"turn.failed",	"session.error",
 };
 
 /* Beginnings of types that say what was said; nobody acts on them later. */

@@ -105,6 +105,8 @@ TEST(events_are_cleaned_marked_or_let_pass)
 
 	EQ(event(r, "agent.stderr", with), REDACT_CLEAN);
 	EQ(event(r, "mcp.stderr", "{}"), REDACT_CLEAN);
+	EQ(event(r, "mcp.ready", with), REDACT_CLEAN);
+	EQ(event(r, "mcp.changed", with), REDACT_CLEAN);
 	EQ(event(r, "acp.update", with), REDACT_MARK);
 	EQ(event(r, "input.message", with), REDACT_MARK);
 	EQ(event(r, "acp.update", "{}"), REDACT_PASS);
