@@ -11,6 +11,7 @@
 
 #include "guest/limits.h"
 #include "guest/mcp_gateway.h"
+#include "mcp/stream.h"
 
 static int find_front(const struct session *s, const char *name,
 		      struct mcp_front **out, struct err *e)
@@ -42,8 +43,10 @@ static void talk_on_send(const char *msg, size_t len, void *arg)
 {
 	const struct talk *t = arg;
 
-	(void)h2_write(t->stream, msg, len);
-	(void)h2_write(t->stream, "\n", 1);
+	if (h2_write(t->stream, msg, len) < 0 ||
+	    h2_write(t->stream, "\n", 1) < 0 ||
+	    h2_queued(t->stream) > MCP_QUEUE_END)
+		h2_reset(t->stream);
 }
 
 static void talk_on_over(void *arg)
