@@ -158,6 +158,11 @@ void json_done(struct json *j)
 	*j = (struct json){0};
 }
 
+size_t json_held(const struct json *j)
+{
+	return j->cap * sizeof(jsmntok_t);
+}
+
 /*
  * Decoding of strings.
  */

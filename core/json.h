@@ -57,6 +57,8 @@ enum jv_type {
  */
 int json_parse(struct json *j, const char *text, size_t len, struct err *e);
 void json_done(struct json *j);
+/* Bytes of memory that it has, without the text. */
+size_t json_held(const struct json *j);
 
 static inline void json_donep(struct json *j)
 {

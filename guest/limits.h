@@ -106,7 +106,9 @@
 #define MCP_KNOCKS_MAX	     16	  /* At a session's door... */
 #define MCP_KNOCK_MS	     5000 /* ...until they say whom they want. */
 #define MCP_PEERS_MAX	     128  /* Connections of a session's clients. */
-#define MCP_SUBS_MAX	     256  /* Resources that one subscribes to. */
+#define MCP_PEERS_BYTES	     (96u << 20)  /* All that they hold of memory... */
+#define MCP_PEER_BYTES	     (256u << 10) /* ...beyond so much of each. */
+#define MCP_SUBS_MAX	     256	 /* Resources that one subscribes to. */
 #define MCP_AUDIT_BYTES	     (64u << 10) /* Of arguments, of a result. */
 #define MCP_AUDIT_DEPTH	     100	 /* Their nesting. */
 #define MCP_STDERR_BURST     100	 /* Lines of a server kept of one... */

@@ -61,11 +61,31 @@ static void caller_end(struct caller *c)
  * What passes.
  */
 
+static size_t held(const struct caller *c)
+{
+	size_t n = mcp_stream_queued(c->stream);
+
+	return c->peer != NULL ? n + mcp_peer_held(c->peer) : n;
+}
+
+/* Is it one of those who, all together, have too much of our memory? */
+static bool holds_too_much(const struct caller *c)
+{
+	const struct caller *each;
+	size_t all = 0;
+
+	if (held(c) <= MCP_PEER_BYTES)
+		return false;
+	TAILQ_FOREACH (each, &c->entrance->callers, link)
+		all += held(each);
+	return all > MCP_PEERS_BYTES;
+}
+
 static void caller_on_data(char *data, size_t n, void *arg)
 {
 	struct caller *c = arg;
 
-	if (mcp_peer_feed(c->peer, data, n) < 0)
+	if (holds_too_much(c) || mcp_peer_feed(c->peer, data, n) < 0)
 		caller_end(c);
 }
 
@@ -95,6 +115,8 @@ static void caller_on_send(const char *msg, size_t len, void *arg)
 	const struct caller *c = arg;
 
 	mcp_stream_send(c->stream, msg, len);
+	if (holds_too_much(c))
+		mcp_stream_break(c->stream);
 }
 
 static void caller_on_ended(void *arg)

@@ -437,6 +437,11 @@ int mcp_peer_feed(struct mcp_peer *p, char *data, size_t n)
 	return mcp_conn_feed(p->conn, data, n);
 }
 
+size_t mcp_peer_held(const struct mcp_peer *p)
+{
+	return mcp_conn_held(p->conn);
+}
+
 void mcp_peer_finish(struct mcp_peer *p)
 {
 	p->finishing = true;

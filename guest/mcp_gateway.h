@@ -102,6 +102,8 @@ struct mcp_peer *mcp_peer_open(struct mcp_front *f,
 /* Bytes that the client sent; scratch space of the call.  Callbacks may end the
  * peer.  Return: 0; -ENOMEM, and it is to be closed. */
 int mcp_peer_feed(struct mcp_peer *p, char *data, size_t n);
+/* Bytes of memory that the client makes us have. */
+size_t mcp_peer_held(const struct mcp_peer *p);
 /* The client says no more: idle() comes when it has all answers, in this call
  * or later. */
 void mcp_peer_finish(struct mcp_peer *p);

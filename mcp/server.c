@@ -288,6 +288,17 @@ uint64_t mcp_conn_dropped(const struct mcp_conn *c)
 	return n;
 }
 
+size_t mcp_conn_held(const struct mcp_conn *c)
+{
+	size_t n = mcp_wire_held(&c->wire) + mcp_doc_held(c->client) +
+		   c->parked_bytes;
+	const struct mcp_request *q;
+
+	TAILQ_FOREACH (q, &c->requests, link)
+		n += mcp_doc_held(q->doc);
+	return n;
+}
+
 /* --- servers -------------------------------------------------------------- */
 
 struct mcp_server *mcp_server_new(uv_loop_t *loop,

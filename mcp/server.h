@@ -121,6 +121,9 @@ struct jv mcp_conn_client_info(const struct mcp_conn *c);
 const char *mcp_conn_version(const struct mcp_conn *c);
 /* Lines that were no messages. */
 uint64_t mcp_conn_dropped(const struct mcp_conn *c);
+/* Bytes of memory that its client makes it have: requests that are open or not
+ * complete, what it said of itself. */
+size_t mcp_conn_held(const struct mcp_conn *c);
 
 /* To legacy clients that have initialized, and modern ones that listen. @kind:
  * "tools", "prompts" or "resources". */

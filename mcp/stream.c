@@ -233,16 +233,24 @@ static bool make_room(struct mcp_stream *s, size_t n)
 	return true;
 }
 
+void mcp_stream_break(struct mcp_stream *s)
+{
+	if (s->closing || s->broken)
+		return;
+	s->broken = true;
+	drop_queue(s);
+	(void)uv_prepare_start(&s->flush, on_flush);
+}
+
 void mcp_stream_send(struct mcp_stream *s, const char *msg, size_t len)
 {
 	if (s->closing || s->broken)
 		return;
-	(void)uv_prepare_start(&s->flush, on_flush);
 	if (!make_room(s, len + 1)) {
-		s->broken = true;
-		drop_queue(s);
+		mcp_stream_break(s);
 		return;
 	}
+	(void)uv_prepare_start(&s->flush, on_flush);
 	memcpy(s->buf + s->len, msg, len);
 	s->buf[s->len + len] = '\n';
 	s->len += len + 1;

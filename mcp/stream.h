@@ -45,6 +45,8 @@ void mcp_stream_close(struct mcp_stream *s);
 
 /* Queue a message and a newline; copied. */
 void mcp_stream_send(struct mcp_stream *s, const char *msg, size_t len);
+/* Drop what waits and send nothing any more; ended() follows. */
+void mcp_stream_break(struct mcp_stream *s);
 /* Bytes not yet taken by the kernel. */
 size_t mcp_stream_queued(const struct mcp_stream *s);
 /* Stop and go on reading, for an owner that cannot take more. */

@@ -46,6 +46,18 @@ void mcp_doc_free(struct mcp_doc *d)
 	free(d);
 }
 
+size_t mcp_doc_held(const struct mcp_doc *d)
+{
+	if (d == NULL)
+		return 0;
+	return json_held(&d->json) + (d->text != NULL ? d->json.len : 0);
+}
+
+size_t mcp_wire_held(const struct mcp_wire *w)
+{
+	return w->lines.cap + mcp_doc_held(w->doc);
+}
+
 struct mcp_doc *mcp_wire_keep(struct mcp_wire *w)
 {
 	struct mcp_doc *d = w->doc;

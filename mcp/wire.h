@@ -83,4 +83,8 @@ void mcp_wire_stop(struct mcp_wire *w);
 struct mcp_doc *mcp_wire_keep(struct mcp_wire *w);
 void mcp_doc_free(struct mcp_doc *d); /* NULL is allowed. */
 
+/* Bytes of memory that they have; of NULL: 0. */
+size_t mcp_wire_held(const struct mcp_wire *w);
+size_t mcp_doc_held(const struct mcp_doc *d);
+
 #endif

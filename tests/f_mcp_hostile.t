@@ -95,4 +95,32 @@ f_endless() {
 }
 ok "a line without an end" f_endless
 
+# daemon_kib - the memory of the VM's daemon.
+daemon_kib() {
+	for _p in $(guest_pid "$VM") $(descendants "$(guest_pid "$VM")"); do
+		tr '\0' ' ' <"/proc/$_p/cmdline" 2>/dev/null |
+			grep -q '^[^ ]*hib-guest --' &&
+			sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$_p/status"
+	done | sort -n | tail -1
+}
+
+all_sent() {
+	[ "$(hib exec "$VM" -- ls /workspace | grep -c sent)" -eq 60 ]
+}
+
+# An agent with many connections, and on each a message that does not end.
+f_greedy() {
+	hostile : : &&
+		prompt_bg "$SES" "$(printf '%s' '!run i=0; while [ $i -lt 60 ]; do
+			{ head -c 9000000 /dev/zero | tr "\0" x; touch sent.$i; sleep 60; } |
+			/opt/hib/hib-guest mcp-connect '"$SES"' a |
+			cat >/dev/null & i=$((i+1)); done; sleep 60' | tr '\n' ' ')" &&
+		until_true 30 all_sent &&
+		[ "$(daemon_kib)" -lt $((MODE_KIB + 250000)) ] && others_live &&
+		hib session close --force "$SES"
+}
+MODE_KIB=0
+[ "$MODE" = asan ] && MODE_KIB=300000
+ok "an agent that fills all its connections" f_greedy
+
 done_testing
