@@ -585,10 +585,12 @@ void session_write_tools(const struct session *s, struct jw *w)
 
 int session_serve_tools(struct session *s)
 {
-	return s->tools.text == NULL
-		       ? 0
-		       : mcp_config_add_builtin(&s->launch->mcp,
-						builtin_host.name);
+	if (s->tools.text == NULL ||
+	    mcp_config_has_builtin(s->launch->mcp, builtin_host.name))
+		return 0;
+	/* Of an agent that is ending still: they point into what moves now. */
+	session_mcp_end(s);
+	return mcp_config_add_builtin(&s->launch->mcp, builtin_host.name);
 }
 
 /* Does the agent that runs have a server for them? */
