@@ -195,7 +195,7 @@
 #define SQL_OPS_STEP	 100	     /* Operations between two looks at... */
 #define SQL_MEMORY_MAX	 (64u << 20) /* What SQLite may take for one. */
 #define SQL_SWEEP_S	 600	     /* That files of no session are kept. */
-#define SQL_OPS_MAX	 64	     /* Calls under way or waiting. */
+#define SQL_OPS_MAX	 16	     /* Calls of a session, also waiting. */
 
 /* A session's processes. */
 #define LIMIT_WATCH_MS 1000 /* Between two counts during a turn. */

@@ -42,7 +42,6 @@ struct sqlops {
 	struct fspool *pool;
 	const char *state;
 	TAILQ_HEAD(sqlop_list, sqlop) ops; /* In order. */
-	unsigned n;
 	bool closing;
 };
 
@@ -145,7 +144,6 @@ static void sqlop_on_done(struct fswork *w)
 	struct sqlops *o = op->ops;
 
 	TAILQ_REMOVE(&o->ops, op, link);
-	o->n--;
 	begin_next(o, op->session);
 	if (op->cb != NULL)
 		op->cb(op->out.len > 0 ? op->out.buf : "{}",
@@ -231,6 +229,16 @@ static void cancel_all(struct sqlops *o, const char *session)
 			sqlop_cancel(op);
 }
 
+static unsigned count(const struct sqlops *o, const char *session)
+{
+	const struct sqlop *op;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (op, &o->ops, link)
+		n += strcmp(op->session, session) == 0;
+	return n;
+}
+
 int sqlops_ask(struct sqlops *o, const char *session, const struct sql_ask *a,
 	       sqlop_cb cb, void *arg, struct sqlop **out, struct err *e)
 {
@@ -239,7 +247,7 @@ int sqlops_ask(struct sqlops *o, const char *session, const struct sql_ask *a,
 	int r;
 
 	/* Who cleans up is not kept from it. */
-	if (o->n >= SQL_OPS_MAX && a->verb < SQL_DO_COPY)
+	if (count(o, session) >= SQL_OPS_MAX && a->verb < SQL_DO_COPY)
 		return err_set(e, -FAULT_OVERLOADED,
 			       "sql: %u calls are under way", SQL_OPS_MAX);
 	op = calloc(1, sizeof(*op));
@@ -257,7 +265,6 @@ int sqlops_ask(struct sqlops *o, const char *session, const struct sql_ask *a,
 	if (a->verb == SQL_DO_REMOVE)
 		cancel_all(o, session);
 	TAILQ_INSERT_TAIL(&o->ops, op, link);
-	o->n++;
 	begin_next(o, session);
 	if (out != NULL)
 		*out = op;

@@ -219,6 +219,17 @@ f197_hostile() {
 }
 ok "F197 a fork takes nothing but files" f197_hostile
 
+# One session's calls wait for each other, and nobody else for them.
+f_fair() {
+	new_session --mcp-builtin sql && greedy=$SES && new_session &&
+		hib sql "$greedy" a 'CREATE TABLE t(a)' &&
+		prompt_bg "$greedy" '!mcp par 70 sql sql_query {"database":"a","sql":"WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM c) SELECT count(*) FROM c"}' &&
+		wait_for "$greedy" 'calls are under way' >/dev/null &&
+		hib sql "$SES" a 'CREATE TABLE t(a)' &&
+		hib session close --force "$greedy"
+}
+ok "a session that asks too much is refused, no other" f_fair
+
 # --- the end ------------------------------------------------------------------------
 
 f197_destroy() {
