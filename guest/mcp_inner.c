@@ -188,26 +188,6 @@ static void inner_cancel(struct upstream *u, struct upstream_call *c,
 	upstream_end_call(c, &a);
 }
 
-static void inner_notify(struct upstream *u, const char *method,
-			 const char *params)
-{
-	(void)u;
-	(void)method;
-	(void)params;
-}
-
-/* It asks nothing. */
-static void inner_reply(struct upstream *u, int64_t id, const char *result,
-			int code, const char *message, const char *data)
-{
-	(void)u;
-	(void)id;
-	(void)result;
-	(void)code;
-	(void)message;
-	(void)data;
-}
-
 /*
  * Life.
  */
@@ -231,8 +211,6 @@ static const struct upstream_ops ops = {
 	.stop = inner_stop,
 	.send = inner_send,
 	.cancel = inner_cancel,
-	.notify = inner_notify,
-	.reply = inner_reply,
 	.list_tools = inner_list_tools,
 	.free = inner_free,
 };

@@ -324,27 +324,6 @@ static void member_cancel(struct upstream *u, struct upstream_call *c,
 	upstream_end_call(c, &(struct upstream_answer){.status = -ECANCELED});
 }
 
-/* What a session says to a server of many is not said. */
-static void member_notify(struct upstream *u, const char *method,
-			  const char *params)
-{
-	(void)u;
-	(void)method;
-	(void)params;
-}
-
-/* It is never asked anything. */
-static void member_reply(struct upstream *u, int64_t id, const char *result,
-			 int code, const char *message, const char *data)
-{
-	(void)u;
-	(void)id;
-	(void)result;
-	(void)code;
-	(void)message;
-	(void)data;
-}
-
 static void member_list_tools(struct upstream *u)
 {
 	const struct upstream *server = member_of(u)->shared->server;
@@ -454,8 +433,10 @@ static const struct upstream_ops member_ops = {
 	.stop = member_stop,
 	.send = member_send,
 	.cancel = member_cancel,
-	.notify = member_notify,
-	.reply = member_reply,
+	/* What one session says to a server of many is not said, and it asks
+	 * none. */
+	.notify = NULL,
+	.reply = NULL,
 	.list_tools = member_list_tools,
 	.free = member_free,
 };

@@ -226,20 +226,20 @@ void upstream_listen(struct upstream *u, const struct upstream_events *ev,
 
 void upstream_notify(struct upstream *u, const char *method, const char *params)
 {
-	if (u->state == UPSTREAM_READY)
+	if (u->state == UPSTREAM_READY && u->ops->notify != NULL)
 		u->ops->notify(u, method, params);
 }
 
 void upstream_reply(struct upstream *u, int64_t id, const char *result)
 {
-	if (u->state == UPSTREAM_READY)
+	if (u->state == UPSTREAM_READY && u->ops->reply != NULL)
 		u->ops->reply(u, id, result, 0, NULL, NULL);
 }
 
 void upstream_reply_error(struct upstream *u, int64_t id, int code,
 			  const char *message, const char *data)
 {
-	if (u->state == UPSTREAM_READY)
+	if (u->state == UPSTREAM_READY && u->ops->reply != NULL)
 		u->ops->reply(u, id, NULL, code, message, data);
 }
 

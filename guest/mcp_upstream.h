@@ -153,9 +153,10 @@ struct upstream_ops {
 	 * case: now or later. */
 	void (*cancel)(struct upstream *u, struct upstream_call *c,
 		       const char *reason);
+	/* NULL: it hears no notifications. */
 	void (*notify)(struct upstream *u, const char *method,
 		       const char *params);
-	/* @result NULL: an error, with @data or NULL. */
+	/* @result NULL: an error, with @data or NULL.  NULL: it asks nothing. */
 	void (*reply)(struct upstream *u, int64_t id, const char *result,
 		      int code, const char *message, const char *data);
 	/* All pages of tools/list: upstream_tools() or the end follows. */
