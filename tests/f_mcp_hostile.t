@@ -95,11 +95,10 @@ f_endless() {
 }
 ok "a line without an end" f_endless
 
-# daemon_kib - the memory of the VM's daemon.
+# daemon_kib - the memory of the VM's daemon, the largest of our program there.
 daemon_kib() {
 	for _p in $(guest_pid "$VM") $(descendants "$(guest_pid "$VM")"); do
-		tr '\0' ' ' <"/proc/$_p/cmdline" 2>/dev/null |
-			grep -q '^[^ ]*hib-guest --' &&
+		grep -q '^Name:.hib-guest$' "/proc/$_p/status" 2>/dev/null &&
 			sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$_p/status"
 	done | sort -n | tail -1
 }
