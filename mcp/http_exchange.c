@@ -93,7 +93,7 @@ static void add_params(struct head *head, const struct exchange *x)
 
 static void add_modern(struct head *head, const struct exchange *x)
 {
-	add(head, "MCP-Protocol-Version", x->version);
+	add_encoded(head, "MCP-Protocol-Version", x->version);
 	add_encoded(head, "Mcp-Method", x->method);
 	if (x->name != NULL)
 		add_encoded(head, "Mcp-Name", x->name);
@@ -105,7 +105,7 @@ static void add_legacy(struct head *head, const struct exchange *x)
 	const struct mcp_http *h = x->h;
 
 	if (h->version != NULL)
-		add(head, "MCP-Protocol-Version", h->version);
+		add_encoded(head, "MCP-Protocol-Version", h->version);
 	if (h->session != NULL)
 		add(head, "Mcp-Session-Id", h->session);
 	if (x->last_id != NULL)
