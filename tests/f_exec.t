@@ -141,45 +141,47 @@ ok "what makes no sense is refused" refusals
 runs() {
 	pgrep -fx "sleep $1"
 }
+nap=1000$$ # Of this run alone, with one more digit.
 
 timed_out() {
-	exits 124 hib exec --timeout-ms 300 -c "$vm" 'sleep 86411 & sleep 86411' &&
-		not runs 86411 &&
-		api '{"argv":["sleep","86412"],"timeout_ms":200}' |
+	exits 124 hib exec --timeout-ms 300 -c "$vm" 'sleep '"$nap"'1 & sleep '"$nap"'1' &&
+		not runs "${nap}1" &&
+		api '{"argv":["sleep","'"$nap"'2"],"timeout_ms":200}' |
 		jq -e '.timed_out and .signal == "SIGKILL" and .exit == null'
 }
 ok "after its time it is killed, with what it has started" timed_out
 left_behind() {
-	hib exec -c "$vm" 'setsid sleep 86413 >/dev/null 2>&1 & echo done' &&
-		not runs 86413
+	hib exec -c "$vm" 'setsid sleep '"$nap"'3 >/dev/null 2>&1 & echo done' &&
+		not runs "${nap}3"
 }
 ok "what it leaves behind ends with it" left_behind
 interrupted() {
-	"$O/bin/hib" exec "$vm" -- sleep 86414 &
+	"$O/bin/hib" exec "$vm" -- sleep "${nap}4" &
 	_pid=$!
-	until_true 10 runs 86414 && kill -INT "$_pid"
+	until_true 10 runs "${nap}4" && kill -INT "$_pid"
 	wait "$_pid"
-	equal "$?" 130 && until_true 10 not runs 86414
+	equal "$?" 130 && until_true 10 not runs "${nap}4"
 }
 ok "an interrupt ends it" interrupted
 client_gone() {
 	curl -s --unix-socket "$HIB_HOME/hibd.sock" --data-binary \
-		'{"command":"sleep 86415 & sleep 86415"}' \
+		'{"command":"sleep '"$nap"'5 & sleep '"$nap"'5"}' \
 		"http://hib/v1/vms/$vm/exec" >"$tmp/x" &
 	_pid=$!
-	until_true 10 runs 86415 && kill -9 "$_pid" && until_true 10 not runs 86415
+	until_true 10 runs "${nap}5" && kill -9 "$_pid" && until_true 10 not runs "${nap}5"
 }
 ok "a client that is gone ends it" client_gone
 reader_gone() {
-	timeout 30 "$O/bin/hib" exec "$vm" -- yes 86416 2>"$tmp/x" | head -n 1 &&
-		until_true 10 not pgrep -fx "yes 86416"
+	timeout 30 "$O/bin/hib" exec "$vm" -- yes "${nap}6" 2>"$tmp/x" | head -n 1 &&
+		until_true 10 not pgrep -fx "yes ${nap}6"
 }
 ok "so does one who does not read on" reader_gone
 slow_reader() {
-	"$O/bin/hib" exec "$vm" -- sh -c 'yes 86417 | head -c 20000000' | {
+	"$O/bin/hib" exec "$vm" -- sh -c 'yes '"$nap"'7 | head -c 20000000' | {
 		read -r _first
-		until_true 10 pgrep -fx 'yes 86417' && wc -c
-	} >"$tmp/a" && equal "$(cat "$tmp/a")" 19999994
+		until_true 10 pgrep -fx 'yes '"$nap"'7' && wc -c
+	} >"$tmp/a" &&
+		equal "$(cat "$tmp/a")" $((20000000 - ${#nap} - 2))
 }
 ok "a slow reader gets everything" slow_reader
 
@@ -223,10 +225,10 @@ wakes() {
 }
 ok "a VM that sleeps is woken" wakes
 freeze() {
-	hib exec "$vm" -- sh -c 'echo a >/workspace/late; exec sleep 86418' \
+	hib exec "$vm" -- sh -c 'echo a >/workspace/late; exec sleep '"$nap"'8' \
 		2>"$tmp/x" &
 	_pid=$!
-	until_true 10 runs 86418 && hib vm sleep "$vm" && not runs 86418
+	until_true 10 runs "${nap}8" && hib vm sleep "$vm" && not runs "${nap}8"
 	wait "$_pid"
 	equal "$?" 8 && grep -q draining "$tmp/x" &&
 		equal "$(hib files cat "$vm" late)" a

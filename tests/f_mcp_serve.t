@@ -188,6 +188,7 @@ ok "its conversation can be read" messages
 runs() {
 	pgrep -fx "sleep $1"
 }
+nap=1000$$ # Of this run alone, with one more digit.
 
 side_by_side() {
 	call session_prompt "{\"session\":\"$SES\",\"text\":\"!sleep 1500;;!say late\"}"
@@ -205,11 +206,11 @@ side_by_side() {
 }
 ok "long calls hold up no other" side_by_side
 cancel_exec() {
-	call exec '{"vm":"box","argv":["sleep","86421"]}'
+	call exec '{"vm":"box","argv":["sleep","'"$nap"'1"]}'
 	_id=$ID
-	until_true 10 runs 86421 &&
+	until_true 10 runs "${nap}1" &&
 		send "\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":$_id}" &&
-		until_true 10 not runs 86421 && use vm_list &&
+		until_true 10 not runs "${nap}1" && use vm_list &&
 		not grep -q "^{\"jsonrpc\":\"2.0\",\"id\":$_id,\"" "$tmp/out"
 }
 ok "a cancelled program ends, and is not answered" cancel_exec
@@ -260,9 +261,9 @@ end_of_input() {
 }
 ok "what is open at the end of its input is answered" end_of_input
 terminated() {
-	serve && initialize && call exec '{"vm":"box","argv":["sleep","86422"]}' &&
-		until_true 10 runs 86422 && kill "$SERVER" && gone "$SERVER" &&
-		until_true 10 not runs 86422
+	serve && initialize && call exec '{"vm":"box","argv":["sleep","'"$nap"'2"]}' &&
+		until_true 10 runs "${nap}2" && kill "$SERVER" && gone "$SERVER" &&
+		until_true 10 not runs "${nap}2"
 	exec 3>&-
 }
 ok "told to end, it ends what runs for it" terminated
