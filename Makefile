@@ -224,7 +224,7 @@ SEEDS_mcp_http := tests/mcp_seeds.py --http
 fuzz-%: $(O)/tests/fuzz_%
 	mkdir -p $(O)/corpus/$*
 	$(if $(SEEDS_$*),$(SEEDS_$*) $(O)/corpus/$*)
-	$< -max_total_time=$(FUZZ_TIME) $(O)/corpus/$*
+	$< -max_total_time=$(FUZZ_TIME) $(CURDIR)/$(O)/corpus/$*
 fuzzers: $(FUZZERS:%=$(O)/tests/fuzz_%)
 fuzz:
 	for f in $(FUZZERS); do $(MAKE) --no-print-directory MODE=fuzz fuzz-$$f || exit 1; done

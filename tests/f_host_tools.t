@@ -155,7 +155,7 @@ is "$(sql "SELECT state FROM request WHERE session_id='$SES' ORDER BY asked_seq 
 	expired "its request has expired"
 call 1 '!mcp start host lookup {"word":"x"};;!sleep 100;;!mcp cancel host;;!mcp call host soon'
 ok "a call that the agent cancels is resolved" \
-	wait_for "$SES" '"type":"tool.resolved".*"by":"agent"' 10 "$MARK" >"$tmp/out"
+	wait_for "$SES" '"type":"tool.resolved".*"by":"agent"' 10 "$MARK"
 wait_turn "$SES" "$TURN" >"$tmp/end"
 call 1 '!mcp call host lookup {"word":"x"}'
 hib cancel "$SES"
