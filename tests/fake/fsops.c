@@ -290,7 +290,13 @@ static int do_copy(struct side *s, const struct op *o, uint64_t *out)
 	(void)out;
 	if (from < 0 || to < 0)
 		return -errno;
-	n = copy_file_range(from, &in, to, &at, o->len, 0);
+	/* It may copy less than it could (copy_file_range(2)), when memory is
+	 * short or a signal comes, and on one side alone. */
+	do
+		n = copy_file_range(from, &in, to, &at, o->len - (size_t)in, 0);
+	while (n > 0 && (size_t)in < o->len);
+	if (in > 0)
+		return result(in);
 	if (n >= 0 || errno != EXDEV)
 		return result(n);
 	n = pread(from, data, o->len, 0);
