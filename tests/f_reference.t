@@ -80,13 +80,16 @@ fork_is_equal() {
 }
 ok "a fork begins with the same files" fork_is_equal
 
-# Files with plain names are in the commit under these, byte for byte.
+# Files with plain names are in the commit under these, byte for byte.  What else
+# is there may be a .git that is none, so git is told not to look for one.
 git_is_equal() {
-	in_vm "$SES" "chmod -R u+rwX /workspace && mkdir -p /workspace/plain/a/b && cd /workspace/plain &&
+	in_vm "$SES" "chmod -R u+rwX /workspace && rm -rf /workspace/.git &&
+		echo none >/workspace/.git && mkdir -p /workspace/plain/a/b && cd /workspace/plain &&
 		for i in \$(seq 50); do seq \$i 1000 >a/\$i; ln -s \$i a/b/\$i; done;
 		chmod 755 a/7" &&
 		in_vm "$SES" "cd /workspace/plain && find . -type f | cut -c 3- |
-			sort | while read -r f; do git hash-object \$f; echo \$f; done" \
+			sort | while read -r f; do
+			GIT_DIR=/nowhere git hash-object --no-filters \$f; echo \$f; done" \
 			>"$tmp/in_vm.files" &&
 		git_of "$VM" ls-tree -r HEAD plain/ | sed 's|\tplain/|\t|' |
 		awk '$1 != 120000 { print $3; print $4 }' >"$tmp/in_git.files" &&
