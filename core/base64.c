@@ -5,6 +5,7 @@
 #include "core/base64.h"
 
 #include "core/json.h"
+#include "core/utf8.h"
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 			     "abcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -99,4 +100,16 @@ int base64_read(char *text, size_t *len)
 		text[at] = '\0';
 	*len = at;
 	return 0;
+}
+
+void base64_kbytes(struct jw *w, const char *key, const char *b64_key,
+		   const char *data, size_t n)
+{
+	bool text = utf8_span(data, n) == n;
+
+	jw_key(w, text ? key : b64_key);
+	if (text)
+		jw_strn(w, data, n);
+	else
+		base64_write(w, data, n);
 }

@@ -14,6 +14,9 @@ struct jw;
 
 /* Append as one JSON string value. */
 void base64_write(struct jw *w, const char *data, size_t n);
+/* A member: bytes that are UTF-8 as text under @key, others under @b64_key. */
+void base64_kbytes(struct jw *w, const char *key, const char *b64_key,
+		   const char *data, size_t n);
 
 /**
  * base64_read() - Decode in place

@@ -120,18 +120,6 @@ static void send_line(struct exec *x, struct jw *w)
 		h2_reset(x->stream);
 }
 
-static void put_bytes(struct jw *w, const char *key, const char *b64_key,
-		      const char *data, size_t n)
-{
-	bool text = utf8_span(data, n) == n;
-
-	jw_key(w, text ? key : b64_key);
-	if (text)
-		jw_strn(w, data, n);
-	else
-		base64_write(w, data, n);
-}
-
 static void send_bytes(struct exec *x, const struct output *o, const char *data,
 		       size_t n)
 {
@@ -141,7 +129,7 @@ static void send_bytes(struct exec *x, const struct output *o, const char *data,
 		return;
 	jw_obj(&w);
 	jw_kstr(&w, "type", o->name);
-	put_bytes(&w, "data", "data_b64", data, n);
+	base64_kbytes(&w, "data", "data_b64", data, n);
 	jw_obj_end(&w);
 	send_line(x, &w);
 }
@@ -201,7 +189,7 @@ static void put_output(struct jw *w, const struct output *o)
 	size_t len;
 	const char *text = tail_get(&o->tail, &len);
 
-	put_bytes(w, o->name, out ? "stdout_b64" : "stderr_b64", text, len);
+	base64_kbytes(w, o->name, out ? "stdout_b64" : "stderr_b64", text, len);
 	jw_kbool(w, out ? "stdout_truncated" : "stderr_truncated",
 		 tail_is_cut(&o->tail));
 }

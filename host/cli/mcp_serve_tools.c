@@ -64,19 +64,6 @@ int serve_vm_fork(struct serve_call *c)
 
 /* --- programs ------------------------------------------------------------ */
 
-/* Bytes as text, or as base64 under another key. */
-static void put_bytes(struct jw *w, const char *key, const char *b64_key,
-		      const char *data, size_t n)
-{
-	bool text = utf8_span(data, n) == n;
-
-	jw_key(w, text ? key : b64_key);
-	if (text)
-		jw_strn(w, data, n);
-	else
-		base64_write(w, data, n);
-}
-
 static void put_result(struct jw *w, const struct hib_exec_result *x)
 {
 	jw_obj(w);
@@ -88,9 +75,11 @@ static void put_result(struct jw *w, const struct hib_exec_result *x)
 	jw_kstr(w, "signal", x->signal[0] != '\0' ? x->signal : NULL);
 	jw_kbool(w, "timed_out", x->timed_out);
 	jw_kint(w, "ms", x->ms);
-	put_bytes(w, "stdout", "stdout_b64", x->out ? x->out : "", x->out_len);
+	base64_kbytes(w, "stdout", "stdout_b64", x->out ? x->out : "",
+		      x->out_len);
 	jw_kbool(w, "stdout_truncated", x->out_truncated);
-	put_bytes(w, "stderr", "stderr_b64", x->err ? x->err : "", x->err_len);
+	base64_kbytes(w, "stderr", "stderr_b64", x->err ? x->err : "",
+		      x->err_len);
 	jw_kbool(w, "stderr_truncated", x->err_truncated);
 	jw_obj_end(w);
 }
@@ -154,8 +143,8 @@ int serve_read_file(struct serve_call *c)
 	}
 	jw_obj(&c->out);
 	jw_kraw(&c->out, "entry", entry);
-	put_bytes(&c->out, "content", "content_b64",
-		  bytes.len > 0 ? bytes.buf : "", bytes.len);
+	base64_kbytes(&c->out, "content", "content_b64",
+		      bytes.len > 0 ? bytes.buf : "", bytes.len);
 	jw_obj_end(&c->out);
 	hib_free(entry);
 	return 0;
