@@ -151,6 +151,11 @@ void jw_value(struct jw *w, struct jv v); /* Byte for byte; absent: null. */
  * value needs a comma is told by the last byte: not after { [ : , or newline. */
 void jw_lit(struct jw *w, const char *bytes, size_t n);
 
+/* @v with each string in it, but for keys, as @string writes it.  It nests as
+ * deep as the parser lets it. */
+typedef void (*jw_string_fn)(struct jw *w, struct jv string, void *arg);
+void jw_mapped(struct jw *w, struct jv v, jw_string_fn string, void *arg);
+
 /* Members: key and value at once. */
 void jw_kstr(struct jw *w, const char *key, const char *s);
 void jw_kint(struct jw *w, const char *key, int64_t n);

@@ -242,6 +242,35 @@ void jw_value(struct jw *w, struct jv v)
 		put_value(w, raw, n);
 }
 
+static void map_object(struct jw *w, struct jv v, jw_string_fn string,
+		       void *arg)
+{
+	jw_obj(w);
+	for (struct jv k = jv_first(v); jv_has(k); k = jv_next(v, k)) {
+		jw_value(w, k);
+		jw_lit(w, ":", 1);
+		jw_mapped(w, jv_value(k), string, arg);
+	}
+	jw_obj_end(w);
+}
+
+void jw_mapped(struct jw *w, struct jv v, jw_string_fn string, void *arg)
+{
+	if (jv_is(v, JV_STRING)) {
+		string(w, v, arg);
+	} else if (jv_is(v, JV_ARRAY)) {
+		jw_arr(w);
+		for (struct jv it = jv_first(v); jv_has(it);
+		     it = jv_next(v, it))
+			jw_mapped(w, it, string, arg);
+		jw_arr_end(w);
+	} else if (jv_is(v, JV_OBJECT)) {
+		map_object(w, v, string, arg);
+	} else {
+		jw_value(w, v);
+	}
+}
+
 void jw_lit(struct jw *w, const char *bytes, size_t n)
 {
 	if (n == 0)

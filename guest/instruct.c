@@ -157,8 +157,9 @@ char *instruct_fill(const char *template, const char *text)
 	return jw_take(&out, NULL);
 }
 
-static void write_string(struct jv v, const char *text, struct jw *w)
+static void write_string(struct jw *w, struct jv v, void *arg)
 {
+	const char *text = arg;
 	autofree char *template = NULL, *filled = NULL;
 	int r = text_take(v, "", &template, NULL);
 
@@ -172,30 +173,6 @@ static void write_string(struct jv v, const char *text, struct jw *w)
 		w->failed = true;
 }
 
-/* As deep as the parser lets it be. */
-static void write_filled(struct jv v, const char *text, struct jw *w)
-{
-	if (jv_is(v, JV_STRING)) {
-		write_string(v, text, w);
-	} else if (jv_is(v, JV_ARRAY)) {
-		jw_arr(w);
-		for (struct jv it = jv_first(v); jv_has(it);
-		     it = jv_next(v, it))
-			write_filled(it, text, w);
-		jw_arr_end(w);
-	} else if (jv_is(v, JV_OBJECT)) {
-		jw_obj(w);
-		for (struct jv k = jv_first(v); jv_has(k); k = jv_next(v, k)) {
-			jw_value(w, k);
-			jw_lit(w, ":", 1);
-			write_filled(jv_value(k), text, w);
-		}
-		jw_obj_end(w);
-	} else {
-		jw_value(w, v);
-	}
-}
-
 void instruct_write_meta(const struct instruct *in, const char *text,
 			 struct jw *w)
 {
@@ -204,5 +181,6 @@ void instruct_write_meta(const struct instruct *in, const char *text,
 	if (json_parse(&j, in->meta, strlen(in->meta), NULL) < 0)
 		w->failed = true; /* It was parsed before: no memory. */
 	else
-		write_filled(json_root(&j), text, w);
+		jw_mapped(w, json_root(&j), write_string,
+			  (void *)(uintptr_t)text);
 }

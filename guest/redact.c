@@ -230,8 +230,9 @@ static void clean(const struct redact *r, const char *text, size_t len,
 	jw_lit(out, text + from, len - from);
 }
 
-static void write_string(const struct redact *r, struct jv v, struct jw *w)
+static void write_string(struct jw *w, struct jv v, void *arg)
 {
+	const struct redact *r = arg;
 	autojw struct jw out = {0};
 	size_t len;
 	autofree char *text = jv_strdup(v, &len);
@@ -246,28 +247,9 @@ static void write_string(const struct redact *r, struct jv v, struct jw *w)
 	w->failed |= text == NULL || out.failed;
 }
 
-/* The nesting of @v is bounded by JSON_DEPTH_MAX. */
 void redact_write(const struct redact *r, struct jv v, struct jw *w)
 {
-	if (jv_is(v, JV_STRING)) {
-		write_string(r, v, w);
-	} else if (jv_is(v, JV_ARRAY)) {
-		jw_arr(w);
-		for (struct jv it = jv_first(v); jv_has(it);
-		     it = jv_next(v, it))
-			redact_write(r, it, w);
-		jw_arr_end(w);
-	} else if (jv_is(v, JV_OBJECT)) {
-		jw_obj(w);
-		for (struct jv k = jv_first(v); jv_has(k); k = jv_next(v, k)) {
-			jw_value(w, k);
-			jw_lit(w, ":", 1);
-			redact_write(r, jv_value(k), w);
-		}
-		jw_obj_end(w);
-	} else {
-		jw_value(w, v);
-	}
+	jw_mapped(w, v, write_string, (void *)(uintptr_t)r);
 }
 
 /* --- errors ------------------------------------------------------------- */
