@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/content.h"
+
 static const char *const part_types[] = {
 	"text",	    "thinking",	 "image", "audio", "resource_link",
 	"resource", "tool_call", "plan",  "other",
@@ -121,10 +123,7 @@ static void write_notice(int64_t left_out, struct jw *out)
 	jw_kint(out, "left_out", left_out);
 	jw_key(out, "parts");
 	jw_arr(out);
-	jw_obj(out);
-	jw_kstr(out, "type", "text");
-	jw_kstr(out, "text", text);
-	jw_obj_end(out);
+	content_text(out, text, strlen(text));
 	jw_arr_end(out);
 	jw_obj_end(out);
 }

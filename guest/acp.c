@@ -4,6 +4,9 @@
  */
 #include "guest/acp.h"
 
+#include <string.h>
+
+#include "core/content.h"
 #include "guest/limits.h"
 
 static bool is_object(struct jv v, const char *path)
@@ -99,10 +102,7 @@ void acp_write_initialize(struct jw *w, const struct acp_offer *offer)
 
 void acp_write_text(struct jw *w, const char *text)
 {
-	jw_obj(w);
-	jw_kstr(w, "type", "text");
-	jw_kstr(w, "text", text);
-	jw_obj_end(w);
+	content_text(w, text, strlen(text));
 }
 
 void acp_write_open(struct jw *w, const struct acp_open *o)

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "core/content.h"
 #include "guest/checkpoint.h"
 #include "guest/fsat.h"
 #include "guest/fsserve.h"
@@ -61,11 +62,7 @@ static void put_block(struct jw *w, const struct wstool_call *c,
 	if (c->item.len > 0 && text != &c->error) {
 		jw_raw(w, c->item.buf, c->item.len);
 	} else {
-		jw_obj(w);
-		jw_kstr(w, "type", "text");
-		jw_key(w, "text");
-		jw_strn(w, text->buf, text->len);
-		jw_obj_end(w);
+		content_text(w, text->buf, text->len);
 	}
 	jw_arr_end(w);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/base64.h"
+#include "core/content.h"
 #include "guest/builtin_workspace.h"
 #include "guest/checkpoint.h"
 #include "guest/guest.h"
@@ -148,11 +149,7 @@ static void write_patch(struct jw *w, const struct jw *patch)
 	jw_obj(w);
 	jw_key(w, "content");
 	jw_arr(w);
-	jw_obj(w);
-	jw_kstr(w, "type", "text");
-	jw_key(w, "text");
-	jw_strn(w, patch->buf, patch->len);
-	jw_obj_end(w);
+	content_text(w, patch->buf, patch->len);
 	jw_arr_end(w);
 	jw_key(w, "structuredContent");
 	jw_obj(w);

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "core/args.h"
 #include "core/settings.h"
 #include "guest/checkpoint_calls.h"
 #include "guest/host_tools.h"
@@ -28,24 +29,9 @@ static int get_text(struct jv params, const char *key, size_t max, char **out,
 		    struct err *e)
 {
 	struct jv v = jv_get(params, key);
-	autofree char *s = NULL;
-	size_t len;
 
 	*out = NULL;
-	if (!jv_has(v) || jv_is(v, JV_NULL))
-		return 0;
-	if (!jv_is(v, JV_STRING))
-		return err_set(e, -FAULT_INVALID_ARGUMENT, "%s is no string",
-			       key);
-	s = jv_strdup(v, &len);
-	if (s == NULL)
-		return err_set(e, -ENOMEM, "%s: out of memory", key);
-	if (len > max || strlen(s) != len)
-		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "%s has %zu bytes, or a NUL; %zu are allowed",
-			       key, len, max);
-	*out = take_ptr(s);
-	return 0;
+	return jv_is(v, JV_NULL) ? 0 : args_text(v, key, max, out, e);
 }
 
 /* The same, required. */

@@ -17,6 +17,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/args.h"
+#include "core/content.h"
+
 TAILQ_HEAD(builtin_call_list, builtin_call);
 
 struct mcp_builtin {
@@ -111,10 +114,7 @@ static void begin_content(struct jw *w)
 
 static void write_text(struct jw *w, const char *text)
 {
-	jw_obj(w);
-	jw_kstr(w, "type", "text");
-	jw_kstr(w, "text", text);
-	jw_obj_end(w);
+	content_text(w, text, strlen(text));
 }
 
 static void write_text_result(struct jw *w, const char *text, bool failed)
@@ -257,25 +257,7 @@ static struct jv argument(const struct builtin_call *q, const char *key)
 int builtin_get_text(struct builtin_call *q, const char *key, size_t max,
 		     char **out, struct err *e)
 {
-	struct jv v = argument(q, key);
-	autofree char *s = NULL;
-	size_t len;
-
-	*out = NULL;
-	if (!jv_has(v))
-		return 0;
-	if (!jv_is(v, JV_STRING))
-		return err_set(e, -FAULT_INVALID_ARGUMENT, "%s is no string",
-			       key);
-	s = jv_strdup(v, &len);
-	if (s == NULL)
-		return err_set(e, -ENOMEM, "%s: out of memory", key);
-	if (len > max || strlen(s) != len)
-		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "%s has %zu bytes, or a NUL; %zu are allowed",
-			       key, len, max);
-	*out = take_ptr(s);
-	return 0;
+	return args_text(argument(q, key), key, max, out, e);
 }
 
 int builtin_need_text(struct builtin_call *q, const char *key, size_t max,

@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "core/content.h"
 #include "guest/mcp_audit.h"
 #include "guest/mcp_gateway_impl.h"
 
@@ -127,10 +128,7 @@ static void reply_failure(struct mcp_gateway_call *c, const char *why)
 	jw_obj(&w);
 	jw_key(&w, "content");
 	jw_arr(&w);
-	jw_obj(&w);
-	jw_kstr(&w, "type", "text");
-	jw_kstr(&w, "text", why);
-	jw_obj_end(&w);
+	content_text(&w, why, strlen(why));
 	jw_arr_end(&w);
 	jw_kbool(&w, "isError", true);
 	jw_obj_end(&w);

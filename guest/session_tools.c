@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/content.h"
 #include "core/time.h"
 #include "guest/builtins.h"
 #include "guest/limits.h"
@@ -153,11 +154,7 @@ static void write_content(struct jw *w, struct jv content)
 	if (jv_is(content, JV_STRING)) {
 		write_text(w, content);
 	} else {
-		jw_obj(w);
-		jw_kstr(w, "type", "text");
-		jw_key(w, "text");
-		jw_strn(w, raw, len);
-		jw_obj_end(w);
+		content_text(w, raw, len);
 	}
 	jw_arr_end(w);
 	if (jv_is(content, JV_OBJECT))
@@ -171,10 +168,7 @@ static void write_failure(struct jw *w, const struct tool_end *end)
 	if (jv_has(end->error)) {
 		write_text(w, end->error);
 	} else {
-		jw_obj(w);
-		jw_kstr(w, "type", "text");
-		jw_kstr(w, "text", end->reason);
-		jw_obj_end(w);
+		content_text(w, end->reason, strlen(end->reason));
 	}
 	jw_arr_end(w);
 	jw_kbool(w, "isError", true);

@@ -19,6 +19,7 @@
 #include <sys/queue.h>
 #include <uv.h>
 
+#include "core/content.h"
 #include "host/cli/mcp_serve.h"
 #include "mcp/server.h"
 
@@ -59,11 +60,7 @@ static void put_content(struct jw *w, const struct jw *text)
 {
 	jw_key(w, "content");
 	jw_arr(w);
-	jw_obj(w);
-	jw_kstr(w, "type", "text");
-	jw_key(w, "text");
-	jw_strn(w, text->buf, text->len);
-	jw_obj_end(w);
+	content_text(w, text->buf, text->len);
 	jw_arr_end(w);
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "core/base64.h"
+#include "core/content.h"
 #include "core/policy.h"
 #include "host/cli/commands.h"
 #include "host/cli/mcp_options.h"
@@ -86,10 +87,7 @@ static int read_image(const char *path, const char *text, struct jw *w,
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
 			       "%s: no PNG, JPEG, GIF or WebP", path);
 	jw_arr(w);
-	jw_obj(w);
-	jw_kstr(w, "type", "text");
-	jw_kstr(w, "text", text);
-	jw_obj_end(w);
+	content_text(w, text, strlen(text));
 	jw_obj(w);
 	jw_kstr(w, "type", "image");
 	jw_kstr(w, "mimeType", type);
