@@ -222,6 +222,17 @@ static struct jw *begin_reply(struct rpc *p, const char *id, size_t id_len)
 	return w;
 }
 
+void rpc_write_error(struct jw *w, int code, const char *message,
+		     const char *data)
+{
+	jw_obj(w);
+	jw_kint(w, "code", code);
+	jw_kstr(w, "message", message);
+	if (data != NULL)
+		jw_kraw(w, "data", data);
+	jw_obj_end(w);
+}
+
 int rpc_reply(struct rpc *p, const char *id, size_t id_len, const char *result)
 {
 	if (p->closing)
@@ -239,12 +250,7 @@ int rpc_reply_error(struct rpc *p, const char *id, size_t id_len, int code,
 		return -ECANCELED;
 	w = begin_reply(p, id, id_len);
 	jw_key(w, "error");
-	jw_obj(w);
-	jw_kint(w, "code", code);
-	jw_kstr(w, "message", message);
-	if (data != NULL)
-		jw_kraw(w, "data", data);
-	jw_obj_end(w);
+	rpc_write_error(w, code, message, data);
 	return finish_and_send(p);
 }
 

@@ -113,6 +113,10 @@ int64_t rpc_call(struct rpc *p, const char *method, const char *params,
  * will not run. */
 void rpc_forget(struct rpc *p, int64_t id);
 
+/* An error object (JSON-RPC 2.0, 5.1).  @data: JSON text, or NULL for none. */
+void rpc_write_error(struct jw *w, int code, const char *message,
+		     const char *data);
+
 /* Each sends one message.  @id: raw token of the request, @id_len bytes.
  * @params, @result, @data: JSON text; NULL leaves params and data away and makes
  * the result null.  Return: 0; -ENOMEM; -ECANCELED during rpc_free(). */

@@ -329,17 +329,6 @@ int mcp_client_reply(struct mcp_client *c, int64_t id, const char *result)
 	return r;
 }
 
-static void put_error(struct jw *w, int code, const char *message,
-		      const char *data)
-{
-	jw_obj(w);
-	jw_kint(w, "code", code);
-	jw_kstr(w, "message", message);
-	if (data != NULL)
-		jw_kraw(w, "data", data);
-	jw_obj_end(w);
-}
-
 /* There is no way to tell the server: the request ends with this error. */
 static int fail_round(struct client_call *call, int code, const char *message,
 		      const char *data)
@@ -347,7 +336,7 @@ static int fail_round(struct client_call *call, int code, const char *message,
 	autojw struct jw w = {0};
 	autojson struct json j = {0};
 
-	put_error(&w, code, message, data);
+	rpc_write_error(&w, code, message, data);
 	if (w.failed || json_parse(&j, w.buf, w.len, NULL) < 0) {
 		client_fail(call, -ENOMEM);
 		return -ENOMEM;

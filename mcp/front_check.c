@@ -114,12 +114,7 @@ void mcp_refuse(struct http_req *r, int status, struct jv id, int code,
 	if (jv_is(id, JV_STRING) || jv_is(id, JV_NUMBER))
 		jw_kvalue(&w, "id", id);
 	jw_key(&w, "error");
-	jw_obj(&w);
-	jw_kint(&w, "code", code);
-	jw_kstr(&w, "message", message);
-	if (data != NULL)
-		jw_kraw(&w, "data", data);
-	jw_obj_end(&w);
+	rpc_write_error(&w, code, message, data);
 	jw_obj_end(&w);
 	if (w.failed)
 		http_reply(r, 503, NULL, "", 0);

@@ -211,12 +211,7 @@ void mcp_reply_error(struct mcp_request *q, int code, const char *message,
 
 	if (w != NULL) {
 		jw_key(w, "error");
-		jw_obj(w);
-		jw_kint(w, "code", code);
-		jw_kstr(w, "message", message);
-		if (data != NULL)
-			jw_kraw(w, "data", data);
-		jw_obj_end(w);
+		rpc_write_error(w, code, message, data);
 		(void)mcp_send(q->conn, q);
 	}
 	finish(q);

@@ -44,10 +44,7 @@ void mcp_send_error(struct mcp_conn *c, const char *id, size_t id_len, int code,
 		jw_raw(w, id, id_len);
 	}
 	jw_key(w, "error");
-	jw_obj(w);
-	jw_kint(w, "code", code);
-	jw_kstr(w, "message", message);
-	jw_obj_end(w);
+	rpc_write_error(w, code, message, NULL);
 	(void)mcp_send(c, NULL);
 }
 

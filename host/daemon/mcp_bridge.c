@@ -100,10 +100,7 @@ static void answer_error(struct bridge *b, const struct rpc_msg *m, int code,
 	jw_kstr(&w, "jsonrpc", "2.0");
 	jw_kvalue(&w, "id", m->id);
 	jw_key(&w, "error");
-	jw_obj(&w);
-	jw_kint(&w, "code", code);
-	jw_kstr(&w, "message", message);
-	jw_obj_end(&w);
+	rpc_write_error(&w, code, message, NULL);
 	jw_obj_end(&w);
 	if (!w.failed)
 		write_line(b, w.buf, w.len);
