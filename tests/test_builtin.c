@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Tests of guest/mcp_builtin.c: a toy server, its tools and their callers. */
+/*
+ * test_builtin.c - A toy server of our own, its tools and their callers
+ */
 #include "guest/mcp_builtin.h"
 #include "tests/tap.h"
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Tests of guest/host_tools.c. */
+/*
+ * test_host_tools.c - Tools of the host, read and refused
+ */
 #include "guest/host_tools.h"
 
 #include "guest/limits.h"

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * test_http.c - Requests, answers and what is no HTTP
+ */
 #include "core/http.h"
 #include "core/http_client.h"
 #include "core/json.h"

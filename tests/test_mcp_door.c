@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Tests of guest/mcp_door.c with guest/mcp_shim.c, each a process of its own. */
+/*
+ * test_mcp_door.c - The door for agents, with shims that are processes of their own
+ */
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>

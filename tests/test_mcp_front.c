@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * test_mcp_front.c - A front for streams: sockets of clients good and bad
+ */
 #include "mcp/front.h"
 
 #include <fcntl.h>

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
+ * test_mcp_gateway.c - Clients and servers through the gateway
+ *
  * Tests of the gateway (guest/mcp_gateway.h) between clients and servers that the
  * tests play: what a client says goes in as lines, what a server is asked is kept
  * until the test answers it.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Tests of guest/mcp_index.c. */
+/*
+ * test_mcp_index.c - Names of tools, and whose they are
+ */
 #include "guest/mcp_index.h"
 #include "tests/tap.h"
 

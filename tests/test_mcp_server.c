@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * test_mcp_server.c - Both eras of the server core, line by line
+ */
 #include "mcp/server.h"
 
 #include <string.h>

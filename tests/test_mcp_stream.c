@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * test_mcp_stream.c - Lines over a pair of descriptors
+ */
 #include "mcp/stream.h"
 
 #include <fcntl.h>

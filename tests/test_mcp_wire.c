@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * test_mcp_wire.c - Messages cut out of bytes, whole or refused
+ */
 #include "mcp/wire.h"
 
 #include <string.h>

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+/*
+ * test_sse.c - Frames of a stream of events
+ */
 #include "core/sse.h"
 #include "tests/tap.h"
 
