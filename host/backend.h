@@ -7,8 +7,8 @@
  * outlives hibd; a running machine does too: a new hibd finds it by adopt().
  *
  * Operations are asynchronous: the callback comes once, from the loop, never
- * before the operation returned.  A backend without memory snapshots leaves
- * suspend, resume, snapshot and restore NULL, and its VMs sleep cold.
+ * before the operation returned.  A backend that keeps no memory leaves those
+ * operations NULL, and its VMs sleep cold, unless warm_in_place is set.
  */
 #ifndef HOST_BACKEND_H
 #define HOST_BACKEND_H
@@ -32,6 +32,10 @@ struct vm_spec {
 	 * without a slash at its beginning is below dir. */
 	const char *mounts;
 	int64_t quota; /* Bytes of /home and /workspace together; 0: no limit. */
+	/* Of a virtual machine: MiB and how many; 0: the default. */
+	int64_t memory;
+	int cpus;
+	const char *accel; /* "tcg", "kvm"; NULL: what works best here. */
 };
 
 struct machine; /* One running machine, as its backend sees it; opaque. */
@@ -72,15 +76,38 @@ struct backend_ops {
 	/* Host pid of the machine's first process. */
 	pid_t (*pid)(const struct machine *m);
 
-	/* Memory.  @path is a folder to fill or to read. */
-	void (*suspend)(struct machine *m, const char *path, backend_done_cb cb,
+	/* A machine whose guest has paused may stay as it is: nothing has to be
+	 * written down to go on later. */
+	bool warm_in_place;
+
+	/*
+	 * Memory.  The guest has been paused before, and is thawed after.
+	 *
+	 * Write what is needed to go on into @dir, which is VMDIR/memory, and
+	 * end the machine: @cb without an error, then events.exited.  Or @cb
+	 * with one, and the machine goes on.
+	 */
+	void (*suspend)(struct machine *m, const char *dir, backend_done_cb cb,
 			void *arg);
-	void (*snapshot)(struct machine *m, const char *path,
-			 backend_done_cb cb, void *arg);
+	/* Fill @dir, an empty folder that is ours alone, with all that the VM
+	 * is at this instant; the machine goes on afterwards, @cb tells when. */
+	void (*snapshot)(struct machine *m, const char *dir, backend_done_cb cb,
+			 void *arg);
+	/* Power on as it was.  @shared: @dir is VMDIR/memory, which is used up
+	 * once the machine runs; before, a failure leaves it as it was.  Else
+	 * @dir is a snapshot, which stays, and the VM's disk and memory become
+	 * those of the snapshot.  Refused with capability_unsupported when the
+	 * memory does not fit this QEMU, image or VM. */
 	void (*resume)(uv_loop_t *loop, const struct vm_spec *spec,
-		       const char *path, bool shared,
+		       const char *dir, bool shared,
 		       const struct backend_events *ev, void *arg,
 		       backend_boot_cb cb);
+	/* Is there a whole memory in VMDIR/memory?  Return: 0; -ENOENT;
+	 * -ESTALE: the host went down before it was on the disk.  NULL: never. */
+	int (*has_memory)(const struct vm_spec *spec, struct err *e);
+	/* The machine is off: forget its memory, so that it boots.  Files of
+	 * VMDIR/memory are removed by nothing else.  May be NULL. */
+	void (*forget)(const struct vm_spec *spec);
 };
 
 extern const struct backend_ops backend_sandbox, backend_qemu;

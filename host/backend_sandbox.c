@@ -87,7 +87,7 @@ static int sandbox_adopt(uv_loop_t *loop, const struct vm_spec *spec,
 			 const struct backend_events *ev, void *arg,
 			 struct machine **out, struct err *e)
 {
-	return launched_adopt(&kind, loop, spec, ev, arg, out, e);
+	return launched_adopt(loop, spec, ev, arg, out, e);
 }
 
 const struct backend_ops backend_sandbox = {

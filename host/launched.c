@@ -50,11 +50,11 @@
 #define DETAIL_MAX	  256
 #define FD_PATH_MAX	  32
 #define NUMBER_MAX	  24
+#define ARGUMENTS_MAX	  40 /* Of a launcher. */
 
 enum machine_state { MACHINE_BOOTING, MACHINE_RUNNING, MACHINE_GONE };
 
 struct machine {
-	const struct launched_kind *kind;
 	enum machine_state state;
 	unsigned open; /* Handles not yet closed. */
 	char *dir;
@@ -169,8 +169,7 @@ static void read_last_line(const char *vm_dir, char out[LAST_LINE_MAX])
 
 /* --- life --- */
 
-static struct machine *machine_new(const struct launched_kind *kind,
-				   const struct vm_spec *spec,
+static struct machine *machine_new(const struct vm_spec *spec,
 				   const struct backend_events *ev, void *arg)
 {
 	struct machine *m = calloc(1, sizeof(*m));
@@ -182,7 +181,6 @@ static struct machine *machine_new(const struct launched_kind *kind,
 		free(m);
 		return NULL;
 	}
-	m->kind = kind;
 	m->pidfd = -1;
 	m->uid = launched_uid(spec->id);
 	m->n_uids = geteuid() == 0 ? RANGE_IDS : 1;
@@ -415,12 +413,19 @@ static void launcher_on_exit(uv_process_t *p, int64_t status, int signal)
 	close_handle(p);
 }
 
-static int spawn(struct machine *m, uv_loop_t *loop, const struct vm_spec *spec,
-		 int console)
+/* Append one; there is always room for the NULL behind it. */
+static void put_argument(const char **argv, size_t *n, const char *argument)
 {
-	char path[PATH_MAX], quota[NUMBER_MAX];
-	const char *const argv[] = {
-		m->kind->launcher,
+	assert(*n < ARGUMENTS_MAX - 1);
+	argv[(*n)++] = argument;
+}
+
+static void put_arguments(const struct launched_kind *kind,
+			  const struct vm_spec *spec, const char *quota,
+			  const char *argv[ARGUMENTS_MAX])
+{
+	const char *const usual[] = {
+		kind->launcher,
 		"--vm",
 		spec->id,
 		"--dir",
@@ -435,11 +440,25 @@ static int spawn(struct machine *m, uv_loop_t *loop, const struct vm_spec *spec,
 		spec->net == VM_NET_HOST ? "host" : "none",
 		"--quota",
 		quota,
-		spec->mounts != NULL ? "--mounts" : m->kind->option,
-		spec->mounts,
-		spec->mounts != NULL ? m->kind->option : NULL,
-		NULL,
 	};
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(usual); i++)
+		put_argument(argv, &n, usual[i]);
+	if (spec->mounts != NULL) {
+		put_argument(argv, &n, "--mounts");
+		put_argument(argv, &n, spec->mounts);
+	}
+	for (const char *const *o = kind->options; o != NULL && *o != NULL; o++)
+		put_argument(argv, &n, *o);
+	argv[n] = NULL;
+}
+
+static int spawn(struct machine *m, const struct launched_kind *kind,
+		 uv_loop_t *loop, const struct vm_spec *spec, int console)
+{
+	char path[PATH_MAX], quota[NUMBER_MAX];
+	const char *argv[ARGUMENTS_MAX];
 	char *env[] = {NULL};
 	uv_stdio_container_t stdio[] = {
 		{.flags = UV_IGNORE},
@@ -457,12 +476,13 @@ static int spawn(struct machine *m, uv_loop_t *loop, const struct vm_spec *spec,
 		.stdio = stdio,
 	};
 	int n = snprintf(path, sizeof(path), "%s/%s", spec->libexec,
-			 m->kind->launcher);
+			 kind->launcher);
 	int r;
 
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return err_set(&m->err, -ENAMETOOLONG, "%s", spec->libexec);
 	snprintf(quota, sizeof(quota), "%lld", (long long)spec->quota);
+	put_arguments(kind, spec, quota, argv);
 	r = uv_spawn(loop, &m->launcher, &options);
 	own(m, (uv_handle_t *)&m->launcher); /* Initialised even then. */
 	if (r < 0) {
@@ -472,17 +492,17 @@ static int spawn(struct machine *m, uv_loop_t *loop, const struct vm_spec *spec,
 	return 0;
 }
 
-static int boot_start(struct machine *m, uv_loop_t *loop,
-		      const struct vm_spec *spec)
+static int boot_start(struct machine *m, const struct launched_kind *kind,
+		      uv_loop_t *loop, const struct vm_spec *spec)
 {
 	autoclose int console = open_console(spec->dir, &m->err);
 	int r;
 
 	if (console < 0)
 		return console;
-	r = m->kind->prepare == NULL ? 0 : m->kind->prepare(spec, &m->err);
+	r = kind->prepare == NULL ? 0 : kind->prepare(spec, &m->err);
 	if (r == 0)
-		r = spawn(m, loop, spec, console);
+		r = spawn(m, kind, loop, spec, console);
 	if (r < 0)
 		return r;
 	r = uv_read_start((uv_stream_t *)&m->pipe, boot_on_alloc, boot_on_read);
@@ -499,7 +519,7 @@ void launched_boot(const struct launched_kind *kind, uv_loop_t *loop,
 		   const struct vm_spec *spec, const struct backend_events *ev,
 		   void *arg, backend_boot_cb cb)
 {
-	struct machine *m = machine_new(kind, spec, ev, arg);
+	struct machine *m = machine_new(spec, ev, arg);
 
 	/* Without memory there is no handle whose callback could say so. */
 	if (m == NULL)
@@ -509,13 +529,13 @@ void launched_boot(const struct launched_kind *kind, uv_loop_t *loop,
 	own(m, (uv_handle_t *)&m->pipe);
 	(void)uv_timer_init(loop, &m->deadline);
 	own(m, (uv_handle_t *)&m->deadline);
-	if (boot_start(m, loop, spec) < 0)
+	if (boot_start(m, kind, loop, spec) < 0)
 		boot_fail(m);
 }
 
-int launched_adopt(const struct launched_kind *kind, uv_loop_t *loop,
-		   const struct vm_spec *spec, const struct backend_events *ev,
-		   void *arg, struct machine **out, struct err *e)
+int launched_adopt(uv_loop_t *loop, const struct vm_spec *spec,
+		   const struct backend_events *ev, void *arg,
+		   struct machine **out, struct err *e)
 {
 	struct machine *m;
 	pid_t pid;
@@ -523,7 +543,7 @@ int launched_adopt(const struct launched_kind *kind, uv_loop_t *loop,
 
 	if (r < 0)
 		return r;
-	m = machine_new(kind, spec, ev, arg);
+	m = machine_new(spec, ev, arg);
 	if (m == NULL) {
 		close(r);
 		return err_set(e, -ENOMEM, "adopt %s: out of memory",
@@ -624,4 +644,9 @@ void launched_release(struct machine *m)
 pid_t launched_pid(const struct machine *m)
 {
 	return m->pid;
+}
+
+void *launched_arg(const struct machine *m)
+{
+	return m->arg;
 }

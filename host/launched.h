@@ -14,7 +14,8 @@
 
 struct launched_kind {
 	const char *launcher; /* Its name. */
-	const char *option;   /* One more for it; or NULL. */
+	/* More for it, with NULL at the end; or NULL. */
+	const char *const *options;
 	/* Before each boot; may be NULL. */
 	int (*prepare)(const struct vm_spec *spec, struct err *e);
 };
@@ -25,16 +26,18 @@ uint32_t launched_uid(const char *vm);
  * be one, and no link to one.  Return: 0 or -errno. */
 int launched_folder(int dir, const char *name, mode_t mode, uint32_t owner);
 
-/* As in struct backend_ops. */
+/* As in struct backend_ops.  @kind is borrowed for the call. */
 void launched_boot(const struct launched_kind *kind, uv_loop_t *loop,
 		   const struct vm_spec *spec, const struct backend_events *ev,
 		   void *arg, backend_boot_cb cb);
-int launched_adopt(const struct launched_kind *kind, uv_loop_t *loop,
-		   const struct vm_spec *spec, const struct backend_events *ev,
-		   void *arg, struct machine **out, struct err *e);
+int launched_adopt(uv_loop_t *loop, const struct vm_spec *spec,
+		   const struct backend_events *ev, void *arg,
+		   struct machine **out, struct err *e);
 int launched_channel(struct machine *m, const char *name, struct err *e);
 void launched_kill(struct machine *m);
 void launched_release(struct machine *m);
 pid_t launched_pid(const struct machine *m);
+/* What was given with the machine's events. */
+void *launched_arg(const struct machine *m);
 
 #endif

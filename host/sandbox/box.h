@@ -24,6 +24,9 @@ struct box {
 	const char *mounts; /* JSON, see mounts.h; NULL: none. */
 	bool host_net;
 	uint64_t quota; /* Bytes, see limited.h; 0: none. */
+	/* Of a machine. */
+	unsigned memory, cpus; /* MiB, and how many. */
+	bool incoming;	       /* It goes on from a memory. */
 
 	bool as_root;	/* Else everything happens in a user namespace. */
 	uint32_t owner; /* The guest's uid 0, as the launcher sees it. */

@@ -6,10 +6,13 @@
  * would see, so b->boot is that of the files, and the rest is found from there.
  *
  * Agents are packed into a file system when what is installed has changed; that
- * file is made once for all VMs, beside the folder that it shows.
+ * file is made once for all VMs, beside the folder that it shows.  A machine keeps
+ * the one that it was booted with by a link of its own, since what it remembers of
+ * it must stay true when it goes on from its memory.
  */
 #include "host/sandbox/machine.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,14 +24,15 @@
 
 #include "host/sandbox/initrd.h"
 #include "host/sandbox/limited.h"
+#include "host/saved.h"
 
-#define QEMU	    "/usr/bin/qemu-system-x86_64"
-#define MKFS_EROFS  "/usr/bin/mkfs.erofs"
-#define AGENTS	    "agents.erofs"
-#define DISK_BYTES  (16ull << 30) /* Sparse; without a quota. */
-#define MEMORY_MIB  512
-#define CONSOLE_MAX (1u << 20) /* Bytes of a console that are kept. */
-#define TEXT_MAX    256
+#define QEMU	      "/usr/bin/qemu-system-x86_64"
+#define MKFS_EROFS    "/usr/bin/mkfs.erofs"
+#define AGENTS	      "agents.erofs"
+#define DISK_BYTES    (16ull << 30) /* Sparse; without a quota. */
+#define CONSOLE_MAX   (1u << 20)    /* Bytes of a console that are kept. */
+#define TEXT_MAX      256
+#define ARGUMENTS_MAX 80
 
 /* --- agents --------------------------------------------------------------- */
 
@@ -166,28 +170,70 @@ static int take_own(struct box *b, int dir, struct err *e)
 	return r < 0 ? r : trees_take(&b->vm_trees, &from, "/hib", "state", e);
 }
 
-int machine_take(struct box *b, struct err *e)
+/* Without a link it boots all the same, and cannot be resumed later. */
+static void keep_agents(int memory, const char *agents)
 {
-	autoclose int dir = open(b->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	(void)unlinkat(memory, SAVED_AGENTS, 0);
+	(void)linkat(AT_FDCWD, agents, memory, SAVED_AGENTS, 0);
+}
+
+/* What a machine that boots is made of, where it is missing. */
+static int make_files(struct box *b, int dir, int memory, struct err *e)
+{
 	autoclose int disk = openat(
 		dir, "disk", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	char agents[PATH_MAX];
 	int r;
 
-	if (dir < 0 || disk < 0)
-		return fail(e, "open", b->dir);
+	if (disk < 0)
+		return fail(e, "open", "disk");
 	r = limited_make(b, disk, b->quota > 0 ? b->quota : DISK_BYTES, e);
 	if (r == 0)
 		r = make_initrd(b, dir, e);
 	if (r == 0)
 		r = make_agents(b, agents, e);
+	if (r < 0)
+		return r;
+	keep_agents(memory, agents);
+	r = take_file(b, dir, MACHINE_INITRD, "initrd", e);
+	return r < 0 ? r : take_file(b, AT_FDCWD, agents, AGENTS, e);
+}
+
+static int take_ram(struct box *b, int memory, struct err *e)
+{
+	const struct tree_source from = {
+		.dir = memory, .path = SAVED_RAM, .flags = TREE_NOFOLLOW};
+
+	return trees_take(&b->vm_trees, &from, "/hib", "memory", e);
+}
+
+int machine_take(struct box *b, struct err *e)
+{
+	autoclose int dir = open(b->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autoclose int memory = openat(
+		dir, SAVED_AT, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r;
+
+	if (dir < 0 || memory < 0)
+		return fail(e, "open", b->dir);
+	r = b->incoming ? take_file(b, memory, SAVED_AGENTS, AGENTS, e)
+			: make_files(b, dir, memory, e);
 	if (r == 0)
 		r = take_image(b, e);
 	if (r == 0)
-		r = take_file(b, dir, MACHINE_INITRD, "initrd", e);
-	if (r == 0)
-		r = take_file(b, AT_FDCWD, agents, AGENTS, e);
+		r = take_ram(b, memory, e);
 	return r < 0 ? r : take_own(b, dir, e);
+}
+
+int machine_make_points(const struct box *b, struct err *e)
+{
+	if (mkdir(MACHINE_BOOT, 0755) < 0 ||
+	    mknod(MACHINE_MEMORY, S_IFREG | 0600, 0) < 0)
+		return fail(e, "make", "the machine's mount points");
+	if (b->owner != 0 && (chown(MACHINE_BOOT, b->owner, b->owner) < 0 ||
+			      chown(MACHINE_MEMORY, b->owner, b->owner) < 0))
+		return fail(e, "change owner of", MACHINE_BOOT);
+	return 0;
 }
 
 /* --- QEMU ------------------------------------------------------------------- */
@@ -231,76 +277,97 @@ static int keep_console(struct err *e)
 	"console=ttyS0 quiet reboot=t panic=-1 no_timer_check " \
 	"tsc_early_khz=2600000 lpj=5000000 hib.vm="
 
+/* A list of arguments, NULL at the end. */
+struct arguments {
+	const char *v[ARGUMENTS_MAX];
+	size_t n;
+};
+
+static void put(struct arguments *a, const char *const *list)
+{
+	for (; *list != NULL; list++) {
+		assert(a->n < ARGUMENTS_MAX - 1);
+		a->v[a->n++] = *list;
+	}
+}
+
+/* The devices and their order are what MACHINE_LAYOUT stands for. */
+static const char *const devices[] = {
+	"-nodefaults",
+	"-no-user-config",
+	"-display",
+	"none",
+	"-no-reboot",
+	"-M",
+	"microvm,memory-backend=ram",
+	"-cpu",
+	"max",
+	"-sandbox",
+	"on,obsolete=deny,elevateprivileges=deny,"
+	"spawn=deny,resourcecontrol=deny",
+	"-kernel",
+	MACHINE_BOOT "/kernel",
+	"-chardev",
+	"stdio,id=console,signal=off",
+	"-serial",
+	"chardev:console",
+	"-drive",
+	"id=rootfs,if=none,format=raw,readonly=on,file=" MACHINE_BOOT
+	"/rootfs.erofs",
+	"-device",
+	"virtio-blk-device,drive=rootfs,serial=rootfs",
+	"-drive",
+	"id=agents,if=none,format=raw,readonly=on,file=" MACHINE_BOOT
+	"/" AGENTS,
+	"-device",
+	"virtio-blk-device,drive=agents,serial=agents",
+	"-drive",
+	"id=disk,if=none,format=raw,discard=unmap,file=" MACHINE_DISK,
+	"-device",
+	"virtio-blk-device,drive=disk,serial=disk",
+	"-device",
+	"virtio-rng-device",
+	"-device",
+	"virtio-serial-device",
+	"-chardev",
+	"socket,id=api,server=on,wait=off,path=" MACHINE_RUN "/api.sock",
+	"-device",
+	"virtserialport,chardev=api,name=api",
+	"-chardev",
+	"socket,id=host,server=on,wait=off,path=" MACHINE_RUN "/host.sock",
+	"-device",
+	"virtserialport,chardev=host,name=host",
+	"-qmp",
+	"unix:" MACHINE_RUN "/qmp.sock,server=on,wait=off",
+	NULL};
+
+/* The memory of a machine that goes on has the kernel's command line and the
+ * initramfs in it; the kernel is only named so that the same devices exist. */
 void machine_run(const struct box *b, struct err *e)
 {
-	char words[TEXT_MAX], memory[16];
-	const char *const argv[] = {
-		QEMU,
-		"-nodefaults",
-		"-no-user-config",
-		"-display",
-		"none",
-		"-no-reboot",
-		"-M",
-		"microvm",
-		"-accel",
-		"tcg",
-		"-cpu",
-		"max",
-		"-smp",
-		"1",
-		"-m",
-		memory,
-		"-sandbox",
-		"on,obsolete=deny,elevateprivileges=deny,"
-		"spawn=deny,resourcecontrol=deny",
-		"-kernel",
-		MACHINE_BOOT "/kernel",
-		"-initrd",
-		MACHINE_BOOT "/initrd",
-		"-append",
-		words,
-		"-chardev",
-		"stdio,id=console,signal=off",
-		"-serial",
-		"chardev:console",
-		"-drive",
-		"id=rootfs,if=none,format=raw,readonly=on,file=" MACHINE_BOOT
-		"/rootfs.erofs",
-		"-device",
-		"virtio-blk-device,drive=rootfs,serial=rootfs",
-		"-drive",
-		"id=agents,if=none,format=raw,readonly=on,file=" MACHINE_BOOT
-		"/" AGENTS,
-		"-device",
-		"virtio-blk-device,drive=agents,serial=agents",
-		"-drive",
-		"id=disk,if=none,format=raw,discard=unmap,file=" MACHINE_DISK,
-		"-device",
-		"virtio-blk-device,drive=disk,serial=disk",
-		"-device",
-		"virtio-rng-device",
-		"-device",
-		"virtio-serial-device",
-		"-chardev",
-		"socket,id=api,server=on,wait=off,path=" MACHINE_RUN
-		"/api.sock",
-		"-device",
-		"virtserialport,chardev=api,name=api",
-		"-chardev",
-		"socket,id=host,server=on,wait=off,path=" MACHINE_RUN
-		"/host.sock",
-		"-device",
-		"virtserialport,chardev=host,name=host",
-		"-qmp",
-		"unix:" MACHINE_RUN "/qmp.sock,server=on,wait=off",
-		NULL};
+	char words[TEXT_MAX], memory[TEXT_MAX], ram[TEXT_MAX], cpus[TEXT_MAX];
+	const char *const size[] = {"-object", ram,	 "-m",	memory, "-smp",
+				    cpus,      "-accel", "tcg", NULL};
+	const char *const boot[] = {"-initrd", MACHINE_BOOT "/initrd",
+				    "-append", words, NULL};
+	const char *const incoming[] = {"-incoming", "defer", "-S", NULL};
+	static const char *const program[] = {QEMU, NULL};
+	struct arguments argv = {.n = 0};
 	char *env[] = {NULL};
 
 	snprintf(words, sizeof(words), KERNEL_WORDS "%s", b->id);
-	snprintf(memory, sizeof(memory), "%dM", MEMORY_MIB);
+	snprintf(memory, sizeof(memory), "%uM", b->memory);
+	snprintf(ram, sizeof(ram),
+		 "memory-backend-file,id=ram,share=on,size=%uM,"
+		 "mem-path=" MACHINE_MEMORY,
+		 b->memory);
+	snprintf(cpus, sizeof(cpus), "%u", b->cpus);
+	put(&argv, program);
+	put(&argv, devices);
+	put(&argv, size);
+	put(&argv, b->incoming ? incoming : boot);
 	if (keep_console(e) < 0)
 		return;
-	(void)execve(QEMU, (char **)(uintptr_t)argv, env);
+	(void)execve(QEMU, (char **)(uintptr_t)argv.v, env);
 	(void)fail(e, "run", QEMU);
 }

@@ -8,6 +8,7 @@
  *
  *	/hib/boot/kernel  initrd  rootfs.erofs  agents.erofs	read-only
  *	/hib/state/disk.img	what the VM keeps, an ext4 file system
+ *	/hib/memory	what its memory is: VMDIR/memory/ram
  *	/hib/run	sockets: api, host, QEMU's own (qmp)
  */
 #ifndef HOST_SANDBOX_MACHINE_H
@@ -19,7 +20,14 @@
 #define MACHINE_BOOT   "/hib/boot"
 #define MACHINE_DISK   "/hib/state/disk.img"
 #define MACHINE_INITRD "initrd"
+#define MACHINE_MEMORY "/hib/memory"
 
+/* How the machine is put together: what the memory of one fits.  To be raised
+ * with each change of its devices or their order. */
+#define MACHINE_LAYOUT 1
+
+/* In the root that is being filled: the points that it will be mounted on. */
+int machine_make_points(const struct box *b, struct err *e);
 /* Make what is missing of the machine's files, and take all of them. */
 int machine_take(struct box *b, struct err *e);
 /* In the guest's process, in place of hib-guest.  Returns only on failure. */

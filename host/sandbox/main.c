@@ -4,7 +4,8 @@
  *
  *	hib-sandbox --vm ID --dir VMDIR --image host|FOLDER
  *		    --libexec FOLDER --agents FOLDER --net none|host
- *		    [--mounts JSON] [--quota BYTES] [--machine]
+ *		    [--mounts JSON] [--quota BYTES]
+ *		    [--machine --memory MIB --cpus N [--incoming]]
  *
  * A program of its own since hibd has threads, and namespaces and ids are
  * entered by one thread at a time.  hibd gives it /dev/null as stdin, a pipe as
@@ -51,6 +52,16 @@ static int set_net(struct box *b, const char *net, struct err *e)
 	return 0;
 }
 
+static int set_size(struct box *b, const char *memory, const char *cpus,
+		    struct err *e)
+{
+	if (memory == NULL || cpus == NULL)
+		return err_set(e, -EINVAL, "--memory or --cpus is missing");
+	b->memory = (unsigned)strtoul(memory, NULL, 10);
+	b->cpus = (unsigned)strtoul(cpus, NULL, 10);
+	return 0;
+}
+
 static int parse(struct box *b, int argc, char **argv, struct err *e)
 {
 	static const struct option options[] = {
@@ -63,20 +74,24 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 		{"mounts", required_argument, NULL, 'm'},
 		{"quota", required_argument, NULL, 'q'},
 		{"machine", no_argument, NULL, 'x'},
+		{"memory", required_argument, NULL, 'M'},
+		{"cpus", required_argument, NULL, 'c'},
+		{"incoming", no_argument, NULL, 'I'},
 		{NULL, 0, NULL, 0},
 	};
 	const char *value['z'] = {NULL};
 	bool machine = false;
-	int c;
+	int c, r;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == '?')
 			return err_set(e, -EINVAL, "unknown option");
 		value[c] = optarg;
 		machine |= c == 'x';
+		b->incoming |= c == 'I';
 	}
 	for (const struct option *o = options; o->name != NULL; o++)
-		if (value[o->val] == NULL && strchr("nmqx", o->val) == NULL)
+		if (value[o->val] == NULL && strchr("nmqxMcI", o->val) == NULL)
 			return err_set(e, -EINVAL, "--%s is missing", o->name);
 
 	b->id = value['v'];
@@ -89,7 +104,8 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 	b->quota = value['q'] == NULL ? 0 : strtoull(value['q'], NULL, 10);
 	if (!id_is(b->id, "vm"))
 		return err_set(e, -EINVAL, "--vm %s: not an id", b->id);
-	return set_net(b, value['n'], e);
+	r = machine ? set_size(b, value['M'], value['c'], e) : 0;
+	return r < 0 ? r : set_net(b, value['n'], e);
 }
 
 static int build(struct box *b, struct err *e)

@@ -52,8 +52,6 @@ static const struct folder root_folders[] = {
 static const struct folder group_folders[] = {
 	{"/sys", 0755}, {"/sys/fs", 0755}, {GROUP_AT, 0555}};
 
-static const struct folder machine_folders[] = {{MACHINE_BOOT, 0755}};
-
 static const struct folder scratch_folders[] = {
 	{"/var/cache", 0755}, {"/var/lib", 0755},   {"/var/log", 0755},
 	{"/var/tmp", 01777},  {"/run/lock", 01777},
@@ -134,8 +132,7 @@ int root_fill(struct box *b, struct err *e)
 		r = make_folders(group_folders, ARRAY_LEN(group_folders),
 				 b->owner, e);
 	if (r == 0 && b->boot != NULL)
-		r = make_folders(machine_folders, ARRAY_LEN(machine_folders),
-				 b->owner, e);
+		r = machine_make_points(b, e);
 	if (r == 0)
 		r = make_etc(b, e);
 	if (r == 0)

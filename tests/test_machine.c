@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * test_machine.c - Machines that are suspended and go on, without hibd
+ *
+ * The operations of the qemu backend on a real image: IMAGE_CACHE_DIR, or the
+ * folder images beside this program's, has `small`.  The guest is the real one,
+ * of which only the greeting is asked: its nonce is the same for as long as the
+ * very same guest goes on.
+ */
+#include <fcntl.h>
+#include <ftw.h>
+#include <libgen.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <uv.h>
+
+#include "core/greet.h"
+#include "host/backend.h"
+#include "host/saved.h"
+#include "tests/tap.h"
+
+#define VM_ID	   "vm_019353e4a7c07b3e8f1a2b3c4d5e6f70"
+#define PATH_ROOM  (PATH_MAX / 2)
+#define TMP_PREFIX "/tmp/hib-test-"
+#define ASK_MS	   100
+#define ASKS	   600
+#define MEMORY_MIB 256
+
+/* One VM. */
+struct box {
+	char dir[PATH_MAX];
+	struct vm_spec spec;
+	struct machine *machine;
+	bool booted, done, exited;
+	struct err err;
+};
+
+static struct {
+	char home[PATH_ROOM], libexec[PATH_MAX], agents[PATH_MAX],
+		image[PATH_MAX];
+	uv_loop_t loop;
+	struct box vm;
+} t;
+
+static const struct backend_ops *const ops = &backend_qemu;
+
+/* --- folders --- */
+
+static int remove_one(const char *path, const struct stat *st, int type,
+		      struct FTW *ftw)
+{
+	(void)st, (void)type, (void)ftw;
+	return remove(path);
+}
+
+static void tear_down(void)
+{
+	if (t.vm.machine != NULL)
+		(void)kill(ops->pid(t.vm.machine), SIGKILL);
+	if (strncmp(t.home, TMP_PREFIX, strlen(TMP_PREFIX)) == 0)
+		(void)nftw(t.home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void make_dir(char *out, const char *under, const char *name,
+		     mode_t mode)
+{
+	snprintf(out, PATH_MAX, "%.*s/%s", PATH_ROOM, under, name);
+	OK(mkdir(out, mode) == 0 || errno == EEXIST);
+}
+
+static void find_image(void)
+{
+	const char *cache = getenv("IMAGE_CACHE_DIR");
+	char self[PATH_ROOM], real[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	OK(n > 0);
+	self[n] = '\0';
+	dirname(self);
+	snprintf(t.libexec, sizeof(t.libexec), "%s/../libexec", self);
+	if (cache == NULL)
+		snprintf(t.image, sizeof(t.image), "%s/../images/small/rootfs",
+			 self);
+	else
+		snprintf(t.image, sizeof(t.image), "%.*s/small/rootfs",
+			 PATH_ROOM, cache);
+	snprintf(real, sizeof(real), "%.*s/../rootfs.erofs", PATH_ROOM,
+		 t.image);
+	if (access(real, R_OK) < 0)
+		SKIP("no image %.200s", t.image);
+	if (access("/usr/bin/qemu-system-x86_64", X_OK) < 0)
+		SKIP("no QEMU");
+}
+
+static void make_vm(struct box *b, const char *id)
+{
+	char vms[PATH_MAX];
+	struct err e;
+
+	make_dir(vms, t.home, "vms", 0700);
+	make_dir(b->dir, vms, id, 0700);
+	b->spec = (struct vm_spec){
+		.id = id,
+		.dir = b->dir,
+		.image = t.image,
+		.libexec = t.libexec,
+		.agents = t.agents,
+		.memory = MEMORY_MIB,
+	};
+	if (ops->create(&b->spec, &e) < 0)
+		FAIL("create: %s", e.msg);
+}
+
+static void set_up(void)
+{
+	umask(022);
+	find_image();
+	snprintf(t.home, sizeof(t.home), TMP_PREFIX "XXXXXX");
+	OK(mkdtemp(t.home) != NULL);
+	(void)chmod(t.home, 0755);
+	(void)atexit(tear_down);
+	make_dir(t.agents, t.home, "agents", 0755);
+	EQ(uv_loop_init(&t.loop), 0);
+	make_vm(&t.vm, VM_ID);
+}
+
+/* --- machines --- */
+
+static void on_exited(struct machine *m, const char *detail, void *arg)
+{
+	struct box *b = arg;
+
+	(void)detail;
+	OK(m == b->machine);
+	b->machine = NULL;
+	b->exited = true;
+}
+
+static const struct backend_events events = {.exited = on_exited};
+
+static void on_booted(struct machine *m, const struct err *e, void *arg)
+{
+	struct box *b = arg;
+
+	b->booted = true;
+	b->machine = m;
+	b->err = (struct err){0};
+	if (m == NULL)
+		b->err = *e;
+}
+
+static void on_done(const struct err *e, void *arg)
+{
+	struct box *b = arg;
+
+	b->done = true;
+	b->err = *e;
+}
+
+static void wait_for(const bool *what)
+{
+	while (!*what)
+		OK(uv_run(&t.loop, UV_RUN_ONCE) != 0 || *what);
+}
+
+static void must_be_up(const struct box *b)
+{
+	if (b->machine == NULL)
+		FAIL("it does not run: %s", b->err.msg);
+}
+
+static void boot(struct box *b)
+{
+	b->booted = false;
+	ops->boot(&t.loop, &b->spec, &events, b, on_booted);
+	wait_for(&b->booted);
+	must_be_up(b);
+}
+
+static void memory_dir(const struct box *b, char out[PATH_MAX])
+{
+	snprintf(out, PATH_MAX, "%.*s/" SAVED_AT, PATH_ROOM, b->dir);
+}
+
+static void try_resume(struct box *b)
+{
+	char dir[PATH_MAX];
+
+	memory_dir(b, dir);
+	b->booted = false;
+	ops->resume(&t.loop, &b->spec, dir, true, &events, b, on_booted);
+	wait_for(&b->booted);
+}
+
+static void suspend(struct box *b)
+{
+	char dir[PATH_MAX];
+
+	memory_dir(b, dir);
+	b->done = b->exited = false;
+	ops->suspend(b->machine, dir, on_done, b);
+	wait_for(&b->done);
+	if (b->err.code < 0)
+		FAIL("suspend: %s", b->err.msg);
+	wait_for(&b->exited);
+}
+
+static int open_channel(const struct box *b)
+{
+	struct err e;
+	int fd;
+
+	while ((fd = ops->channel(b->machine, "api", &e)) == -EAGAIN)
+		(void)usleep(1000);
+	if (fd < 0)
+		FAIL("channel: %s", e.msg);
+	return fd;
+}
+
+/* Until the guest answers to @token, or for ASK_MS. */
+static bool is_answered(int fd, const char *token, char nonce[GREET_NONCE_MAX])
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	struct greet g = {.n = 0};
+	char c;
+
+	while (poll(&p, 1, ASK_MS) > 0) {
+		OK(recv(fd, &c, 1, 0) == 1);
+		if (greet_byte(&g, c) && greet_is_answer(&g, token, nonce))
+			return true;
+	}
+	return false;
+}
+
+/* Ask who the guest is. */
+static void meet(const struct box *b, char nonce[GREET_NONCE_MAX])
+{
+	char line[GREET_LINE_MAX], token[GREET_TOKEN_MAX];
+	int fd = open_channel(b);
+
+	for (unsigned i = 0; i < ASKS; i++) {
+		snprintf(token, sizeof(token), "%08x", i);
+		EQ(send(fd, line, greet_question(line, token), MSG_NOSIGNAL),
+		   strlen(line));
+		if (is_answered(fd, token, nonce)) {
+			close(fd);
+			return;
+		}
+	}
+	FAIL("the guest does not answer");
+}
+
+static void off(struct box *b)
+{
+	b->exited = false;
+	ops->kill(b->machine);
+	wait_for(&b->exited);
+}
+
+/* --- cases --- */
+
+static void goes_on_where_it_was(void)
+{
+	char before[GREET_NONCE_MAX], after[GREET_NONCE_MAX];
+	struct err e;
+
+	set_up();
+	boot(&t.vm);
+	meet(&t.vm, before);
+	EQ(ops->has_memory(&t.vm.spec, &e), -ENOENT);
+	for (int i = 0; i < 2; i++) {
+		suspend(&t.vm);
+		EQ(ops->has_memory(&t.vm.spec, &e), 0);
+		try_resume(&t.vm);
+		must_be_up(&t.vm);
+		EQ(ops->has_memory(&t.vm.spec, &e), -ENOENT);
+		meet(&t.vm, after);
+		STR_EQ(after, before);
+	}
+	off(&t.vm);
+}
+
+TESTS(CASE(goes_on_where_it_was))
