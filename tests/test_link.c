@@ -34,12 +34,14 @@ static struct {
 	struct h2_stream *sync;
 	struct lines lines;
 	char fed[4096], have[512], acked[512];
-	int connects, started;
+	int connects, started, thaws;
 	bool mute; /* Do not accept connections. */
 	void (*on_sync)(void);
 
 	/* What the host reported. */
 	int ups, failures;
+	bool stays_paused;
+	int64_t thawed_to; /* Of SES. */
 	struct err failure;
 	bool timed_out;
 } t;
@@ -117,6 +119,27 @@ static void start_on_fin(struct h2_stream *s, void *arg)
 	h2_reply(s, 200, "{}", 2);
 }
 
+#define HELLO_AS(vm, paused)                                  \
+	"{\"version\":1,\"vm\":\"" vm "\",\"boot_id\":\"b\"," \
+	"\"generation\":1,\"started\":true,\"paused\":" paused "}"
+
+/* It is ours from now on. */
+static void thaw_on_fin(struct h2_stream *s, void *arg)
+{
+	static const char answer[] = "{\"last_seq\":{\"" SES "\":7}}";
+
+	(void)arg;
+	t.thaws++;
+	t.hello = HELLO_AS(VM, "false");
+	h2_reply(s, 200, answer, sizeof(answer) - 1);
+}
+
+static void freeze_on_fin(struct h2_stream *s, void *arg)
+{
+	(void)arg;
+	h2_reply(s, 200, "{}", 2);
+}
+
 static void hello_on_fin(struct h2_stream *s, void *arg)
 {
 	(void)arg;
@@ -144,6 +167,10 @@ static const struct h2_stream_events on_feed = {
 	.data = feed_on_data, .fin = feed_on_fin, .end = any_on_end};
 static const struct h2_stream_events on_start = {
 	.data = any_on_data, .fin = start_on_fin, .end = any_on_end};
+static const struct h2_stream_events on_thaw = {
+	.data = any_on_data, .fin = thaw_on_fin, .end = any_on_end};
+static const struct h2_stream_events on_freeze = {
+	.data = any_on_data, .fin = freeze_on_fin, .end = any_on_end};
 static const struct h2_stream_events on_sync = {.data = sync_on_data,
 						.end = any_on_end};
 
@@ -158,6 +185,10 @@ static void guest_on_request(struct h2_stream *s, const char *method,
 		h2_stream_set(s, &on_feed, NULL);
 	} else if (strcmp(path, "/start") == 0) {
 		h2_stream_set(s, &on_start, NULL);
+	} else if (strcmp(path, "/call/thaw") == 0) {
+		h2_stream_set(s, &on_thaw, NULL);
+	} else if (strcmp(path, "/call/freeze") == 0) {
+		h2_stream_set(s, &on_freeze, NULL);
 	} else {
 		STR_EQ(path, "/sync");
 		t.sync = s;
@@ -225,8 +256,26 @@ static void on_failed(struct link *l, const struct err *e, void *arg)
 	t.failure = *e;
 }
 
+static bool on_paused(struct link *l, struct jw *params, void *arg)
+{
+	(void)l;
+	(void)arg;
+	if (!t.stays_paused)
+		jw_lit(params, "{}", 2);
+	return !t.stays_paused;
+}
+
+static void on_thawed(struct link *l, struct jv tails, void *arg)
+{
+	(void)l;
+	(void)arg;
+	t.thawed_to = jv_int(jv_get(tails, SES), 0);
+}
+
 static const struct link_events host_events = {.up = on_up,
-					       .failed = on_failed};
+					       .failed = on_failed,
+					       .thaw = on_paused,
+					       .thawed = on_thawed};
 
 static void setup(const char *hello)
 {
@@ -252,6 +301,7 @@ static void connect_link(void)
 		.mirror = t.mirror,
 		.reader = t.reader,
 		.vm = VM,
+		.clone_of = VM2,
 		.dir = t.dir,
 		.generation = 1,
 	};
@@ -490,6 +540,62 @@ TEST(a_call_on_a_dead_link_ends_with_guest_unreachable)
 	teardown();
 }
 
+TEST(a_paused_guest_is_thawed_and_says_hello_again)
+{
+	setup(HELLO_AS(VM, "true"));
+	connect_link();
+	run_until(is_up);
+	EQ(t.thaws, 1);
+	EQ(t.thawed_to, 7);
+	EQ(t.started, 1);
+	OK(link_is_up(t.link));
+	teardown();
+}
+
+TEST(one_that_stays_paused_takes_few_calls_until_it_is_thawed)
+{
+	setup(HELLO_AS(VM, "true"));
+	t.on_sync = say_three;
+	t.stays_paused = true;
+	connect_link();
+	run_until(three_acked);
+	EQ(t.started, 0);
+	OK(!link_is_up(t.link));
+	OK(link_is_paused(t.link));
+	link_call(t.link, "session.get", "{}", on_called, NULL);
+	EQ(call_code, -FAULT_GUEST_UNREACHABLE);
+	call_code = 1;
+	link_call(t.link, "freeze", "{}", on_called, NULL);
+	EQ(call_code, 1); /* On its way. */
+	t.stays_paused = false;
+	t.ups = 0;
+	link_thaw(t.link);
+	run_until(is_up);
+	EQ(call_code, 0);
+	EQ(t.thaws, 1);
+	EQ(t.connects, 1);
+	OK(link_is_up(t.link));
+	teardown();
+}
+
+TEST(a_clone_may_call_itself_what_it_was_copied_from)
+{
+	setup(HELLO_AS(VM2, "true"));
+	connect_link();
+	run_until(is_up);
+	EQ(t.thaws, 1);
+	teardown();
+}
+
+TEST(but_only_until_it_is_thawed)
+{
+	setup(HELLO_AS(VM2, "false"));
+	connect_link();
+	run_until(has_failed);
+	EQ(t.ups, 0);
+	teardown();
+}
+
 TESTS(CASE(events_are_stored_before_they_are_acked),
       CASE(a_gap_is_refused_and_the_stream_begins_anew),
       CASE(a_guest_that_always_sends_gaps_is_dropped),
@@ -498,4 +604,8 @@ TESTS(CASE(events_are_stored_before_they_are_acked),
       CASE(a_guest_that_lost_its_disk_is_given_the_log),
       CASE(a_log_that_differs_is_not_followed),
       CASE(another_vms_disk_is_refused),
-      CASE(a_call_on_a_dead_link_ends_with_guest_unreachable))
+      CASE(a_call_on_a_dead_link_ends_with_guest_unreachable),
+      CASE(a_paused_guest_is_thawed_and_says_hello_again),
+      CASE(one_that_stays_paused_takes_few_calls_until_it_is_thawed),
+      CASE(a_clone_may_call_itself_what_it_was_copied_from),
+      CASE(but_only_until_it_is_thawed))

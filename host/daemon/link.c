@@ -12,6 +12,9 @@
  *	start   the guest reconciles and begins to serve
  *	sync    events up, acknowledgements down, for ever
  *
+ * A guest that is paused is thawed between two hellos; or not, then sync follows
+ * the first one at once.
+ *
  * The connection is made, and made again, by a dialer.
  *
  * A guest that hibd cannot follow is not helped by trying for ever: resyncs
@@ -19,19 +22,28 @@
  */
 #include "host/daemon/link.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/log.h"
 #include "core/time.h"
 #include "host/daemon/dialer.h"
+#include "host/daemon/exchange.h"
 #include "host/daemon/latefeed.h"
 
 #define LOG_COMPONENT	 "link"
 #define RESYNCS_MAX	 5 /* In RESYNC_WINDOW_MS. */
 #define RESYNC_WINDOW_MS 10000
 
-enum link_state { LINK_DOWN, LINK_HELLO, LINK_FEED, LINK_START, LINK_UP };
+enum link_state {
+	LINK_DOWN,
+	LINK_HELLO,
+	LINK_THAW,
+	LINK_FEED,
+	LINK_START,
+	LINK_UP
+};
 
 /* An acknowledgement not yet sent. */
 struct ack {
@@ -39,19 +51,9 @@ struct ack {
 	int64_t seq;
 };
 
-struct call {
-	TAILQ_ENTRY(call) link;
-	struct link *owner;
-	struct h2_stream *stream;
-	int status;
-	struct jw body;
-	link_done_cb cb;
-	void *arg;
-};
-
 struct link {
 	struct link_spec spec;
-	char vm[ID_MAX];
+	char vm[ID_MAX], clone_of[ID_MAX];
 	char boot_id[64];
 	char *workspace;
 	char mode[16];
@@ -60,10 +62,10 @@ struct link {
 
 	enum link_state state;
 	bool closed, was_up;
+	bool paused; /* The guest is, as far as we know. */
 	struct h2 *h2;
 	struct h2_stream *sync;
 	struct mirror_feed *feed;
-	TAILQ_HEAD(call_list, call) calls;
 	struct latefeed_list late; /* Sessions fed since it is up. */
 	struct jw have; /* {"ses_..":seq,..} as sent with the next sync. */
 
@@ -135,6 +137,12 @@ void link_resync(struct link *l, const struct err *why)
 		link_lost(l, why->msg);
 }
 
+void link_redial(struct link *l, const char *why)
+{
+	if (!l->closed && l->state != LINK_DOWN)
+		link_lost(l, why);
+}
+
 void link_later(struct link *l, const struct err *why)
 {
 	if (l->closed || l->state == LINK_DOWN)
@@ -144,125 +152,54 @@ void link_later(struct link *l, const struct err *why)
 	link_lost(l, why->msg);
 }
 
-/* --- exchanges ---------------------------------------------------------- */
+/* --- calls --------------------------------------------------------------- */
 
-static void call_on_head(struct h2_stream *s, int status, void *arg)
+/* May this call be made? */
+static bool link_takes(const struct link *l, const char *name)
 {
-	struct call *c = arg;
-
-	(void)s;
-	c->status = status;
+	return link_is_up(l) ||
+	       (link_is_paused(l) &&
+		(strcmp(name, "freeze") == 0 || strcmp(name, "poweroff") == 0));
 }
 
-static void call_on_data(struct h2_stream *s, char *data, size_t n, void *arg)
-{
-	struct call *c = arg;
-
-	if (c->body.len + n > LINK_REPLY_MAX) {
-		h2_reset(s);
-		return;
-	}
-	jw_lit(&c->body, data, n);
-	h2_consume(s, n);
-}
-
-/* Read the guest's error object; its words are hostile but bounded. */
-static void call_read_error(const struct call *c, struct err *e)
-{
-	autojson struct json j = {0};
-
-	if (c->body.buf != NULL &&
-	    json_parse(&j, c->body.buf, c->body.len, NULL) == 0)
-		err_read(e, json_root(&j));
-	else
-		err_set(e, -FAULT_BAD_FRAME, "the guest answered %d",
-			c->status);
-}
-
-static void call_on_end(struct h2_stream *s, int r, void *arg)
-{
-	struct call *c = arg;
-	struct err e = {0};
-
-	(void)s;
-	TAILQ_REMOVE(&c->owner->calls, c, link);
-	if (c->body.failed)
-		err_set(&e, -ENOMEM, "answer of the guest: out of memory");
-	else if (c->body.len + 1 > LINK_REPLY_MAX)
-		err_set(&e, -FAULT_BAD_FRAME, "the guest's answer is too long");
-	else if (r < 0)
-		err_set(&e, -FAULT_GUEST_UNREACHABLE,
-			"the channel to the guest broke: %s", strerror(-r));
-	else if (c->status != 200)
-		call_read_error(c, &e);
-	c->cb(c->body.buf ? c->body.buf : "", c->body.len, &e, c->arg);
-	jw_done(&c->body);
-	free(c);
-}
-
-static const struct h2_stream_events call_events = {
-	.head = call_on_head,
-	.data = call_on_data,
-	.end = call_on_end,
-};
-
-/* POST a whole body, get a whole answer. */
-static int link_post(struct link *l, const char *path, const char *body,
-		     size_t len, link_done_cb cb, void *arg)
-{
-	struct call *c = calloc(1, sizeof(*c));
-
-	if (c == NULL)
-		return -ENOMEM;
-	*c = (struct call){.owner = l, .cb = cb, .arg = arg};
-	c->stream = h2_request(l->h2, "POST", path, body, len, false,
-			       &call_events, c);
-	if (c->stream == NULL) {
-		free(c);
-		return -ENOMEM;
-	}
-	TAILQ_INSERT_TAIL(&l->calls, c, link);
-	return 0;
-}
-
-/* POST a call on a link that may not be up. */
 static void post_call(struct link *l, const char *folder, const char *name,
-		      const char *params, struct call *to)
+		      const char *params, const struct exchange_end *end)
 {
 	char path[H2_PATH_MAX];
 	struct err e = {0};
 
-	if (l == NULL || l->state != LINK_UP) {
-		err_set(&e, -FAULT_GUEST_UNREACHABLE,
-			"the channel to the guest is down");
-		to->cb("", 0, &e, to->arg);
+	if (!link_takes(l, name)) {
+		err_set(&e, -FAULT_GUEST_UNREACHABLE, "%s",
+			link_is_paused(l) ? "the guest is paused"
+					  : "the channel to the guest is down");
+		end->cb("", 0, &e, end->arg);
 		return;
 	}
 	snprintf(path, sizeof(path), "/%s/%s", folder, name);
-	if (link_post(l, path, params, strlen(params), to->cb, to->arg) < 0) {
+	if (exchange_post(l->h2, path, params, strlen(params), end->cb,
+			  end->arg) < 0) {
 		err_set(&e, -ENOMEM, "%s: out of memory", name);
-		to->cb("", 0, &e, to->arg);
+		end->cb("", 0, &e, end->arg);
 	}
 }
 
 void link_call(struct link *l, const char *method, const char *params,
 	       link_done_cb cb, void *arg)
 {
-	post_call(l, "call", method, params,
-		  &(struct call){.cb = cb, .arg = arg});
+	post_call(l, "call", method, params, &(struct exchange_end){cb, arg});
 }
 
 void link_files(struct link *l, const char *name, const char *params,
 		link_done_cb cb, void *arg)
 {
-	post_call(l, "fs", name, params, &(struct call){.cb = cb, .arg = arg});
+	post_call(l, "fs", name, params, &(struct exchange_end){cb, arg});
 }
 
 struct h2_stream *link_stream(struct link *l, const char *path,
 			      const char *body, size_t len, bool more,
 			      const struct h2_stream_events *ev, void *arg)
 {
-	if (l == NULL || l->state != LINK_UP)
+	if (!link_is_up(l))
 		return NULL;
 	return h2_request(l->h2, "POST", path, body, len, more, ev, arg);
 }
@@ -415,8 +352,8 @@ static void link_fail_turns(struct link *l)
 	jw_kstr(&w, "code", fault_name(err_fault(l->full.code)));
 	jw_kstr(&w, "message", l->full.msg);
 	jw_obj_end(&w);
-	if (w.failed || link_post(l, "/call/fail_turns", w.buf, w.len,
-				  link_on_turns_failed, l) < 0)
+	if (w.failed || exchange_post(l->h2, "/call/fail_turns", w.buf, w.len,
+				      link_on_turns_failed, l) < 0)
 		link_lost(l, "out of memory");
 }
 
@@ -464,8 +401,8 @@ static void link_start(struct link *l)
 	jw_kint(&w, "max_sessions", l->spec.max_sessions);
 	jw_kraw(&w, "workspace", l->workspace);
 	jw_obj_end(&w);
-	if (w.failed ||
-	    link_post(l, "/start", w.buf, w.len, link_on_started, l) < 0)
+	if (w.failed || exchange_post(l->h2, "/start", w.buf, w.len,
+				      link_on_started, l) < 0)
 		link_lost(l, "out of memory");
 }
 
@@ -584,7 +521,106 @@ void link_feed_session(struct link *l, const char *session, link_fed_cb cb,
 		cb(&e, arg);
 }
 
+/* --- thaw --------------------------------------------------------------- */
+
+static void link_hello(struct link *l);
+
+/* What was said before the thaw no longer holds; a link that was up stays up. */
+static void link_thawed(struct link *l)
+{
+	l->paused = false;
+	if (l->state == LINK_THAW)
+		link_hello(l);
+	else
+		l->ev->up(l, l->arg);
+}
+
+static void link_on_thawed(const char *body, size_t len, const struct err *e,
+			   void *arg)
+{
+	struct link *l = arg;
+	autojson struct json j = {0};
+	struct err bad = *e;
+
+	if (bad.code == -FAULT_GUEST_UNREACHABLE) {
+		link_lost(l, bad.msg);
+		return;
+	}
+	if (bad.code == 0 && json_parse(&j, body, len, &bad) < 0)
+		bad.code = -FAULT_BAD_FRAME;
+	if (bad.code < 0) {
+		err_wrap(&bad, "%s: thaw", l->vm);
+		link_fail(l, &bad);
+		return;
+	}
+	if (l->ev->thawed != NULL)
+		l->ev->thawed(l, jv_get(json_root(&j), "last_seq"), l->arg);
+	link_thawed(l);
+}
+
+/* Return: false when the guest is to stay paused. */
+static bool link_try_thaw(struct link *l)
+{
+	autojw struct jw w = {0};
+
+	if (l->ev->thaw == NULL || !l->ev->thaw(l, &w, l->arg))
+		return false;
+	if (w.failed || exchange_post(l->h2, "/call/thaw", w.buf, w.len,
+				      link_on_thawed, l) < 0)
+		link_lost(l, "out of memory");
+	return true;
+}
+
+void link_thaw(struct link *l)
+{
+	/* Any other link asks when it gets that far. */
+	if (link_is_paused(l))
+		(void)link_try_thaw(l);
+}
+
+void link_pause(struct link *l)
+{
+	assert(l->state == LINK_UP);
+	l->paused = true;
+}
+
+/* Its events, and nothing else. */
+static void link_follow_paused(struct link *l, struct jv hello)
+{
+	struct jv sessions = jv_get(hello, "sessions");
+	struct feeding f = {.l = l, .sessions = &sessions, .started = true};
+
+	l->state = LINK_FEED;
+	if (link_compare(l, &f) < 0)
+		link_fail(l, &f.err);
+	else
+		link_sync(l);
+}
+
 /* --- hello -------------------------------------------------------------- */
+
+/* A guest that is paused may not know yet whose it is. */
+static bool is_its_hello(const struct link *l, struct jv hello)
+{
+	struct jv vm = jv_get(hello, "vm");
+
+	return jv_int(jv_get(hello, "version"), 0) >= 1 &&
+	       (jv_eq(vm, l->vm) ||
+		(jv_bool(jv_get(hello, "paused"), false) &&
+		 l->clone_of[0] != '\0' && jv_eq(vm, l->clone_of)));
+}
+
+static void link_go_on(struct link *l, struct jv hello)
+{
+	l->paused = jv_bool(jv_get(hello, "paused"), false);
+	if (!l->paused) {
+		link_feed(l, hello);
+		return;
+	}
+	l->state = LINK_THAW;
+	if (!link_try_thaw(l))
+		link_follow_paused(l, hello);
+}
 
 static void link_on_hello(const char *body, size_t len, const struct err *e,
 			  void *arg)
@@ -609,8 +645,7 @@ static void link_on_hello(const char *body, size_t len, const struct err *e,
 		return;
 	}
 	hello = json_root(&j);
-	if (!jv_eq(jv_get(hello, "vm"), l->vm) ||
-	    jv_int(jv_get(hello, "version"), 0) < 1) {
+	if (!is_its_hello(l, hello)) {
 		err_set(&bad, -FAULT_BAD_FRAME, "%s: not the guest's hello",
 			l->vm);
 		link_fail(l, &bad);
@@ -619,7 +654,7 @@ static void link_on_hello(const char *body, size_t len, const struct err *e,
 	if (jv_strcpy(jv_get(hello, "boot_id"), l->boot_id,
 		      sizeof(l->boot_id)) < 0)
 		l->boot_id[0] = '\0';
-	link_feed(l, hello);
+	link_go_on(l, hello);
 }
 
 static void link_hello(struct link *l)
@@ -630,11 +665,13 @@ static void link_hello(struct link *l)
 	jw_obj(&w);
 	jw_kint(&w, "version", LINK_VERSION);
 	jw_kstr(&w, "vm", l->vm);
+	if (l->clone_of[0] != '\0')
+		jw_kstr(&w, "clone_of", l->clone_of);
 	jw_kint(&w, "generation", l->spec.generation);
 	jw_kint(&w, "now", now_ms());
 	jw_obj_end(&w);
 	if (w.failed ||
-	    link_post(l, "/hello", w.buf, w.len, link_on_hello, l) < 0)
+	    exchange_post(l->h2, "/hello", w.buf, w.len, link_on_hello, l) < 0)
 		link_lost(l, "out of memory");
 }
 
@@ -709,7 +746,9 @@ struct link *link_open(const struct link_spec *spec,
 	l->ev = ev;
 	l->arg = arg;
 	snprintf(l->vm, sizeof(l->vm), "%s", spec->vm);
-	TAILQ_INIT(&l->calls);
+	if (spec->clone_of != NULL)
+		snprintf(l->clone_of, sizeof(l->clone_of), "%s",
+			 spec->clone_of);
 	l->opened_at = uv_now(spec->loop);
 	if (spec->workspace != NULL)
 		l->workspace = strdup(spec->workspace);
@@ -737,7 +776,12 @@ void link_close(struct link *l)
 
 bool link_is_up(const struct link *l)
 {
-	return l != NULL && l->state == LINK_UP;
+	return l != NULL && l->state == LINK_UP && !l->paused;
+}
+
+bool link_is_paused(const struct link *l)
+{
+	return l != NULL && l->state == LINK_UP && l->paused;
 }
 
 const char *link_mode(const struct link *l)

@@ -9,6 +9,12 @@
  *
  *	DOWN --connect--> HELLO --> FEED --> START --> UP
  *	  ^-------- connection lost, sync refused ------'
+ *
+ * A guest that is paused (a warm sleep, guest/pause.h) says so in its hello.  Its
+ * owner has it thawed, and hello begins anew; or it stays paused, and then its
+ * events flow all the same, but it takes no calls:
+ *
+ *	HELLO --> THAW --> HELLO		HELLO --> UP, paused
  */
 #ifndef HOST_DAEMON_LINK_H
 #define HOST_DAEMON_LINK_H
@@ -16,11 +22,11 @@
 #include "core/event.h"
 #include "core/h2.h"
 #include "host/backend.h"
+#include "host/daemon/exchange.h"
 #include "host/daemon/mirror.h"
 
-#define LINK_VERSION   1
-#define LINK_BOOT_MS   10000	  /* Boot until the first UP. */
-#define LINK_REPLY_MAX (8u << 20) /* One answer of a guest. */
+#define LINK_VERSION 1
+#define LINK_BOOT_MS 10000 /* Boot until the first UP. */
 
 struct link; /* Opaque. */
 
@@ -37,15 +43,26 @@ struct link_spec {
 	/* Of /start, a JSON object; copied.  NULL: the guest is told nothing of
 	 * its files. */
 	const char *workspace;
+	/* What a paused guest may call itself until it is thawed: the VM that it
+	 * was copied from; copied.  NULL: nothing else. */
+	const char *clone_of;
 };
 
 struct link_events {
-	/* The guest serves calls.  Comes again after each reconnect. */
+	/* The guest serves calls, or is paused (link_is_paused()).  Comes again
+	 * after each reconnect, and after link_thaw(). */
 	void (*up)(struct link *l, void *arg);
 	/* The guest cannot be used: wrong disk, broken protocol, diverged log,
 	 * or no hello within LINK_BOOT_MS.  Comes once; the owner ends the
 	 * machine and closes the link. */
 	void (*failed)(struct link *l, const struct err *e, void *arg);
+	/* The guest is paused.  Write the parameters of its thaw into @params,
+	 * one JSON object, and return true; false: it stays paused.  NULL: it
+	 * always does. */
+	bool (*thaw)(struct link *l, struct jw *params, void *arg);
+	/* It has thawed, and comes up; @tails, {ses:seq}, is how far its logs go
+	 * with what it wrote of that.  NULL: nobody wants to know. */
+	void (*thawed)(struct link *l, struct jv tails, void *arg);
 };
 
 /* Start connecting.  @ev must outlive the link.  NULL: out of memory. */
@@ -54,21 +71,30 @@ struct link *link_open(const struct link_spec *spec,
 /* Open calls end with guest_unreachable during this call.  NULL is allowed. */
 void link_close(struct link *l);
 
-bool link_is_up(const struct link *l);
+bool link_is_up(const struct link *l);		/* And takes calls. */
+bool link_is_paused(const struct link *l);	/* Up, but for calls. */
 const char *link_boot_id(const struct link *l); /* "" before hello. */
 /* How the guest has mounted its workspace: "plain", "overlay"; "" when it has
  * not said. */
 const char *link_mode(const struct link *l);
 
-/* The end of a call: @e->code is 0 and @body the result (NUL-terminated JSON
- * text, valid during the call), or the guest's or the link's error. */
-typedef void (*link_done_cb)(const char *body, size_t len, const struct err *e,
-			     void *arg);
+/* The end of a call, or of an exchange that the link makes by itself. */
+typedef exchange_cb link_done_cb;
 
 /* Call a method of the guest.  @params: JSON object.  Never calls @cb before it
  * returned, but for a link that is not up: then at once. */
 void link_call(struct link *l, const char *method, const char *params,
 	       link_done_cb cb, void *arg);
+
+/*
+ * Calls that a paused guest takes: freeze and poweroff.  link_pause(): a freeze
+ * that was to pause it has done so; from now on no other call is made.
+ * link_thaw(): ask events.thaw now, whose answer is no longer "no".  link_redial():
+ * nobody knows what the guest does; begin anew at hello.
+ */
+void link_pause(struct link *l);
+void link_thaw(struct link *l);
+void link_redial(struct link *l, const char *why);
 
 /* Give a started guest a session that it does not know, whole.  Who asks while
  * that is under way joins.  Never calls @cb before it returned, but for a link

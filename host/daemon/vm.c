@@ -5,11 +5,10 @@
  * Boot: a new generation is written down, the backend powers the machine on,
  * the link comes up, and all who wait are told.
  *
- * Sleep is a barrier: the guest is frozen (it ends its agents, commits and says
- * how far each log goes), hibd waits until it has stored all of that, and only
- * then the machine is powered off.  When that takes longer than VM_BARRIER_MS
- * the machine is killed, and mirror.tail_complete stays 0: the rest is in the
- * guest's own store and comes with the next boot.
+ * A cold sleep is a barrier (vm_barrier.c), and then the machine is powered off.
+ * When that takes longer than VM_BARRIER_MS the machine is killed, and
+ * mirror.tail_complete stays 0: the rest is in the guest's own store and comes
+ * with the next boot.  A warm one is in vm_warm.c.
  *
  * The state in memory leads, the catalog follows in the order of the changes;
  * a hibd that was killed in between finds the machine itself (adopt) or its
@@ -37,15 +36,15 @@ static const unsigned vm_moves[] = {
 	[VM_BOOTING] = BIT(VM_RUNNING) | BIT(VM_FAILED) | BIT(VM_SUSPENDING) |
 		       BIT(VM_STOPPED),
 	[VM_RUNNING] = BIT(VM_SUSPENDING) | BIT(VM_STOPPED) | BIT(VM_FAILED),
-	[VM_SUSPENDING] = BIT(VM_SUSPENDED) | BIT(VM_STOPPED) | BIT(VM_FAILED),
-	[VM_SUSPENDED] = BIT(VM_RESUMING) | BIT(VM_STOPPED),
+	[VM_SUSPENDING] = BIT(VM_SUSPENDED) | BIT(VM_STOPPED) | BIT(VM_FAILED) |
+			  BIT(VM_RUNNING),
+	[VM_SUSPENDED] =
+		BIT(VM_RESUMING) | BIT(VM_STOPPED) | BIT(VM_SUSPENDING),
 	[VM_RESUMING] = BIT(VM_RUNNING) | BIT(VM_FAILED) | BIT(VM_SUSPENDING) |
 			BIT(VM_STOPPED),
 	[VM_FAILED] = BIT(VM_BOOTING) | BIT(VM_STOPPED) | BIT(VM_SUSPENDED),
 };
 
-static void vm_boot(struct vm *vm);
-static void vm_settle(struct vm *vm);
 static void vm_on_up(struct link *l, void *arg);
 static void vm_on_channel_failed(struct link *l, const struct err *e,
 				 void *arg);
@@ -54,6 +53,8 @@ static void vm_on_exited(struct machine *m, const char *detail, void *arg);
 static const struct link_events channel_events = {
 	.up = vm_on_up,
 	.failed = vm_on_channel_failed,
+	.thaw = vm_on_paused,
+	.thawed = vm_on_thawed,
 };
 const struct backend_events vm_machine_events = {
 	.exited = vm_on_exited,
@@ -73,8 +74,23 @@ enum vm_state vm_state(const struct vm *vm)
 
 bool vm_is_off(const struct vm *vm)
 {
+	return vm_is_asleep(vm) && !vm_is_warm(vm);
+}
+
+bool vm_is_warm(const struct vm *vm)
+{
+	return vm->state == VM_SUSPENDED && vm->memory != VM_MEMORY_NONE;
+}
+
+bool vm_is_asleep(const struct vm *vm)
+{
 	return vm->state == VM_STOPPED || vm->state == VM_SUSPENDED ||
 	       vm->state == VM_FAILED;
+}
+
+double vm_took_ms(const struct vm *vm)
+{
+	return vm->took_ms;
 }
 
 struct link *vm_link(struct vm *vm)
@@ -93,7 +109,7 @@ unsigned vms_running(const struct hibd *d)
 	unsigned n = 0;
 
 	TAILQ_FOREACH (vm, &d->vms, link)
-		n += !vm_is_off(vm);
+		n += !vm_is_asleep(vm) || vm->memory == VM_MEMORY_RAM;
 	return n;
 }
 
@@ -167,22 +183,26 @@ void vm_tell(struct waiter_list *l, struct vm *vm, const struct err *e)
 
 /* --- catalog ------------------------------------------------------------ */
 
-/* The row as it is now; more statements may follow before the submit. */
-static struct change *vm_change(const struct vm *vm)
+struct change *vm_change(const struct vm *vm)
 {
 	struct change *c = change_new();
+	autofree char *memory = vm_memory_write(vm);
 
-	change_add(
-		c,
-		"UPDATE vm SET state=?2, generation=?3, boot_id=?4, "
-		"last_error=?5, updated_ms=?6, last_seen_ms=?6 WHERE id=?1",
-		6, vm->id, vm_state_names[vm->state], int_text(vm->generation),
-		vm->channel ? link_boot_id(vm->channel) : NULL,
-		vm->last_error[0] ? vm->last_error : NULL, int_text(now_ms()));
+	change_add(c,
+		   "UPDATE vm SET state=?2, generation=?3, boot_id=?4, "
+		   "last_error=?5, updated_ms=?6, last_seen_ms=?6, "
+		   "config=CASE WHEN ?7 IS NULL THEN "
+		   "json_remove(config,'$.memory') ELSE "
+		   "json_set(config,'$.memory',json(?7)) END WHERE id=?1",
+		   7, vm->id, vm_state_names[vm->state],
+		   int_text(vm->generation),
+		   vm->channel ? link_boot_id(vm->channel) : NULL,
+		   vm->last_error[0] ? vm->last_error : NULL,
+		   int_text(now_ms()), memory);
 	return c;
 }
 
-static void change_add_tail(struct change *c, const char *vm, bool complete)
+void vm_change_tails(struct change *c, const char *vm, bool complete)
 {
 	change_add(c,
 		   "UPDATE mirror SET tail_complete=?2 WHERE session_n IN "
@@ -190,7 +210,7 @@ static void change_add_tail(struct change *c, const char *vm, bool complete)
 		   2, vm, complete ? "1" : "0");
 }
 
-static void vm_move(struct vm *vm, enum vm_state next)
+void vm_move(struct vm *vm, enum vm_state next)
 {
 	assert(vm_moves[vm->state] & BIT(next));
 	log_info("%s: %s -> %s", vm->id, vm_state_names[vm->state],
@@ -200,10 +220,15 @@ static void vm_move(struct vm *vm, enum vm_state next)
 
 /* --- up ----------------------------------------------------------------- */
 
-static void vm_kill(struct vm *vm)
+void vm_kill(struct vm *vm)
 {
 	if (vm->machine != NULL)
 		vm->ops->kill(vm->machine);
+}
+
+void vm_deadline(struct vm *vm, uint64_t ms)
+{
+	uv_timer_start(&vm->timer, vm_on_timer, ms, 0);
 }
 
 static void vm_fail_boot(struct vm *vm, const struct err *e)
@@ -221,6 +246,7 @@ static void vm_fail_boot(struct vm *vm, const struct err *e)
 	snprintf(vm->last_error, sizeof(vm->last_error), "%s", e->msg);
 	log_error("%s: %s", vm->id, e->msg);
 	vm_move(vm, VM_FAILED);
+	vm->off_later = false;
 	c = vm_change(vm);
 	vm_change_complete(c, vm);
 	change_add_vm_event(c, vm->id, "vm.shutdown", data);
@@ -286,88 +312,121 @@ static void vm_on_booted(struct machine *m, const struct err *e, void *arg)
 		vm_connect(vm);
 }
 
-static void vm_boot(struct vm *vm)
+void vm_begin(struct vm *vm, enum vm_state next)
 {
-	struct vm_spec spec = vm_spec(vm);
 	struct change *c;
 
-	/* One that is gone by now is the backend's to complain of. */
-	(void)image_files(&vm->d->home, vm->image, vm->files, NULL);
-	vm_move(vm, vm->state == VM_SUSPENDED ? VM_RESUMING : VM_BOOTING);
+	vm_move(vm, next);
 	vm->generation++;
-	vm->boot_began = uv_hrtime();
+	vm->began = uv_hrtime();
 	vm->last_error[0] = '\0';
 	vm->fault = (struct err){0};
 	vm->gone_clean = vm->adopted = false;
-	vm->powering = true;
 	vm->workspace.was_complete = vm->workspace.complete;
 	vm->workspace.was_noted = vm->workspace.noted;
 	vm->workspace.complete = false;
 	c = vm_change(vm);
 	vm_change_complete(c, vm);
-	change_add_tail(c, vm->id, false);
+	vm_change_tails(c, vm->id, false);
 	change_submit(vm->d->store, c, NULL, NULL);
+}
+
+void vm_boot(struct vm *vm)
+{
+	struct vm_spec spec = vm_spec(vm);
+
+	/* One that is gone by now is the backend's to complain of. */
+	(void)image_files(&vm->d->home, vm->image, vm->files, NULL);
+	vm_memory_forget(vm);
+	vm_begin(vm, vm->state == VM_SUSPENDED ? VM_RESUMING : VM_BOOTING);
+	vm->powering = true;
 	vm->ops->boot(&vm->d->loop, &spec, &vm_machine_events, vm,
 		      vm_on_booted);
 }
 
-static void vm_on_timer(uv_timer_t *t);
-
-void vm_touch(struct vm *vm)
-{
-	if (vm->state == VM_RUNNING && vm->idle_ms > 0)
-		uv_timer_start(&vm->timer, vm_on_timer, (uint64_t)vm->idle_ms,
-			       0);
-}
-
-void vm_hold(struct vm *vm)
-{
-	vm->holds++;
-	vm_touch(vm);
-}
-
-void vm_unhold(struct vm *vm)
-{
-	assert(vm->holds > 0);
-	vm->holds--;
-	vm_touch(vm);
-}
-
-static void vm_on_up(struct link *l, void *arg)
+/* It serves calls, and did so before: whatever waits goes on. */
+static void vm_go_on(struct vm *vm)
 {
 	static const struct err none;
-	struct vm *vm = arg;
-	char data[256];
-	struct change *c;
-	bool resumed = vm->state == VM_RESUMING;
 
-	if (vm->state == VM_SUSPENDING)
-		return;
-	if (vm->state == VM_RUNNING) {
-		vm_touch(vm);
-		vm_tell(&vm->up, vm, &none);
+	uv_timer_stop(&vm->timer);
+	if (vm->off_later) {
+		vm->off_later = false;
+		vm_off_now(vm);
 		return;
 	}
-	vm_move(vm, VM_RUNNING);
-	snprintf(data, sizeof(data),
-		 "{\"ms\":%.3f,\"generation\":%lld,\"kind\":\"cold\","
-		 "\"pid\":%d}",
-		 (double)(uv_hrtime() - vm->boot_began) / 1e6,
-		 (long long)vm->generation, (int)vm_pid(vm));
-	(void)l;
-	c = vm_change(vm);
-	if (!vm->adopted)
-		change_add_vm_event(c, vm->id, "vm.booted", data);
-	if (resumed)
-		change_add_vm_event(c, vm->id, "vm.resumed", data);
-	change_submit(vm->d->store, c, NULL, NULL);
 	vm_touch(vm);
 	vm_tell(&vm->up, vm, &none);
 }
 
-static void vm_boot_if_wanted(struct vm *vm)
+/* It serves calls, since now. */
+static void vm_is_up(struct vm *vm)
 {
-	if (vm_is_off(vm) && !vm->locked && !STAILQ_EMPTY(&vm->up))
+	bool warm = vm->memory != VM_MEMORY_NONE;
+	bool resumed = vm->state == VM_RESUMING;
+	struct change *c;
+	char data[256];
+
+	vm_move(vm, VM_RUNNING);
+	vm->memory = VM_MEMORY_NONE;
+	vm->took_ms = (double)(uv_hrtime() - vm->began) / 1e6;
+	snprintf(data, sizeof(data),
+		 "{\"ms\":%.3f,\"generation\":%lld,\"kind\":\"%s\","
+		 "\"pid\":%d}",
+		 vm->took_ms, (long long)vm->generation, warm ? "warm" : "cold",
+		 (int)vm_pid(vm));
+	c = vm_change(vm);
+	if (!vm->adopted && !warm)
+		change_add_vm_event(c, vm->id, "vm.booted", data);
+	if (resumed)
+		change_add_vm_event(c, vm->id, "vm.resumed", data);
+	change_submit(vm->d->store, c, NULL, NULL);
+	vm_go_on(vm);
+}
+
+void vm_look_up(struct vm *vm)
+{
+	bool up = link_is_up(vm->channel) && vm->woken.open == 0;
+
+	switch (vm->state) {
+	case VM_BOOTING:
+	case VM_RESUMING:
+		if (up)
+			vm_is_up(vm);
+		break;
+	case VM_RUNNING:
+		if (up)
+			vm_go_on(vm);
+		break;
+	case VM_SUSPENDED: /* It goes on, whoever said so. */
+		if (up) {
+			vm_move(vm, VM_RESUMING);
+			vm_is_up(vm);
+		}
+		break;
+	case VM_SUSPENDING: /* To be cold, and only now it can be told. */
+		if ((up || link_is_paused(vm->channel)) && !vm->gone_clean &&
+		    vm->barrier == NULL && !vm->powering)
+			vm_freeze(vm);
+		break;
+	default:
+		break;
+	}
+}
+
+static void vm_on_up(struct link *l, void *arg)
+{
+	(void)l;
+	vm_look_up(arg);
+}
+
+void vm_boot_if_wanted(struct vm *vm)
+{
+	if (vm->locked || STAILQ_EMPTY(&vm->up))
+		return;
+	if (vm_is_warm(vm))
+		vm_resume(vm);
+	else if (vm_is_off(vm))
 		vm_boot(vm);
 }
 
@@ -382,11 +441,13 @@ void vm_need(struct vm *vm, vm_done_cb cb, void *arg)
 		return;
 	}
 	vm_touch(vm);
-	if (vm->state == VM_RUNNING && link_is_up(vm->channel)) {
+	if (vm->state == VM_RUNNING && link_is_up(vm->channel) &&
+	    vm->pause == VM_GOES_ON && vm->woken.open == 0) {
 		cb(vm, &none, arg);
 		return;
 	}
-	if (vm_is_off(vm) && vms_running(vm->d) >= VM_RUNNING_MAX) {
+	if (vm_is_asleep(vm) && vm->memory != VM_MEMORY_RAM &&
+	    vms_running(vm->d) >= VM_RUNNING_MAX) {
 		err_set(&e, -FAULT_OVERLOADED, "%d VMs run already",
 			VM_RUNNING_MAX);
 		err_data(&e, "\"retry_after_ms\":1000");
@@ -424,84 +485,52 @@ static void vm_on_poweroff(const char *body, size_t len, const struct err *e,
 	/* The machine's end is what counts; the timer sees to it. */
 }
 
-static void vm_drained(struct vm *vm)
+void vm_power_off(struct vm *vm)
 {
 	vm->gone_clean = true;
+	vm_deadline(vm, VM_BARRIER_MS);
 	link_call(vm->channel, "poweroff", "{}", vm_on_poweroff, vm);
 }
 
-static void vm_on_drained(const struct err *e, void *arg)
+static void freeze_on_barrier(struct vm *vm, const struct err *e)
 {
-	struct vm *vm = arg;
-
-	assert(vm->drains > 0);
-	vm->drains--;
-	if (e->code < 0)
-		return; /* The barrier's own deadline decides. */
-	if (vm->drains == 0 && vm->state == VM_SUSPENDING)
-		vm_drained(vm);
-}
-
-/* {"last_seq":{ses:seq}}: wait until the host has stored all of it. */
-static void vm_on_frozen(const char *body, size_t len, const struct err *e,
-			 void *arg)
-{
-	struct vm *vm = arg;
-	autojson struct json j = {0};
-	struct jv seqs;
-	char id[ID_MAX];
-
-	if (e->code < 0 || json_parse(&j, body, len, NULL) < 0) {
-		log_warn("%s: freeze: %s", vm->id,
-			 e->code < 0 ? e->msg : "no JSON");
+	if (e->code < 0) {
+		log_warn("%s: %s; killed", vm->id, e->msg);
 		vm_kill(vm);
-		return;
+	} else {
+		vm_power_off(vm);
 	}
-	vm_note_files(vm, jv_get(json_root(&j), "workspace"));
-	seqs = jv_get(json_root(&j), "last_seq");
-	vm->drains = 1; /* This function's own, given back at its end. */
-	for (struct jv k = jv_first(seqs); jv_has(k); k = jv_next(seqs, k)) {
-		int64_t seq = jv_int(jv_value(k), 0);
-
-		if (jv_strcpy(k, id, sizeof(id)) < 0 || !id_is(id, "ses"))
-			continue;
-		vm->drains++;
-		hub_await_seq(vm->d->hub, id, seq, VM_BARRIER_MS, vm_on_drained,
-			      vm);
-	}
-	vm_on_drained(&(struct err){0}, vm);
 }
 
-/* Idle long enough, or the barrier takes too long. */
-static int count_busy(const struct session_brief *b, void *arg)
+void vm_freeze(struct vm *vm)
 {
-	static const char *const busy[] = {"starting", "running", "waiting",
-					   "closing"};
-	unsigned *n = arg;
-
-	for (size_t i = 0; i < ARRAY_LEN(busy); i++)
-		*n += strcmp(b->state, busy[i]) == 0;
-	return 0;
+	vm->gone_clean = false;
+	vm->memory = VM_MEMORY_NONE;
+	vm_note_files(vm, (struct jv){.i = -1});
+	if (link_is_up(vm->channel) || link_is_paused(vm->channel))
+		vm_barrier(vm, vm->off > VM_OFF_SLEEP ? "stop" : "sleep", false,
+			   freeze_on_barrier);
+	else
+		vm_kill(vm);
 }
 
-static void vm_on_timer(uv_timer_t *t)
+void vm_on_timer(uv_timer_t *t)
 {
 	struct vm *vm = t->data;
-	unsigned busy = vm->holds;
 
-	if (vm->state == VM_SUSPENDING) {
-		log_warn("%s: the barrier took over %d ms; killed", vm->id,
+	if (vm->barrier != NULL) {
+		vm_barrier_late(vm);
+	} else if (vm->state == VM_SUSPENDING) {
+		log_warn("%s: its end took over %d ms; killed", vm->id,
 			 VM_BARRIER_MS);
 		vm_kill(vm);
-		return;
+	} else if (vm->state == VM_RESUMING || link_is_paused(vm->channel)) {
+		err_set(&vm->fault, -FAULT_VM_UNAVAILABLE,
+			"the guest did not go on within %d ms", VM_THAW_MS);
+		vm_kill(vm);
+	} else {
+		vm_on_idle(vm);
 	}
-	if (vm->state != VM_RUNNING)
-		return;
-	(void)reader_sessions(vm->d->reader, vm->id, count_busy, &busy, NULL);
-	if (busy > 0)
-		vm_touch(vm);
-	else
-		vm_off(vm, VM_OFF_SLEEP, NULL, NULL);
 }
 
 static void vm_on_destroyed(const struct err *e, void *arg)
@@ -547,31 +576,38 @@ static void vm_on_off_stored(const struct err *e, void *arg)
 		sweeper_look(d->sweeper);
 }
 
-/* The machine is off, as wanted. */
-static void vm_settle(struct vm *vm)
+void vm_settle(struct vm *vm)
 {
 	static const char *const reasons[] = {
-		[VM_OFF_SLEEP] = "sleep",
-		[VM_OFF_STOP] = "stop",
+		[VM_OFF_WARM] = "sleep",      [VM_OFF_WARM_OR_COLD] = "sleep",
+		[VM_OFF_SLEEP] = "sleep",     [VM_OFF_STOP] = "stop",
 		[VM_OFF_DESTROY] = "destroy",
 	};
 	static const struct err none;
-	enum vm_state to = vm->off == VM_OFF_SLEEP ? VM_SUSPENDED : VM_STOPPED;
+	bool sleeps = vm->off <= VM_OFF_SLEEP;
+	enum vm_state to = sleeps ? VM_SUSPENDED : VM_STOPPED;
 	struct change *c;
 	char data[320];
 
+	if (vm->memory != VM_MEMORY_NONE) {
+		vm_settle_warm(vm);
+		return;
+	}
+	vm_memory_forget(vm);
+	vm->took_ms = (double)(uv_hrtime() - vm->began) / 1e6;
 	if (vm->state != to)
 		vm_move(vm, to);
 	c = vm_change(vm);
 	if (vm->gone_clean)
-		change_add_tail(c, vm->id, true);
+		vm_change_tails(c, vm->id, true);
 	vm_change_complete(c, vm);
-	snprintf(
-		data, sizeof(data),
-		"{\"reason\":\"%s\",\"kind\":\"cold\",\"tail_complete\":%s%s%s}",
-		reasons[vm->off], vm->gone_clean ? "true" : "false",
-		vm->slept[0] != '\0' ? ",\"workspace\":" : "", vm->slept);
-	if (vm->off == VM_OFF_SLEEP)
+	snprintf(data, sizeof(data),
+		 "{\"reason\":\"%s\",\"kind\":\"cold\",\"memory\":null,"
+		 "\"ms\":%.3f,\"tail_complete\":%s%s%s}",
+		 reasons[vm->off], vm->took_ms,
+		 vm->gone_clean ? "true" : "false",
+		 vm->slept[0] != '\0' ? ",\"workspace\":" : "", vm->slept);
+	if (sleeps)
 		change_add_vm_event(c, vm->id, "vm.suspended", data);
 	change_add_vm_event(c, vm->id, "vm.shutdown", data);
 	if (vm->off == VM_OFF_DESTROY) {
@@ -584,62 +620,67 @@ static void vm_settle(struct vm *vm)
 	vm_boot_if_wanted(vm);
 }
 
-static void vm_refuse_locked(struct vm *vm, vm_done_cb cb, void *arg)
+/* Return: 0, or why it cannot go off so. */
+static int off_check(const struct vm *vm, enum vm_off how, struct err *e)
 {
-	struct err e = {0};
-
-	err_set(&e, -FAULT_NOT_READY, "%s is being made or restored", vm->id);
-	if (cb != NULL)
-		cb(vm, &e, arg);
+	if (vm->locked && how == VM_OFF_DESTROY)
+		return err_set(e, -FAULT_NOT_READY,
+			       "%s is being made or restored", vm->id);
+	if (how == VM_OFF_WARM && !vm_can_sleep_warm(vm))
+		return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
+			       "backend %s has no warm sleep", vm->ops->name);
+	return 0;
 }
 
-void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg)
+/* Is it as it would be then? */
+static bool is_off_so(const struct vm *vm, enum vm_off how)
 {
-	static const struct err none;
-	char params[96];
+	return (vm_is_off(vm) && how <= VM_OFF_SLEEP) ||
+	       (vm_is_warm(vm) && how <= VM_OFF_WARM_OR_COLD) ||
+	       (vm->state == VM_STOPPED && how == VM_OFF_STOP);
+}
 
-	if (vm->locked && how == VM_OFF_DESTROY) {
-		vm_refuse_locked(vm, cb, arg);
-		return;
-	}
-	if ((vm_is_off(vm) && how == VM_OFF_SLEEP) ||
-	    (vm->state == VM_STOPPED && how == VM_OFF_STOP)) {
-		if (cb != NULL)
-			cb(vm, &none, arg);
-		return;
-	}
-	if (cb != NULL)
-		waiter_add(&vm->down, vm, cb, arg);
-	if (vm->state == VM_SUSPENDING) {
-		if (how > vm->off)
-			vm->off = how;
-		return;
-	}
-	vm->off = how;
+void vm_off_now(struct vm *vm)
+{
+	vm->began = uv_hrtime();
 	if (vm_is_off(vm)) {
 		/* Nothing ran since: what was complete still is. */
 		vm->gone_clean = false;
 		vm->slept[0] = '\0';
-		if (how == VM_OFF_DESTROY)
+		if (vm->off == VM_OFF_DESTROY)
 			vm_destroy(vm);
 		else
 			vm_settle(vm);
+	} else if (vm_is_warm(vm)) {
+		vm_drop_memory(vm);
+	} else if (vm->off <= VM_OFF_WARM_OR_COLD && vm_can_sleep_warm(vm)) {
+		vm_suspend(vm);
+	} else {
+		vm_move(vm, VM_SUSPENDING);
+		change_submit(vm->d->store, vm_change(vm), NULL, NULL);
+		vm_freeze(vm);
+	}
+}
+
+void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg)
+{
+	bool going = vm->state == VM_SUSPENDING || vm->off_later;
+	struct err e = {0};
+
+	if (off_check(vm, how, &e) < 0 || is_off_so(vm, how)) {
+		if (cb != NULL)
+			cb(vm, &e, arg);
 		return;
 	}
-	vm_move(vm, VM_SUSPENDING);
-	vm->gone_clean = false;
-	vm_note_files(vm, (struct jv){.i = -1});
-	change_submit(vm->d->store, vm_change(vm), NULL, NULL);
-	uv_timer_start(&vm->timer, vm_on_timer, VM_BARRIER_MS, 0);
-	if (!link_is_up(vm->channel)) {
-		if (vm->machine != NULL)
-			vm_kill(vm);
+	if (cb != NULL)
+		waiter_add(&vm->down, vm, cb, arg);
+	if (!going || how > vm->off)
+		vm->off = how;
+	if (going)
 		return;
-	}
-	snprintf(params, sizeof(params),
-		 "{\"reason\":\"%s\",\"deadline_ms\":%d}",
-		 how == VM_OFF_SLEEP ? "sleep" : "stop", VM_BARRIER_MS);
-	link_call(vm->channel, "freeze", params, vm_on_frozen, vm);
+	vm->off_later = vm->pause != VM_GOES_ON;
+	if (!vm->off_later)
+		vm_off_now(vm);
 }
 
 /* --- lost --------------------------------------------------------------- */
@@ -666,6 +707,12 @@ void vm_lost(struct vm *vm, const char *detail)
 	if (e.code == 0)
 		err_set(&e, -FAULT_VM_UNAVAILABLE, "the VM was lost: %s",
 			detail);
+	if (vm->state == VM_RESUMING && vm->memory != VM_MEMORY_NONE) {
+		vm_memory_lost(vm, e.msg);
+		vm_move(vm, VM_STOPPED);
+		vm_boot(vm);
+		return;
+	}
 	if (booting || vm->fault.code < 0 || vm_crashes_too_often(vm)) {
 		vm_fail_boot(vm, &e);
 		return;
@@ -682,22 +729,37 @@ void vm_lost(struct vm *vm, const char *detail)
 	vm_boot(vm);
 }
 
+/* It slept with its memory in RAM. */
+static void vm_lost_asleep(struct vm *vm, const char *detail)
+{
+	vm_memory_lost(vm, detail);
+	sweeper_look(vm->d->sweeper);
+	vm_boot_if_wanted(vm);
+}
+
 static void vm_on_exited(struct machine *m, const char *detail, void *arg)
 {
 	struct vm *vm = arg;
+	struct err e = {0};
 
 	assert(m == vm->machine);
 	vm->machine = NULL;
 	uv_timer_stop(&vm->timer);
+	vm_barrier_stop(vm);
 	link_close(take_ptr(vm->channel));
 	vm_close_objects(vm);
-	hub_forget(vm->d->hub, vm); /* Drains that did not come in time. */
-	vm->drains = 0;
 	log_info("%s: machine ended: %s", vm->id, detail);
-	if (vm->state == VM_SUSPENDING)
+	err_set(&e, -FAULT_VM_UNAVAILABLE, "the VM was lost: %s", detail);
+	vm_pause_ended(vm, &e);
+	if (vm->state == VM_SUSPENDING) {
+		if (vm->memory == VM_MEMORY_RAM)
+			vm_memory_lost(vm, detail);
 		vm_settle(vm);
-	else
+	} else if (vm->state == VM_SUSPENDED) {
+		vm_lost_asleep(vm, detail);
+	} else {
 		vm_lost(vm, detail);
+	}
 }
 
 static void vm_on_channel_failed(struct link *l, const struct err *e, void *arg)

@@ -8,10 +8,15 @@
  *	   |                 v
  *	   '-- (lost)     FAILED
  *
- * Who needs a VM asks vm_need(): a VM that is off is booted once for all who
- * wait.  A VM whose machine is lost while it ran is booted again by itself, so
+ * A VM that is SUSPENDED sleeps warm or cold.  Cold: its agents have ended, it is
+ * off.  Warm: it has its memory, all in it goes on where it was when it resumes;
+ * what says so is vm_memory().
+ *
+ * Who needs a VM asks vm_need(): a VM that is off is booted, one that sleeps warm
+ * resumed, once for all who wait.  A VM whose machine is lost while it ran is booted again by itself, so
  * that its guest can supply what it had stored and end what was interrupted;
- * one that is lost again and again is FAILED until somebody asks for it.
+ * one that is lost again and again is FAILED until somebody asks for it.  Memory
+ * that is lost, or cannot be used, makes a warm sleep a cold one.
  */
 #ifndef HOST_DAEMON_VM_H
 #define HOST_DAEMON_VM_H
@@ -23,11 +28,13 @@
 #include "host/daemon/link.h"
 
 #define VM_NAME_MAX	   64
-#define VM_IDLE_MS	   (15 * 60 * 1000) /* Default. */
-#define VM_SESSIONS	   32		    /* Live at a time: default, */
-#define VM_SESSIONS_MAX	   256		    /* and most. */
-#define VM_BARRIER_MS	   5000		    /* Freeze, drain, ack. */
-#define VM_CRASHES_MAX	   3		    /* In VM_CRASH_WINDOW_MS. */
+#define VM_IDLE_MS	   (15 * 60 * 1000)   /* Default. */
+#define VM_COLD_MS	   (24 * 3600 * 1000) /* Default. */
+#define VM_SESSIONS	   32		      /* Live at a time: default, */
+#define VM_SESSIONS_MAX	   256		      /* and most. */
+#define VM_BARRIER_MS	   5000		      /* Freeze, drain, ack. */
+#define VM_THAW_MS	   10000	      /* Until a guest has thawed. */
+#define VM_CRASHES_MAX	   3		      /* In VM_CRASH_WINDOW_MS. */
 #define VM_CRASH_WINDOW_MS 60000
 #define VM_RUNNING_MAX	   256
 #define VM_QUOTA_MIN	   (16 << 20) /* Bytes. */
@@ -43,6 +50,13 @@ enum vm_state {
 	VM_STATES, /* Their number. */
 };
 
+/* What a VM has of its memory while it sleeps. */
+enum vm_memory {
+	VM_MEMORY_NONE,
+	VM_MEMORY_RAM,	/* Its machine is there, paused. */
+	VM_MEMORY_DISK, /* VMDIR/memory. */
+};
+
 struct change;
 struct jv;
 struct event;
@@ -56,6 +70,7 @@ struct vm_config {
 	const char *backend, *image;
 	enum vm_net net;
 	int64_t idle_ms;      /* 0: never sleeps by itself. */
+	int64_t cold_ms;      /* From warm in RAM to cold; 0: never. */
 	int64_t max_sessions; /* Live at a time. */
 	int64_t quota;	      /* Bytes of its disk; 0: no limit. */
 	/* As vm_mounts_read() has made them, or NULL; and from what, when files
@@ -108,19 +123,54 @@ struct vm *vms_next(struct vm *vm);
 
 const char *vm_id(const struct vm *vm);
 enum vm_state vm_state(const struct vm *vm);
-bool vm_is_off(const struct vm *vm); /* No machine and none coming. */
+/* No machine, no memory of one, and none coming. */
+bool vm_is_off(const struct vm *vm);
+/* It sleeps, and will go on where it was. */
+bool vm_is_warm(const struct vm *vm);
+/* Off or asleep: nothing in it takes a call now. */
+bool vm_is_asleep(const struct vm *vm);
+enum vm_memory vm_memory(const struct vm *vm);
+/* "ram", "disk"; NULL: none. */
+const char *vm_memory_name(enum vm_memory memory);
+/* How long it took to come into the state that it is in. */
+double vm_took_ms(const struct vm *vm);
 struct link *vm_link(struct vm *vm); /* NULL or not up when not usable. */
 pid_t vm_pid(const struct vm *vm);
 unsigned vms_running(const struct hibd *d);
 
-/* Run @cb once the guest serves calls, booting when needed. */
+/* Run @cb once the guest serves calls; one that is off is booted, one that sleeps
+ * warm resumed. */
 void vm_need(struct vm *vm, vm_done_cb cb, void *arg);
 
-enum vm_off { VM_OFF_SLEEP, VM_OFF_STOP, VM_OFF_DESTROY };
-/* Barrier, power off; @cb when the machine is gone.  A VM that is off already
- * just changes its state.  VM_OFF_DESTROY removes folder and row as well: the
- * VM is gone when @cb runs, and it is given NULL. */
+enum vm_off {
+	VM_OFF_WARM,	     /* Or it is refused. */
+	VM_OFF_WARM_OR_COLD, /* As far as it can. */
+	VM_OFF_SLEEP,	     /* Cold. */
+	VM_OFF_STOP,
+	VM_OFF_DESTROY,
+};
+/*
+ * Barrier, power off; @cb when the machine is gone, or for a warm sleep when its
+ * memory is kept.  A VM that is off already just changes its state; one that
+ * sleeps warm is woken as far as it takes to end what is in it properly.
+ * VM_OFF_DESTROY removes folder and row as well: the VM is gone when @cb runs, and
+ * it is given NULL.
+ *
+ * A warm sleep that fails leaves the VM running: capability_unsupported when
+ * backend or guest cannot do it, not_ready when something in it cannot be paused
+ * now.  @cb may run before this returned.
+ */
 void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg);
+
+/*
+ * Barrier around a snapshot: when @cb is told no error the guest stands still and
+ * the host has stored all that it wrote, until vm_unpause().  To all others the VM
+ * runs; who needs it waits, and so does who wants it off.  @cb may run before this
+ * returned: not_ready when it does not run or is paused already.  A machine that is
+ * lost is no longer paused; vm_unpause() does nothing then.
+ */
+void vm_pause(struct vm *vm, vm_done_cb cb, void *arg);
+void vm_unpause(struct vm *vm);
 
 /* Keep a VM that is off from booting; who needs it waits.  A locked one is not
  * destroyed. */
@@ -156,6 +206,10 @@ void vm_describe(const struct vm *vm, struct vm_config *out);
 
 /* Something happened in it: the idle time starts again. */
 void vm_touch(struct vm *vm);
+/* Does something go on in it that keeps it awake? */
+bool vm_is_busy(const struct vm *vm);
+/* uv_now() when something happened last. */
+uint64_t vm_used_at(const struct vm *vm);
 /* Something goes on in it, and until it is over the VM is not idle. */
 void vm_hold(struct vm *vm);
 void vm_unhold(struct vm *vm);

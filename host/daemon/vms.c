@@ -176,9 +176,11 @@ static int vm_check(struct hibd *d, const struct vm_config *cfg, struct err *e)
 			       "backend '%.40s' is unknown", cfg->backend);
 	if (image_files(&d->home, cfg->image, files, e) < 0)
 		return e->code;
-	if (cfg->idle_ms < 0)
-		return err_set(e, -FAULT_INVALID_ARGUMENT, "idle_ms %lld",
-			       (long long)cfg->idle_ms);
+	if (cfg->idle_ms < 0 || cfg->cold_ms < 0)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "idle_ms %lld, cold_ms %lld",
+			       (long long)cfg->idle_ms,
+			       (long long)cfg->cold_ms);
 	if (cfg->quota > 0 && (geteuid() != 0 || !has_mkfs()))
 		return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
 			       "quota: only a daemon that runs as root can set "
@@ -326,6 +328,7 @@ static void vm_configure(struct vm *vm, const struct vm_config *cfg)
 	vm->ops = backend_find(cfg->backend);
 	vm->net = cfg->net;
 	vm->idle_ms = cfg->idle_ms;
+	vm->cold_ms = cfg->cold_ms;
 	vm->max_sessions = cfg->max_sessions;
 	vm->quota = cfg->quota;
 	vm->mounts = cfg->mounts == NULL ? NULL : strdup(cfg->mounts);
@@ -341,6 +344,7 @@ void vm_describe(const struct vm *vm, struct vm_config *out)
 		.image = vm->image,
 		.net = vm->net,
 		.idle_ms = vm->idle_ms,
+		.cold_ms = vm->cold_ms,
 		.max_sessions = vm->max_sessions,
 		.quota = vm->quota,
 		.mounts = vm->mounts,
@@ -379,6 +383,7 @@ void vm_add_row(const struct vm *vm, struct change *c)
 	jw_kstr(&config, "backend", vm->ops->name);
 	jw_kstr(&config, "net", vm->net == VM_NET_HOST ? "host" : "none");
 	jw_kint(&config, "idle_ms", vm->idle_ms);
+	jw_kint(&config, "cold_ms", vm->cold_ms);
 	jw_kint(&config, "max_sessions", vm->max_sessions);
 	jw_key(&config, "workspace");
 	vm_put_workspace(vm, &config);
@@ -484,25 +489,55 @@ static enum vm_state state_from_name(const char *name)
 	return VM_STOPPED;
 }
 
+/* Its machine runs.  One that slept is left asleep; what was on its way up or
+ * down goes on, and all who wait are told when the link is up. */
+static void vm_take_over(struct vm *vm, enum vm_state was)
+{
+	log_info("%s: taken over, pid %d", vm->id, (int)vm_pid(vm));
+	vm->adopted = true;
+	vm->began = uv_hrtime();
+	if (was == VM_SUSPENDED && vm->memory == VM_MEMORY_RAM) {
+		vm_sleep_warm(vm);
+	} else if (vm->memory != VM_MEMORY_NONE) {
+		vm->state = VM_RESUMING;
+		vm_deadline(vm, VM_THAW_MS);
+	} else {
+		vm->state = VM_BOOTING;
+	}
+	vm_connect(vm);
+}
+
+/* It has none.  Memory on disk makes it sleep, whatever it was about to do; a
+ * memory that is not there, cold. */
+static void vm_recover_asleep(struct vm *vm, enum vm_state was)
+{
+	struct err e = {0};
+
+	if (vm_memory_is_there(vm, &e)) {
+		vm->memory = VM_MEMORY_DISK;
+		vm->state = VM_SUSPENDED;
+		if (was != VM_SUSPENDED)
+			change_submit(vm->d->store, vm_change(vm), NULL, NULL);
+	} else if (vm->memory != VM_MEMORY_NONE && was == VM_SUSPENDED) {
+		vm_memory_lost(vm, e.msg);
+	} else {
+		vm->memory = VM_MEMORY_NONE;
+	}
+}
+
 /* hibd starts: what became of this VM? */
 static void vm_recover(struct vm *vm, enum vm_state was)
 {
 	struct vm_spec spec = vm_spec(vm);
 	struct err e = {0};
-	int r;
 
-	r = vm->ops->adopt(&vm->d->loop, &spec, &vm_machine_events, vm,
-			   &vm->machine, &e);
-	if (r == 0) {
-		log_info("%s: taken over, pid %d", vm->id, (int)vm_pid(vm));
-		/* BOOTING until the link is up: then all who wait are told. */
-		vm->state = VM_BOOTING;
-		vm->adopted = true;
-		vm->boot_began = uv_hrtime();
-		vm_connect(vm);
+	if (vm->ops->adopt(&vm->d->loop, &spec, &vm_machine_events, vm,
+			   &vm->machine, &e) == 0) {
+		vm_take_over(vm, was);
 		return;
 	}
-	if (was == VM_STOPPED || was == VM_SUSPENDED || was == VM_FAILED)
+	vm_recover_asleep(vm, was);
+	if (vm_is_asleep(vm))
 		return;
 	log_warn("%s: was %s, its machine is gone", vm->id,
 		 vm_state_names[was]);
@@ -543,6 +578,8 @@ static void vm_load(struct hibd *d, struct jv row)
 	vm->net = jv_eq(jv_get(config, "net"), "host") ? VM_NET_HOST
 						       : VM_NET_NONE;
 	vm->idle_ms = jv_int(jv_get(config, "idle_ms"), VM_IDLE_MS);
+	vm->cold_ms = jv_int(jv_get(config, "cold_ms"), VM_COLD_MS);
+	vm_memory_read(vm, jv_get(config, "memory"));
 	vm->max_sessions = jv_int(jv_get(config, "max_sessions"), VM_SESSIONS);
 	vm_workspace_read(vm, jv_get(config, "workspace"));
 	vm->quota = jv_int(jv_get(config, "quota"), 0);

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * vm_idle.c - A VM that sleeps by itself
+ *
+ * After idle_ms without anything that goes on in it, warm where it can; and what
+ * has slept in RAM for cold_ms gives that back.  A turn that runs keeps it awake,
+ * also while it waits for an answer, and so does whoever holds it (vm_hold());
+ * sessions that are only open do not.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "host/daemon/vm_impl.h"
+
+static void idle_start(struct vm *vm)
+{
+	if (vm->state == VM_RUNNING && vm->idle_ms > 0 && vm->barrier == NULL &&
+	    !link_is_paused(vm->channel))
+		vm_deadline(vm, (uint64_t)vm->idle_ms);
+}
+
+void vm_touch(struct vm *vm)
+{
+	vm->used_at = uv_now(&vm->d->loop);
+	idle_start(vm);
+}
+
+uint64_t vm_used_at(const struct vm *vm)
+{
+	return vm->used_at;
+}
+
+void vm_hold(struct vm *vm)
+{
+	vm->holds++;
+	vm_touch(vm);
+}
+
+void vm_unhold(struct vm *vm)
+{
+	assert(vm->holds > 0);
+	vm->holds--;
+	vm_touch(vm);
+}
+
+static int count_busy(const struct session_brief *b, void *arg)
+{
+	static const char *const busy[] = {"starting", "running", "waiting",
+					   "closing"};
+	unsigned *n = arg;
+
+	for (size_t i = 0; i < ARRAY_LEN(busy); i++)
+		*n += strcmp(b->state, busy[i]) == 0;
+	return 0;
+}
+
+bool vm_is_busy(const struct vm *vm)
+{
+	unsigned busy = vm->holds + (vm->pause != VM_GOES_ON);
+
+	(void)reader_sessions(vm->d->reader, vm->id, count_busy, &busy, NULL);
+	return busy > 0;
+}
+
+void vm_on_idle(struct vm *vm)
+{
+	if (vm->state == VM_SUSPENDED)
+		vm_off(vm, VM_OFF_SLEEP, NULL, NULL);
+	else if (vm_is_busy(vm))
+		idle_start(vm);
+	else
+		vm_off(vm, VM_OFF_WARM_OR_COLD, NULL, NULL);
+}
