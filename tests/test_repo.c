@@ -211,6 +211,14 @@ TEST(stale_locks_of_ours_are_removed_and_those_of_git_respected)
 	check_head(k.repo, &one);
 	STR_EQ(sh_line("git -C %s log -1 --format=%%s refs/hib/a/b", k.path),
 	       "two");
+
+	/* The lock is ours also when another reference is moved before. */
+	EQ(sh("cd %s && echo x >hib-ref && ln hib-ref refs/heads/main.lock",
+	      k.path),
+	   0);
+	EQ(vfs_refs_set(k.path, "refs/hib/a/c", &two, &e), 0);
+	EQ(vfs_refs_set(k.path, "refs/heads/main", &two, &e), 0);
+	check_head(k.repo, &two);
 	git_kit_close(&k);
 }
 

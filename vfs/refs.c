@@ -2,14 +2,15 @@
 /*
  * refs.c - Move a reference of a repository, durably
  *
- * The new value is written to `hib-ref` in the repository and synced.  A second
- * link to that file becomes `<ref>.lock`, which makes git commands wait or
+ * The new value of main is written to `hib-ref` in the repository and synced.  A
+ * second link to that file becomes `<ref>.lock`, which makes git commands wait or
  * refuse, and is then renamed over the reference, as git does it.
  *
  * Whoever is killed in between leaves the lock.  The next writer finds that it
  * is the same file as `hib-ref`: a lock of our own past, which it removes.
- * Only a reference that git commands move too is locked so; those of turns are
- * ours, and the file is renamed over them at once.
+ * Only the reference that git commands move too is locked so; those of turns are
+ * ours: their value is written to `hib-turn`, so that `hib-ref` remains as the
+ * proof, and renamed over them at once.
  */
 #include "vfs/refs.h"
 
@@ -27,17 +28,17 @@ struct move {
 	char tmp[PATH_MAX], ref[PATH_MAX], lock[PATH_MAX];
 };
 
-static int paths(struct move *m, const char *gitdir, const char *ref)
+static int paths(struct move *m, const char *gitdir, const char *ref,
+		 bool locked)
 {
 	int n = snprintf(m->lock, sizeof(m->lock), "%s/%s.lock", gitdir, ref);
 
 	if (n >= (int)sizeof(m->lock))
 		return -ENAMETOOLONG;
 	snprintf(m->ref, sizeof(m->ref), "%s/%s", gitdir, ref);
-	return snprintf(m->tmp, sizeof(m->tmp), "%s/hib-ref", gitdir) >=
-			       (int)sizeof(m->tmp)
-		       ? -ENAMETOOLONG
-		       : 0;
+	n = snprintf(m->tmp, sizeof(m->tmp), "%s/%s", gitdir,
+		     locked ? "hib-ref" : "hib-turn");
+	return n >= (int)sizeof(m->tmp) ? -ENAMETOOLONG : 0;
 }
 
 static bool is_same_file(const char *a, const char *b)
@@ -109,14 +110,14 @@ int vfs_refs_set(const char *gitdir, const char *ref, const struct vfs_oid *oid,
 		 struct err *e)
 {
 	char value[VFS_OID_HEX + 1];
+	bool locked = strncmp(ref, VFS_REF_TURNS, strlen(VFS_REF_TURNS)) != 0;
 	struct move m = {.tmp = ""};
-	int r = paths(&m, gitdir, ref);
+	int r = paths(&m, gitdir, ref, locked);
 
 	vfs_oid_format(oid, value);
 	strcat(value, "\n");
 	if (r == 0)
-		r = move(&m, strlen(gitdir) + 1, value,
-			 strncmp(ref, VFS_REF_TURNS, strlen(VFS_REF_TURNS)));
+		r = move(&m, strlen(gitdir) + 1, value, locked);
 	if (r == 0)
 		return 0;
 	if (r == -EEXIST)
