@@ -26,6 +26,7 @@ struct projection {
 	const struct event *ev;
 	int64_t n; /* Of the session. */
 	bool host;
+	bool again; /* Its rows were removed after a rewind. */
 	struct err *e;
 	struct json data_doc, ctx_doc;
 	struct jv data, ctx;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "core/member.h"
+#include "core/project_again.h"
 #include "core/project_mcp.h"
 #include "core/project_notes.h"
 
@@ -52,9 +53,22 @@ static const char insert_session[] =
 	" VALUES(?1, coalesce(?2, ''), coalesce(?3, ''), 'starting', ?4,"
 	"  coalesce(?5, '/'), coalesce(?6, '{}'), coalesce(?7, '[]'), ?8, ?9,"
 	"  coalesce(?10, '[]'), ?11, coalesce(?12, ?1), nullif(?13, 0), ?14,"
-	"  ?14)";
+	"  ?14)"
+	/* Once more, after a rewind: what later events made of it is undone.
+	 * Where the log ends is no matter of events. */
+	" ON CONFLICT(id) DO UPDATE SET vm_id=excluded.vm_id,"
+	"  agent=excluded.agent, state='starting', suspended_from=NULL,"
+	"  wait_kind=NULL, cwd=excluded.cwd, config=excluded.config,"
+	"  env_names=excluded.env_names, create_hash=excluded.create_hash,"
+	"  acp_session_id=NULL, agent_info=NULL, agent_caps=NULL,"
+	"  features='[]', parent_id=excluded.parent_id,"
+	"  root_id=excluded.root_id, forked_from=NULL, forked_seq=NULL,"
+	"  turn_count=0, usage='{}', last_error=NULL, title=excluded.title,"
+	"  tags=excluded.tags, closed_ms=NULL, archived_ms=NULL,"
+	"  expires_ms=excluded.expires_ms";
 static const char insert_mirror[] =
-	"INSERT INTO mirror(session_n) SELECT n FROM session WHERE id=?1";
+	"INSERT INTO mirror(session_n) SELECT n FROM session WHERE id=?1"
+	" ON CONFLICT DO UPDATE SET pending=0, preview=NULL";
 
 /* The version of the agent that the session was made with stays beside what
  * the agent later says of itself. */
@@ -72,7 +86,7 @@ static int on_created(struct projection *p)
 	size_t key_len = member_hash(p, "create_hash", key);
 	int r;
 
-	if (p->n != 0)
+	if (p->n != 0 && !p->again)
 		return 0; /* A second one says nothing. */
 	r = run(p, insert_session, "sssisSSbsSssii", p->ev->session,
 		member_id(p, jv_get(p->data, "vm"), "vm"),
@@ -208,17 +222,21 @@ static int cancel_pending(struct projection *p, int64_t asked_from)
 	return r > 0 ? count_pending(p) : r;
 }
 
-/* Whose process and conversation it was, what it used, when it expires or was
- * closed: that is the source's.  Another agent has nothing of the first one. */
+/* What it used and when it expires: that is the source's. */
 static const char make_fork[] =
 	"UPDATE session SET forked_from=coalesce(?2, forked_from),"
 	"  forked_seq=coalesce(nullif(?3, 0), forked_seq),"
 	"  vm_id=coalesce(?4, vm_id), title=coalesce(?5, title),"
 	"  tags=coalesce(?6, tags), env_names=coalesce(?7, env_names),"
 	"  create_hash=coalesce(?8, create_hash),"
-	"  root_id=id, parent_id=NULL, usage='{}', acp_session_id=NULL,"
-	"  state='suspended', suspended_from='idle', wait_kind=NULL,"
-	"  closed_ms=NULL, archived_ms=NULL, expires_ms=NULL WHERE n=?1";
+	"  root_id=id, parent_id=NULL, usage='{}', expires_ms=NULL"
+	" WHERE n=?1";
+/* A copy of the log alone: the process and the conversation stay behind, and so
+ * does its end.  Another agent has nothing of the first one. */
+static const char fork_cold[] =
+	"UPDATE session SET acp_session_id=NULL, state='suspended',"
+	"  suspended_from='idle', wait_kind=NULL, closed_ms=NULL,"
+	"  archived_ms=NULL WHERE n=?1";
 static const char fork_agent[] =
 	"UPDATE session SET agent=?2, agent_caps=NULL, features='[]',"
 	"  agent_info=iif(?3 IS NULL, NULL, json_object('resolved', ?3))"
@@ -227,6 +245,20 @@ static const char fork_turns[] =
 	"UPDATE turn SET idem_key=NULL, idem_hash=NULL, usage=NULL"
 	" WHERE session_id=?1";
 
+static int leave_process(struct projection *p)
+{
+	int r = run(p, fork_cold, "i", p->n);
+
+	if (r >= 0)
+		r = run(p, fork_agent, "iss", p->n, member_text(p, "agent"),
+			member_text(p, "resolved"));
+	if (r >= 0)
+		r = project_mcp_ended(p);
+	return r < 0 ? r : cancel_pending(p, 0);
+}
+
+/* warm: a clone of the VM with its memory.  The process goes on in the fork, in
+ * the middle of its turn, with what it has asked and the servers that it has. */
 static int on_forked(struct projection *p)
 {
 	struct slice tags = member_json(p, "tags", JV_ARRAY);
@@ -241,13 +273,10 @@ static int on_forked(struct projection *p)
 		    key_len > 0 ? key : NULL, key_len);
 
 	if (r >= 0)
-		r = run(p, fork_agent, "iss", p->n, member_text(p, "agent"),
-			member_text(p, "resolved"));
-	if (r >= 0)
 		r = run(p, fork_turns, "s", p->ev->session);
-	if (r >= 0)
-		r = project_mcp_ended(p);
-	return r < 0 ? r : cancel_pending(p, 0);
+	if (r < 0 || jv_bool(jv_get(p->data, "warm"), false))
+		return r;
+	return leave_process(p);
 }
 
 static int on_imported(struct projection *p)
@@ -277,41 +306,11 @@ static int on_unarchived(struct projection *p)
 		   p->n);
 }
 
-static const char abandon[] =
-	"INSERT INTO abandoned(session_id, from_seq, to_seq, by_epoch,"
-	"  snapshot_id) VALUES(?1, ?2, ?3, ?4, ?5)"
-	" ON CONFLICT DO UPDATE SET to_seq=max(to_seq, excluded.to_seq),"
-	"  by_epoch=excluded.by_epoch, snapshot_id=excluded.snapshot_id";
-static const char abandon_turns[] =
-	"UPDATE turn SET idem_key=NULL, idem_hash=NULL,"
-	"  ended_ms=coalesce(ended_ms, ?3), last_seq=coalesce(last_seq, ?4),"
-	"  state=CASE WHEN state IN ('running','waiting')"
-	"    THEN 'interrupted' ELSE state END"
-	" WHERE session_id=?1 AND first_seq>=?2";
-
-/* What was begun in the abandoned range has ended, and answers no retry. */
+/* What happened in the abandoned range did not: the rows are those of the log
+ * without it. */
 static int on_rewound(struct projection *p)
 {
-	struct jv range = jv_get(p->data, "abandoned");
-	struct jv first = jv_first(range);
-	int64_t from, to;
-	int r;
-
-	if (!jv_is(range, JV_ARRAY) || jv_count(range) != 2)
-		return 0;
-	from = jv_int(first, 0);
-	to = jv_int(jv_next(range, first), 0);
-	if (from < 1 || to < from || to >= p->ev->seq)
-		return 0;
-
-	r = run(p, abandon, "siiis", p->ev->session, from, to, p->ev->epoch,
-		member_id(p, jv_get(p->data, "snapshot"), "snp"));
-	if (r >= 0)
-		r = run(p, abandon_turns, "siii", p->ev->session, from,
-			p->ev->ts_ms, to);
-	if (r >= 0)
-		r = project_notes_again(p);
-	return r < 0 ? r : cancel_pending(p, from);
+	return p->again ? 0 : project_again(p);
 }
 
 /*
@@ -657,28 +656,46 @@ static int parse(struct projection *p)
 	return r == -ENOMEM ? r : r < 0 ? -EINVAL : 0;
 }
 
+static int project(struct projection *p)
+{
+	const struct rule *rule;
+	int r;
+
+	if (strncmp(p->ev->type, "acp.", 4) == 0)
+		return 0;
+	rule = bsearch(p->ev->type, rules, ARRAY_LEN(rules), sizeof(*rules),
+		       by_type);
+	if (rule == NULL)
+		return 0;
+
+	r = parse(p);
+	if (r == 0)
+		r = rule->apply(p);
+	if (r >= 0 && p->out_of_memory)
+		r = err_set(p->e, -ENOMEM, "projection: out of memory");
+	members_release(p);
+	json_done(&p->data_doc);
+	json_done(&p->ctx_doc);
+	return r < 0 ? r : 0;
+}
+
 int project_event(struct db_cache *c, const struct event *ev, int64_t session_n,
 		  bool host, struct err *e)
 {
 	struct projection p = {
 		.db = c, .ev = ev, .n = session_n, .host = host, .e = e};
-	const struct rule *rule;
-	int r;
 
-	if (strncmp(ev->type, "acp.", 4) == 0)
-		return 0;
-	rule = bsearch(ev->type, rules, ARRAY_LEN(rules), sizeof(*rules),
-		       by_type);
-	if (rule == NULL)
-		return 0;
+	return project(&p);
+}
 
-	r = parse(&p);
-	if (r == 0)
-		r = rule->apply(&p);
-	if (r >= 0 && p.out_of_memory)
-		r = err_set(e, -ENOMEM, "projection: out of memory");
-	members_release(&p);
-	json_done(&p.data_doc);
-	json_done(&p.ctx_doc);
-	return r < 0 ? r : 0;
+int project_event_again(const struct projection *of, const struct event *ev)
+{
+	struct projection p = {.db = of->db,
+			       .ev = ev,
+			       .n = of->n,
+			       .host = of->host,
+			       .again = true,
+			       .e = of->e};
+
+	return project(&p);
 }

@@ -26,11 +26,13 @@
  *                     resolved: forked_from, forked_seq, own root, no parent,
  *                     suspended (from idle), no acp_session_id, not closed or
  *                     archived, no expiry; usage is emptied, keys of prompts
- *                     are forgotten, open requests are cancelled
+ *                     are forgotten, open requests are cancelled.  With warm
+ *                     the agent goes on in it: its state, acp_session_id, open
+ *                     turn, requests and servers are kept
  *   session.imported  vm
  *   session.closed, session.expired: closed_ms   session.archived/unarchived
- *   session.rewound   abandoned:[a,b] snapshot: turns and requests begun in
- *                     that range end, and what was noted in it is undone
+ *   session.rewound   abandoned:[a,b] snapshot: every row is as the log without
+ *                     the abandoned ranges makes it (project_again.h)
  *   turn.started      n first_seq idem_key idem_hash (hex); ctx.input
  *   turn.completed    stop_reason usage; turn.failed error; turn.cancelled,
  *                     turn.interrupted reason: end of the turn row and of its

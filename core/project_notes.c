@@ -9,9 +9,8 @@
 
 #include <string.h>
 
+#include "core/db.h"
 #include "core/note.h"
-#include "core/project.h"
-#include "core/reader_impl.h"
 
 #define run(p, sql, fmt, ...) \
 	db_cache_run((p)->db, (p)->e, sql, fmt, ##__VA_ARGS__)
@@ -137,57 +136,4 @@ int project_summary(struct projection *p)
 	return run(p, sql, "siisisi", p->ev->session, to, from, words,
 		   jv_int(jv_get(p->data, "tokens"), -1),
 		   member_text(p, "model"), p->ev->ts_ms);
-}
-
-/*
- * After a rewind.
- */
-
-static int forget(struct projection *p)
-{
-	static const char *const rows[] = {
-		"DELETE FROM kv WHERE session_id=?1",
-		"DELETE FROM memory WHERE session_id=?1",
-		"DELETE FROM memory_shared WHERE session_id=?1",
-		"DELETE FROM summary WHERE session_id=?1",
-	};
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(rows) && r >= 0; i++)
-		r = run(p, rows[i], "s", p->ev->session);
-	return r;
-}
-
-static int project_row(struct projection *p, sqlite3_stmt *q)
-{
-	autofree struct event *ev = NULL;
-	struct event_spec spec;
-	int r = reader_row_event(q, p->ev->session, &spec, p->e);
-
-	if (r < 0)
-		return r;
-	ev = event_new(&spec);
-	if (ev == NULL)
-		return err_set(p->e, -ENOMEM, "projection: out of memory");
-	return project_event(p->db, ev, p->n, p->host, p->e);
-}
-
-int project_notes_again(struct projection *p)
-{
-	static const char left[] =
-		"SELECT " READER_EVENT_COLUMNS " FROM event e"
-		" WHERE session_n=?1 AND type<>'acp.update' AND type IN"
-		"  ('kv.set','kv.deleted','memory.set','memory.deleted',"
-		"   'summary.created') AND NOT EXISTS (SELECT 1 FROM abandoned a"
-		"  WHERE a.session_id=?2"
-		"  AND e.seq BETWEEN a.from_seq AND a.to_seq) ORDER BY seq";
-	autoreset sqlite3_stmt *q = NULL;
-	int r = forget(p);
-
-	if (r >= 0)
-		r = db_cache_prepare(p->db, &q, p->e, left, "is", p->n,
-				     p->ev->session);
-	while (r >= 0 && (r = db_step(q, p->e)) > 0)
-		r = project_row(p, q);
-	return r;
 }

@@ -16,7 +16,4 @@ int project_memory_set(struct projection *p);
 int project_memory_deleted(struct projection *p);
 int project_summary(struct projection *p);
 
-/* A part of the log is abandoned: make the rows anew from what is left. */
-int project_notes_again(struct projection *p);
-
 #endif
