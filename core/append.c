@@ -32,6 +32,8 @@ static const char insert_event[] =
 static const char carry_end[] =
 	"UPDATE session SET last_seq=?2, updated_ms=max(updated_ms, ?3)"
 	" WHERE n=?1";
+/* Which the trigger of event takes for the end of the log. */
+static const char leap_end[] = "UPDATE session SET last_seq=?2 WHERE n=?1";
 static const char raise_epoch[] =
 	"UPDATE session SET epoch=?2 WHERE id=?1 AND epoch<?2";
 
@@ -212,6 +214,51 @@ static int store_event(struct append *a, struct append_end *end,
 	return 0;
 }
 
+/* Is it how a guest says that its log was set back to where it ends? */
+static bool names_gap(const struct append_end *end, const struct event *ev)
+{
+	autojson struct json doc = {0};
+	struct jv range, first;
+
+	if (strcmp(ev->type, "session.rewound") != 0 ||
+	    ev->epoch <= end->epoch ||
+	    json_parse(&doc, ev->data, ev->data_len, NULL) < 0)
+		return false;
+	range = jv_get(json_root(&doc), "abandoned");
+	first = jv_first(range);
+	return jv_int(jv_get(json_root(&doc), "to_seq"), 0) == end->last_seq &&
+	       jv_count(range) == 2 && jv_int(first, 0) == end->last_seq + 1 &&
+	       jv_int(jv_next(range, first), 0) == ev->seq - 1;
+}
+
+/* Go on behind events that this store never had. */
+static int leap(struct append *a, struct append_end *end,
+		const struct store_batch *b, const struct event *ev,
+		struct err *e)
+{
+	int r;
+
+	if (a->host || !names_gap(end, ev))
+		return gap(end, ev, e);
+	r = db_cache_run(&a->cache, e, leap_end, "ii", end->n, ev->seq - 1);
+	if (r < 0)
+		return r;
+	end->last_seq = ev->seq - 1;
+	end->chain = b->chain_before;
+	return 0;
+}
+
+static int add_event(struct append *a, struct append_end *end,
+		     const struct store_batch *b, const struct event *ev,
+		     struct err *e)
+{
+	bool leaps = b->rewinds && ev == TAILQ_FIRST(&b->events) &&
+		     ev->seq > end->last_seq + 1;
+	int r = leaps ? leap(a, end, b, ev, e) : 0;
+
+	return r < 0 ? r : store_event(a, end, ev, e);
+}
+
 static int take_event(struct append *a, struct append_end *end,
 		      struct store_batch *b, const struct event *ev,
 		      struct err *e)
@@ -221,7 +268,7 @@ static int take_event(struct append *a, struct append_end *end,
 			       "an event of %s in a batch of %s", ev->session,
 			       b->session);
 	if (ev->seq > end->last_seq)
-		return store_event(a, end, ev, e);
+		return add_event(a, end, b, ev, e);
 	if (b->fresh_only)
 		return err_set(e, -EEXIST, "session %s: event %lld is stored",
 			       ev->session, (long long)ev->seq);

@@ -10,6 +10,7 @@
  *
  * A log may lack its beginning where retention has removed it: in a session that
  * is closed or archived, and in any guest.db, which may drop what the host has.
+ * In a guest.db it may also lack what a rewind has abandoned.
  */
 #include <stdio.h>
 #include <string.h>
@@ -109,15 +110,35 @@ static bool may_lack_beginning(const struct check *c,
 	       strcmp(s->state, "expired") == 0;
 }
 
-static void check_number(struct check *c, const struct walk *w, int64_t seq)
+/* A guest that was set back never had what it says is abandoned. */
+static bool may_lack_before(const struct check *c, const struct walk *w,
+			    const struct event_spec *ev)
+{
+	autojson struct json doc = {0};
+	struct jv range, first;
+
+	if (!c->is_guest || ev->type == NULL || ev->data == NULL ||
+	    strcmp(ev->type, "session.rewound") != 0 ||
+	    json_parse(&doc, ev->data, ev->data_len, NULL) < 0)
+		return false;
+	range = jv_get(json_root(&doc), "abandoned");
+	first = jv_first(range);
+	return jv_int(first, 0) == w->seq + 1 &&
+	       jv_int(jv_next(range, first), 0) == ev->seq - 1;
+}
+
+static void check_number(struct check *c, const struct walk *w,
+			 const struct event_spec *ev)
 {
 	char what[ERR_MSG_MAX];
 
-	if (seq == w->seq + 1 || (!w->any && may_lack_beginning(c, w->session)))
+	if (ev->seq == w->seq + 1 ||
+	    (!w->any && may_lack_beginning(c, w->session)) ||
+	    may_lack_before(c, w, ev))
 		return;
 	snprintf(what, sizeof(what), "events %lld to %lld are missing",
-		 (long long)w->seq + 1, (long long)seq - 1);
-	tell(c, w->session->id, seq, what);
+		 (long long)w->seq + 1, (long long)ev->seq - 1);
+	tell(c, w->session->id, ev->seq, what);
 }
 
 /* Where the event before is not there, its hash cannot be known. */
@@ -138,7 +159,7 @@ static void check_row(struct check *c, struct walk *w, sqlite3_stmt *q)
 	int64_t chain = sqlite3_column_int64(q, 7);
 	bool sound = reader_row_event(q, w->session->id, &ev, NULL) == 0;
 
-	check_number(c, w, ev.seq);
+	check_number(c, w, &ev);
 	if (sound)
 		check_chain(c, w, &ev, chain);
 	else

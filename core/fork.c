@@ -82,19 +82,29 @@ static int64_t copy_page(struct append *a, int64_t n, int64_t since, int64_t to,
 	return r < 0 ? r : page.acked;
 }
 
-int fork_log(struct append *a, const char *source, struct store_batch *tail,
-	     struct err *e)
+int fork_copy(struct append *a, const char *source, int64_t to,
+	      const char *session, struct err *e)
 {
-	int64_t to = TAILQ_FIRST(&tail->events)->seq - 1, seq = 0, n = 0;
+	int64_t seq = 0, n = 0;
 	int r = find_source(a, source, &n, e);
 
-	assert(to > 0);
 	if (r < 0)
 		return r;
 	while (seq < to) {
-		seq = copy_page(a, n, seq, to, tail->session, e);
+		seq = copy_page(a, n, seq, to, session, e);
 		if (seq < 0)
 			return (int)seq;
 	}
-	return append_batch(a, tail, e);
+	return 0;
+}
+
+int fork_log(struct append *a, const char *source, struct store_batch *tail,
+	     struct err *e)
+{
+	int64_t to = TAILQ_FIRST(&tail->events)->seq - 1;
+	int r;
+
+	assert(to > 0);
+	r = fork_copy(a, source, to, tail->session, e);
+	return r < 0 ? r : append_batch(a, tail, e);
 }

@@ -39,6 +39,7 @@
 #include "core/db.h"
 #include "core/fork.h"
 #include "core/purge.h"
+#include "core/rekey.h"
 
 #define WRITER_STACK	 (512u << 10)
 #define CHECKPOINT_PAGES 1000 /* Of the log; 8 MiB. */
@@ -420,6 +421,51 @@ void store_fork(struct store *s, struct store_fork *f)
 	f->tail.job =
 		(struct store_job){.run = fork_run, .done = append_done_cb};
 	store_submit(s, &f->tail.job);
+}
+
+/*
+ * Sessions of a VM that was set back or cloned.
+ */
+
+static int rekey_run(sqlite3 *db, struct store_job *j, struct err *e)
+{
+	struct store_rekey *k = container_of(j, struct store_rekey, job);
+	struct store *s = k->store;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < k->n; i++) {
+		r = rekey_log(&s->append, &k->v[i], e);
+		s->log_has_ghosts |= r > 0;
+	}
+	if (r >= 0 && k->also != NULL)
+		r = k->also(db, k, e);
+	return r < 0 ? r : 0;
+}
+
+static void rekey_done(struct store_job *j, const struct err *e)
+{
+	struct store_rekey *k = container_of(j, struct store_rekey, job);
+	struct store *s = k->store;
+
+	for (size_t i = 0; e->code >= 0 && i < k->n; i++) {
+		struct store_batch *b = &k->v[i].tail;
+
+		drop_stored_before(b);
+		if (s->subscriber != NULL && !TAILQ_EMPTY(&b->events))
+			s->subscriber(b, s->subscriber_arg);
+	}
+	k->done(k, e);
+}
+
+void store_rekey(struct store *s, struct store_rekey *k)
+{
+	k->store = s;
+	k->job = (struct store_job){.run = rekey_run, .done = rekey_done};
+	for (size_t i = 0; i < k->n; i++) {
+		k->v[i].tail.store = s;
+		k->v[i].tail.n_stored_before = 0;
+	}
+	store_submit(s, &k->job);
 }
 
 /*

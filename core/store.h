@@ -7,7 +7,8 @@
  * callback reports as stored is on disk.
  *
  * Invariants (kept by triggers, too):
- *   - A session's events are numbered 1, 2, 3... without gaps or repeats.
+ *   - A session's events are numbered 1, 2, 3... without gaps or repeats.  (In
+ *     a guest's store that was set back there is a gap before session.rewound.)
  *   - An event, once stored, is never changed.
  *   - The rows of session, turn, request... follow from the events alone and
  *     change in the same transaction (project.h).  So the host's mirror and an
@@ -95,6 +96,13 @@ struct store_batch {
 	void *arg;
 	bool fresh_only; /* In: an event stored before is an error (-EEXIST)
 			  * instead of being compared and dropped. */
+	/* In, for a guest's store that was set back: the first event is the
+	 * session.rewound that says so.  It may stand behind a gap, which its
+	 * to_seq and abandoned name just so, in a new epoch; chain_before is
+	 * the chain hash of the event before it, which the host has.  Else
+	 * -FAULT_BAD_FRAME, as for every other gap. */
+	bool rewinds;
+	int64_t chain_before;
 	/* Private. */
 	int64_t acked;
 	size_t n_stored_before; /* At the head of events. */
@@ -125,6 +133,46 @@ struct store_fork {
  *   -EEXIST		       a session of the new id is there
  */
 void store_fork(struct store *s, struct store_fork *f);
+
+/* What becomes of one session when its VM was set back or cloned. */
+struct store_rekey_one {
+	enum {
+		STORE_KEEP,   /* It stays as it is; the tail's name is its. */
+		STORE_RENAME, /* It is called as the tail from now on. */
+		STORE_COPY, /* Its events up to @to are copied to the tail's. */
+		STORE_PURGE, /* As store_purge(), of the tail's. */
+	} how;
+	char from[ID_MAX]; /* For rename and copy. */
+	int64_t to;	   /* For copy. */
+	int64_t epoch;	   /* As store_claim(), unless it is 0. */
+	/* What is added then, as by store_append(); it may hold no event, and
+	 * its done() is not called. */
+	struct store_batch tail;
+};
+
+/* All sessions of a VM at once. */
+struct store_rekey {
+	struct store_job job; /* Private. */
+	struct store *store;  /* Private. */
+	struct store_rekey_one *v;
+	size_t n;
+	/* More for the same transaction, on the writer thread, at its end;
+	 * NULL: nothing. */
+	int (*also)(struct sqlite3 *db, struct store_rekey *r, struct err *e);
+	/* On the loop, after subscribers were told of the tails; e->code is
+	 * negative when nothing of it was done. */
+	void (*done)(struct store_rekey *r, const struct err *e);
+	void *arg;
+};
+/*
+ * Do what is said of each session, in order, in one transaction.  Owned by the
+ * caller, in place until done(), which may also be told the errors of
+ * store_append() and store_fork(), and
+ *   -FAULT_SESSION_NOT_FOUND  one that is to be kept, renamed or copied is not
+ *			       here (purging none is fine)
+ *   -EEXIST		       there is a session of the new id
+ */
+void store_rekey(struct store *s, struct store_rekey *r);
 
 /* Become the writer of a session: sets its epoch to @epoch if that is higher,
  * else -FAULT_STALE_EPOCH.  Asynchronous like all writes; @done on the loop.
