@@ -57,6 +57,7 @@ LIBS_tests       := -lsodium -lgit2 -lz -lcurl
 EXTRA_test_proc := guest/idmap.c guest/place.c guest/proc.c guest/reaper.c guest/session_init.c guest/spawn.c
 # Its agent is the fuzzer: proc.h is played by the test.
 EXTRA_fuzz_acp := $(filter-out guest/main.c guest/proc.c guest/spawn.c guest/session_init.c,$(SRC_hib-guest))
+EXTRA_test_rekey := $(filter-out guest/main.c,$(SRC_hib-guest))
 EXTRA_test_builtin := guest/mcp_builtin.c guest/journal.c guest/redact.c
 EXTRA_test_mcp_door := guest/mcp_door.c guest/mcp_shim.c
 EXTRA_test_mcp_index := guest/mcp_index.c

@@ -352,6 +352,16 @@ void journal_reset(struct journal *j, int64_t last_seq, int64_t epoch)
 	j->late[0] = '\0';
 }
 
+void journal_rekey(struct journal *j, const char *session, int64_t last_seq,
+		   int64_t epoch)
+{
+	assert(j->in_flight == 0 && j->open == NULL);
+	memcpy(j->session, session, ID_MAX);
+	j->last_seq = last_seq;
+	j->stored_seq = last_seq;
+	j->epoch = epoch;
+}
+
 bool journal_is_landed(const struct journal *j)
 {
 	return j->in_flight == 0;

@@ -80,6 +80,11 @@ void journal_done(struct journal *j);
 /* Begin anew after a failure; not while something is in flight. */
 void journal_reset(struct journal *j, int64_t last_seq, int64_t epoch);
 
+/* The store has continued the log by itself, and may have renamed it; not while
+ * something is open or in flight.  The turn and effects stay. */
+void journal_rekey(struct journal *j, const char *session, int64_t last_seq,
+		   int64_t epoch);
+
 /* Nothing open, in flight or waiting. */
 bool journal_is_quiet(const struct journal *j);
 /* Nothing of it is with the store's writer. */

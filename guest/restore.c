@@ -11,13 +11,18 @@ static const char has_turns_sql[] =
 	"(SELECT 1 FROM abandoned a WHERE a.session_id=?1 "
 	"AND t.first_seq BETWEEN a.from_seq AND a.to_seq) LIMIT 1";
 
-/* Where the agent's present session was begun, or ours was copied. */
+/* Where the agent's present session was begun, or ours was copied.  In a clone
+ * with its memory the agent's goes on. */
 static const char since_sql[] =
 	"SELECT coalesce(max(e.seq),0) FROM event e "
 	"WHERE e.session_n=(SELECT n FROM session WHERE id=?1) "
-	"AND e.type<>'acp.update' AND (e.type IN ('session.forked',"
-	"'session.imported') OR (e.type='session.ready' "
-	"AND json_extract(e.data,'$.restore')<>'native'))";
+	"AND e.type<>'acp.update' AND (e.type='session.imported' "
+	"OR (e.type='session.forked' "
+	"AND json_extract(e.data,'$.warm') IS NOT 1) "
+	"OR (e.type='session.ready' "
+	"AND json_extract(e.data,'$.restore')<>'native')) "
+	"AND NOT EXISTS (SELECT 1 FROM abandoned a WHERE a.session_id=?1 "
+	"AND e.seq BETWEEN a.from_seq AND a.to_seq)";
 
 static const char worth_sql[] =
 	"SELECT s.acp_session_id FROM session s WHERE s.id=?1 "

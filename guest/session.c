@@ -619,6 +619,33 @@ bool session_sweep(struct session *s)
 	return false;
 }
 
+/*
+ * After the VM was set back or cloned.
+ */
+
+/* Where the old id names something of this boot (a control group, a socket, the
+ * arguments of programs), it stays: nobody else has it. */
+void session_rekey(struct session *s, const char *id, int64_t last_seq,
+		   int64_t epoch)
+{
+	journal_rekey(&s->journal, id, last_seq, epoch);
+	if (strcmp(s->id, id) == 0)
+		return;
+	log_info("%s: is %s in this VM", s->id, id);
+	session_rename_files(s->guest, s->id, id);
+	memcpy(s->id, id, ID_MAX);
+	s->expires_ms = 0; /* As project.h says of forks. */
+	session_arm_ttl(s);
+}
+
+void session_disown(struct session *s)
+{
+	s->lost = s->retire = true;
+	/* What a log ends with that cannot be written to. */
+	journal_break(&s->journal, -FAULT_SESSION_NOT_FOUND,
+		      "it was destroyed");
+}
+
 void session_hold(struct session *s, bool on)
 {
 	if (s->agent != NULL)

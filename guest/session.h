@@ -153,6 +153,15 @@ void session_drop_files(struct guest *g);
 /* Commit what an earlier boot did not. */
 void session_leftover_files(struct guest *g);
 
+/* The store has continued its log up to @last_seq, in @epoch, and renamed it if
+ * @id is another.  What runs goes on under that id. */
+void session_rekey(struct session *s, const char *id, int64_t last_seq,
+		   int64_t epoch);
+/* The store has purged it: end its agent without a word, and forget it. */
+void session_disown(struct session *s);
+/* Files that wait to be told to the host are those of @to now. */
+void session_rename_files(struct guest *g, const char *from, const char *to);
+
 /* Back-pressure: let the agent wait, or go on. */
 void session_hold(struct session *s, bool on);
 /* No agent, nothing on its way to the store. */

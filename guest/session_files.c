@@ -214,6 +214,21 @@ void session_leftover_files(struct guest *g)
 	checkpoint_start(g->checkpoints, &f->c);
 }
 
+static void rename_files(struct turn_files *f, const char *from, const char *to)
+{
+	if (f != NULL && strcmp(f->c.session, from) == 0)
+		memcpy(f->c.session, to, ID_MAX);
+}
+
+void session_rename_files(struct guest *g, const char *from, const char *to)
+{
+	struct session *s;
+
+	rename_files(g->late_files, from, to);
+	TAILQ_FOREACH (s, &g->sessions, link)
+		rename_files(s->files_due, from, to);
+}
+
 void session_drop_files(struct guest *g)
 {
 	if (g->late_files != NULL)

@@ -283,3 +283,19 @@ int sqldb_copy(const char *folder, const char *to, struct err *e)
 		(void)sqldb_remove(half, NULL);
 	return r;
 }
+
+/*
+ * Renaming.
+ */
+
+int sqldb_rename(const char *folder, const char *to, struct err *e)
+{
+	autofree char *parent = strdup(to);
+
+	if (parent == NULL)
+		return err_set(e, -ENOMEM, "sql: out of memory");
+	if (rename(folder, to) < 0)
+		return errno == ENOENT ? 0 : fail(e, "rename the folder");
+	*strrchr(parent, '/') = '\0';
+	return sync_path(parent, O_DIRECTORY, e);
+}

@@ -36,6 +36,10 @@ int sqldb_drop(const char *folder, const char *name, struct err *e);
 /* Remove the folder with all in it; none is fine. */
 int sqldb_remove(const char *folder, struct err *e);
 
+/* The folder becomes @to, on disk when this returns; none, because that was done
+ * before or there are no databases, is fine. */
+int sqldb_rename(const char *folder, const char *to, struct err *e);
+
 /* A consistent copy of all of them in a folder of their own; it appears whole or
  * not at all, and synced.  No databases, no folder.  What an earlier attempt has
  * left there is removed. */

@@ -91,6 +91,9 @@ static int run_verb(struct sqlop *op)
 	case SQL_DO_COPY:
 		sqldb_folder(op->ops->state, op->to, to);
 		return sqldb_copy(folder, to, &op->err);
+	case SQL_DO_RENAME:
+		sqldb_folder(op->ops->state, op->to, to);
+		return sqldb_rename(folder, to, &op->err);
 	case SQL_DO_REMOVE:
 		return sqldb_remove(folder, &op->err);
 	default:

@@ -23,6 +23,7 @@ enum sql_verb {
 	SQL_DO_LIST,
 	SQL_DO_DROP,
 	SQL_DO_COPY,   /* All of them, for session @to. */
+	SQL_DO_RENAME, /* All of them become those of session @to. */
 	SQL_DO_REMOVE, /* All of them. */
 };
 
