@@ -96,6 +96,17 @@ static char *read_manifest(const char *dir, size_t *len)
 	return text;
 }
 
+bool image_needs_acpi(const char *dir)
+{
+	autojson struct json j = {0};
+	size_t len = 0;
+	autofree char *text = read_manifest(dir, &len);
+
+	if (text == NULL || json_parse(&j, text, len, NULL) < 0)
+		return true;
+	return jv_bool(jv_path(json_root(&j), "kernel.acpi"), true);
+}
+
 int image_write(const struct home *h, const char *name, struct jw *w,
 		struct err *e)
 {

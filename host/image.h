@@ -34,6 +34,10 @@ int image_files(const struct home *h, const char *image,
  * image_dir(), or another negative errno. */
 int image_write(const struct home *h, const char *name, struct jw *w,
 		struct err *e);
+/* Does the kernel of the image in the folder @dir need a machine with ACPI?  As
+ * its manifest says; true when that does not. */
+bool image_needs_acpi(const char *dir);
+
 /* Those that there are, by name. */
 int image_list(const struct home *h, struct jw *w, struct err *e);
 

@@ -17,10 +17,11 @@
 #include "host/tree.h"
 
 #define IMAGE_DEFAULT "base"
+#define BUILD_ARGS    16
 
 struct image_options {
 	bool json, force;
-	const char *kernel, *mirror;
+	const char *kernel, *mirror, *name;
 };
 
 static const struct opt list_opts[] = {
@@ -31,6 +32,7 @@ static const struct opt list_opts[] = {
 static const struct opt build_opts[] = {
 	OPT(OPT_TEXT, image_options, kernel, "kernel"),
 	OPT(OPT_TEXT, image_options, mirror, "mirror"),
+	OPT(OPT_TEXT, image_options, name, "name"),
 	OPT(OPT_FLAG, image_options, force, "force"),
 	OPT_END,
 };
@@ -115,11 +117,21 @@ static int run_program(const char *const *argv)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+static size_t add_option(const char **args, size_t n, const char *name,
+			 const char *value)
+{
+	if (value == NULL)
+		return n;
+	args[n++] = name;
+	args[n++] = value;
+	return n;
+}
+
 int image_build_command(struct cli *c, int argc, char **argv)
 {
 	struct image_options o = {0};
 	char program[HOME_PATH_MAX + 16];
-	const char *args[12] = {program, "--out", c->home.images};
+	const char *args[BUILD_ARGS] = {program, "--out", c->home.images};
 	size_t n = 3;
 	struct err e = {0};
 	int r = cli_options(c, argc, argv, build_opts, &o, 0, 1);
@@ -128,17 +140,14 @@ int image_build_command(struct cli *c, int argc, char **argv)
 		return r;
 	if (c->argc > 0 && !image_name_is_good(c->argv[0]))
 		return cli_usage(c, "'%s' is no name of an image", c->argv[0]);
+	if (o.name != NULL && !image_name_is_good(o.name))
+		return cli_usage(c, "'%s' is no name of an image", o.name);
 	if (home_make(&c->home, &e) < 0)
 		return cli_fail(&e);
 	snprintf(program, sizeof(program), "%s/build", c->home.recipes);
-	if (o.kernel != NULL) {
-		args[n++] = "--kernel";
-		args[n++] = o.kernel;
-	}
-	if (o.mirror != NULL) {
-		args[n++] = "--mirror";
-		args[n++] = o.mirror;
-	}
+	n = add_option(args, n, "--kernel", o.kernel);
+	n = add_option(args, n, "--mirror", o.mirror);
+	n = add_option(args, n, "--name", o.name);
 	if (o.force)
 		args[n++] = "--force";
 	args[n++] = c->argc > 0 ? c->argv[0] : IMAGE_DEFAULT;

@@ -32,6 +32,7 @@ struct box {
 	uint32_t owner; /* The guest's uid 0, as the launcher sees it. */
 	int proc;	/* The host's /proc, O_PATH. */
 	int fuse;	/* /dev/fuse, see fuse.h; or -1. */
+	bool acpi;	/* For a machine: its kernel needs that. */
 	bool has_group; /* The guest has a control group of its own. */
 
 	char resolv_conf[RESOLV_MAX]; /* Empty without the host's network. */

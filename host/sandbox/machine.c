@@ -22,7 +22,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "host/image.h"
 #include "host/sandbox/initrd.h"
+#include "host/sandbox/kernel_words.h"
 #include "host/sandbox/limited.h"
 #include "host/saved.h"
 
@@ -152,6 +154,8 @@ static int take_image(struct box *b, struct err *e)
 	char path[PATH_MAX];
 	int r = 0;
 
+	snprintf(path, sizeof(path), "%s/..", b->boot);
+	b->acpi = image_needs_acpi(path);
 	for (size_t i = 0; i < ARRAY_LEN(files) && r == 0; i++) {
 		snprintf(path, sizeof(path), "%s/../%s", b->boot, files[i]);
 		r = take_file(b, AT_FDCWD, path, files[i], e);
@@ -271,12 +275,6 @@ static int keep_console(struct err *e)
 	_exit(0);
 }
 
-/* What a microvm of QEMU 7.2 needs under TCG to get over the calibration of its
- * clock. */
-#define KERNEL_WORDS                                            \
-	"console=ttyS0 quiet reboot=t panic=-1 no_timer_check " \
-	"tsc_early_khz=2600000 lpj=5000000 hib.vm="
-
 /* A list of arguments, NULL at the end. */
 struct arguments {
 	const char *v[ARGUMENTS_MAX];
@@ -298,8 +296,6 @@ static const char *const devices[] = {
 	"-display",
 	"none",
 	"-no-reboot",
-	"-M",
-	"microvm,memory-backend=ram",
 	"-cpu",
 	"max",
 	"-sandbox",
@@ -345,9 +341,14 @@ static const char *const devices[] = {
  * initramfs in it; the kernel is only named so that the same devices exist. */
 void machine_run(const struct box *b, struct err *e)
 {
-	char words[TEXT_MAX], memory[TEXT_MAX], ram[TEXT_MAX], cpus[TEXT_MAX];
-	const char *const size[] = {"-object", ram,	 "-m",	memory, "-smp",
-				    cpus,      "-accel", "tcg", NULL};
+	char words[KERNEL_WORDS_MAX], memory[TEXT_MAX], ram[TEXT_MAX],
+		cpus[TEXT_MAX];
+	const char *const type =
+		b->acpi ? "microvm,memory-backend=ram"
+			: "microvm,memory-backend=ram,acpi=off";
+	const char *const size[] = {"-M",     type,   "-object", ram,
+				    "-m",     memory, "-smp",	 cpus,
+				    "-accel", "tcg",  NULL};
 	const char *const boot[] = {"-initrd", MACHINE_BOOT "/initrd",
 				    "-append", words, NULL};
 	const char *const incoming[] = {"-incoming", "defer", "-S", NULL};
@@ -355,7 +356,7 @@ void machine_run(const struct box *b, struct err *e)
 	struct arguments argv = {.n = 0};
 	char *env[] = {NULL};
 
-	snprintf(words, sizeof(words), KERNEL_WORDS "%s", b->id);
+	kernel_words(b->id, words);
 	snprintf(memory, sizeof(memory), "%uM", b->memory);
 	snprintf(ram, sizeof(ram),
 		 "memory-backend-file,id=ram,share=on,size=%uM,"
