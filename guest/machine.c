@@ -133,10 +133,10 @@ static void load_module(const char *name)
 		say("load", path);
 }
 
-static void load_modules(void)
+static void load_modules(const char *list)
 {
 	char line[TEXT_MAX];
-	FILE *f = fopen("/modules/order", "re");
+	FILE *f = fopen(list, "re");
 
 	if (f == NULL)
 		return;
@@ -146,6 +146,16 @@ static void load_modules(void)
 			load_module(line);
 	}
 	fclose(f);
+}
+
+/* What nothing waits for; our daemon reaps it. */
+static void load_late_modules(void)
+{
+	if (fork() != 0)
+		return;
+	(void)setpriority(PRIO_PROCESS, 0, 19);
+	load_modules("/modules/late");
+	_exit(0);
 }
 
 /* Return: its value; "" when the command line has no such word. */
@@ -488,11 +498,12 @@ _Noreturn void machine_main(void)
 	umask(022);
 	raise_limits();
 	mount_kernel();
-	load_modules();
+	load_modules("/modules/order");
 	take_name(vm);
 	mount_disk("rootfs", IMAGE, "erofs", MS_RDONLY | MS_NODEV, NULL);
 	mount_disk("disk", DISK, "ext4", SAFE, "errors=remount-ro,discard");
 	fill_disk();
+	load_late_modules();
 	build_root();
 	show_agents();
 	write_etc(vm);
