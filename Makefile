@@ -270,7 +270,7 @@ interop: tests
 DIRS := core vfs mcp guest host host/cli host/daemon host/lib host/sandbox host/examples tests tests/fake tests/bench
 SRCS := $(wildcard $(DIRS:%=%/*.c))
 HDRS := $(wildcard $(DIRS:%=%/*.h))
-SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files tests/bench/mcp tests/bench/*.sh) scripts/deps scripts/test scripts/demo .ci/run images/build
+SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files tests/bench/mcp tests/bench/machines tests/bench/*.sh) scripts/deps scripts/test scripts/demo .ci/run images/build
 MAN  := $(wildcard host/*.[1358] guest/*.8)
 format:
 	clang-format -i $(SRCS) $(HDRS)

@@ -3,10 +3,12 @@
 # sandbox works there.
 #
 #   IMAGE_CACHE_DIR   where images are made (default: $O/images)
+#   IMAGE             small, with Debian's kernel (default), or small-tiny
 # shellcheck disable=SC2016,SC2119 # $ is for the shell in the VM
 . tests/lib.sh
 
 cache=${IMAGE_CACHE_DIR:-$O/images}
+image=${IMAGE:-small}
 give_up() {
 	skip "a machine boots" "$1"
 	done_testing
@@ -16,12 +18,15 @@ for program in qemu-system-x86_64 mkfs.erofs mkfs.ext4; do
 	PATH=$PATH:/usr/sbin command -v "$program" >/dev/null ||
 		give_up "$program is not there"
 done
-[ -e "$cache/small/manifest.json" ] || [ "$(id -u)" -eq 0 ] ||
+[ -e "$cache/$image/manifest.json" ] || [ "$(id -u)" -eq 0 ] ||
 	give_up 'only root makes images, and there is none'
 mkdir -p "$HIB_HOME" && ln -s "$cache" "$HIB_HOME/images"
-if [ ! -e "$cache/small/manifest.json" ]; then
+if [ ! -e "$cache/$image/manifest.json" ]; then
 	mkdir -p "$cache"
-	PATIENCE=400 hib image build small 2>"$tmp/built" || {
+	kernel=debian
+	[ "$image" = small ] || kernel=tiny
+	PATIENCE=1200 hib image build --kernel "$kernel" --name "$image" small \
+		2>"$tmp/built" || {
 		cat "$tmp/built"
 		give_up "no image can be made"
 	}
@@ -32,15 +37,15 @@ mkdir "$tmp/folder"
 refused_ones() {
 	refused invalid_argument 5 hib vm create --backend qemu &&
 		refused capability_unsupported 5 hib vm create --backend qemu \
-			--image small --net host &&
+			--image "$image" --net host &&
 		refused capability_unsupported 5 hib vm create --backend qemu \
-			--image small --mount "$tmp/folder:/m" &&
+			--image "$image" --mount "$tmp/folder:/m" &&
 		equal "$(hib vm list --json | jq length)" 0
 }
 ok "a machine needs an image, and cannot have the host's folders" refused_ones
 
 booted() {
-	VM=$(hib vm create --backend qemu --image small) && new_session &&
+	VM=$(hib vm create --backend qemu --image "$image") && new_session &&
 		says "$SES" '!say hi' hi &&
 		in_vm "$SES" 'uname -r' | grep -q '^6\.1' &&
 		in_vm "$SES" '. /etc/os-release; echo $VERSION_CODENAME' |
