@@ -40,17 +40,17 @@
 #include <sys/wait.h>
 
 #include "core/json.h"
+#include "host/console.h"
 #include "host/machine_id.h"
 #include "host/sandbox/range.h"
 
-#define BOOT_DEADLINE_MS  10000	    /* Until the launcher has said its line. */
-#define LINE_MAX_BYTES	  4096	    /* Of that line. */
-#define CONSOLE_MAX_BYTES (1 << 20) /* A longer console log starts anew. */
-#define LAST_LINE_MAX	  160	    /* Of the console log, in a report. */
-#define DETAIL_MAX	  256
-#define FD_PATH_MAX	  32
-#define NUMBER_MAX	  24
-#define ARGUMENTS_MAX	  40 /* Of a launcher. */
+#define BOOT_DEADLINE_MS 10000 /* Until the launcher has said its line. */
+#define LINE_MAX_BYTES	 4096  /* Of that line. */
+#define LAST_LINE_MAX	 160   /* Of the console log, in a report. */
+#define DETAIL_MAX	 256
+#define FD_PATH_MAX	 32
+#define NUMBER_MAX	 24
+#define ARGUMENTS_MAX	 40 /* Of a launcher. */
 
 enum machine_state { MACHINE_BOOTING, MACHINE_RUNNING, MACHINE_GONE };
 
@@ -63,6 +63,7 @@ struct machine {
 	pid_t pid;
 	int pidfd;
 	uv_poll_t exit_poll; /* Of pidfd. */
+	struct console *console;
 
 	/* While it boots. */
 	uv_process_t launcher;
@@ -226,6 +227,7 @@ static void machine_go(struct machine *m)
 {
 	assert(m->state != MACHINE_GONE);
 	m->state = MACHINE_GONE;
+	console_close(take_ptr(m->console));
 	close_handle(&m->pipe);
 	close_handle(&m->deadline);
 	close_handle(&m->exit_poll);
@@ -279,6 +281,7 @@ static int watch(struct machine *m, uv_loop_t *loop, struct err *e)
 	if (r < 0)
 		return err_set(e, r, "watch process %d: %s", m->pid,
 			       uv_strerror(r));
+	m->console = console_watch(loop, m->dir);
 	return 0;
 }
 
