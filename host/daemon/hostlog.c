@@ -9,6 +9,7 @@
 
 #include "core/log.h"
 #include "core/time.h"
+#include "host/daemon/catalog.h"
 
 #define LOG_COMPONENT "hostlog"
 
@@ -130,6 +131,7 @@ unsigned hostlog_closing(const struct session_brief *b, const char *reason,
 
 struct closing {
 	struct hibd *d;
+	char vm[ID_MAX];
 	const char *reason; /* Static text. */
 	unsigned open;
 	struct err err;
@@ -163,6 +165,17 @@ static int closing_each(const struct session_brief *b, void *arg)
 	return 0;
 }
 
+/* Events of the guest that came before its end are stored by now. */
+static void closing_on_quiet(const struct err *e, void *arg)
+{
+	struct closing *c = arg;
+
+	if (e->code == 0)
+		(void)reader_sessions(c->d->reader, c->vm, closing_each, c,
+				      &c->err);
+	closing_on_one(e, c);
+}
+
 void hostlog_close_all(struct hibd *d, const char *vm, const char *reason,
 		       hostlog_done_cb cb, void *arg)
 {
@@ -176,6 +189,6 @@ void hostlog_close_all(struct hibd *d, const char *vm, const char *reason,
 	}
 	*c = (struct closing){
 		.d = d, .reason = reason, .open = 1, .cb = cb, .arg = arg};
-	(void)reader_sessions(d->reader, vm, closing_each, c, &c->err);
-	closing_on_one(&(struct err){0}, c);
+	snprintf(c->vm, sizeof(c->vm), "%s", vm);
+	change_submit(d->store, change_new(), closing_on_quiet, c);
 }
