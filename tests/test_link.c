@@ -146,6 +146,23 @@ static void hello_on_fin(struct h2_stream *s, void *arg)
 	h2_reply(s, 200, t.hello, strlen(t.hello));
 }
 
+/* More than any answer may be, and not in whole frames. */
+static void call_on_fin(struct h2_stream *s, void *arg)
+{
+	(void)arg;
+	h2_respond(s, 200);
+	h2_write(s, "{", 1);
+}
+
+static void call_on_drained(struct h2_stream *s, void *arg)
+{
+	static const char rest[EXCHANGE_REPLY_MAX];
+
+	(void)arg;
+	h2_write(s, rest, sizeof(rest));
+	h2_fin(s);
+}
+
 static void any_on_data(struct h2_stream *s, char *data, size_t n, void *arg)
 {
 	(void)data;
@@ -171,6 +188,10 @@ static const struct h2_stream_events on_thaw = {
 	.data = any_on_data, .fin = thaw_on_fin, .end = any_on_end};
 static const struct h2_stream_events on_freeze = {
 	.data = any_on_data, .fin = freeze_on_fin, .end = any_on_end};
+static const struct h2_stream_events on_call = {.data = any_on_data,
+						.fin = call_on_fin,
+						.drained = call_on_drained,
+						.end = any_on_end};
 static const struct h2_stream_events on_sync = {.data = sync_on_data,
 						.end = any_on_end};
 
@@ -189,6 +210,8 @@ static void guest_on_request(struct h2_stream *s, const char *method,
 		h2_stream_set(s, &on_thaw, NULL);
 	} else if (strcmp(path, "/call/freeze") == 0) {
 		h2_stream_set(s, &on_freeze, NULL);
+	} else if (strncmp(path, "/call/", 6) == 0) {
+		h2_stream_set(s, &on_call, NULL);
 	} else {
 		STR_EQ(path, "/sync");
 		t.sync = s;
@@ -596,6 +619,24 @@ TEST(but_only_until_it_is_thawed)
 	teardown();
 }
 
+static bool was_called(void)
+{
+	return call_code != 0;
+}
+
+TEST(an_answer_that_is_too_long_is_a_bad_frame)
+{
+	setup(HELLO(""));
+	connect_link();
+	run_until(is_up);
+	call_code = 0;
+	link_call(t.link, "session.get", "{}", on_called, NULL);
+	run_until(was_called);
+	EQ(call_code, -FAULT_BAD_FRAME);
+	EQ(link_is_up(t.link), true);
+	teardown();
+}
+
 TESTS(CASE(events_are_stored_before_they_are_acked),
       CASE(a_gap_is_refused_and_the_stream_begins_anew),
       CASE(a_guest_that_always_sends_gaps_is_dropped),
@@ -608,4 +649,5 @@ TESTS(CASE(events_are_stored_before_they_are_acked),
       CASE(a_paused_guest_is_thawed_and_says_hello_again),
       CASE(one_that_stays_paused_takes_few_calls_until_it_is_thawed),
       CASE(a_clone_may_call_itself_what_it_was_copied_from),
-      CASE(but_only_until_it_is_thawed))
+      CASE(but_only_until_it_is_thawed),
+      CASE(an_answer_that_is_too_long_is_a_bad_frame))

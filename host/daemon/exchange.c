@@ -10,6 +10,7 @@
 
 struct exchange {
 	int status;
+	bool too_long;
 	struct jw body;
 	exchange_cb cb;
 	void *arg;
@@ -28,7 +29,8 @@ static void exchange_on_data(struct h2_stream *s, char *data, size_t n,
 {
 	struct exchange *x = arg;
 
-	if (x->body.len + n > EXCHANGE_REPLY_MAX) {
+	if (x->body.len + n >= EXCHANGE_REPLY_MAX) {
+		x->too_long = true;
 		h2_reset(s);
 		return;
 	}
@@ -57,7 +59,7 @@ static void exchange_on_end(struct h2_stream *s, int r, void *arg)
 	(void)s;
 	if (x->body.failed)
 		err_set(&e, -ENOMEM, "answer of the guest: out of memory");
-	else if (x->body.len + 1 > EXCHANGE_REPLY_MAX)
+	else if (x->too_long)
 		err_set(&e, -FAULT_BAD_FRAME, "the guest's answer is too long");
 	else if (r < 0)
 		err_set(&e, -FAULT_GUEST_UNREACHABLE,

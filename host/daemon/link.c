@@ -34,7 +34,10 @@
 
 #define LOG_COMPONENT	 "link"
 #define RESYNCS_MAX	 5 /* In RESYNC_WINDOW_MS. */
-#define RESYNC_WINDOW_MS 10000
+#define RESYNC_WINDOW_MS 60000
+#define STEADY_MS	 1000 /* Up for so long, it is worth a quick return. */
+#define ACKS_MAX	 1024 /* Not yet sent. */
+#define ACK_QUEUE_MAX	 (64u << 10) /* Bytes that the guest has not read. */
 
 enum link_state {
 	LINK_DOWN,
@@ -74,7 +77,10 @@ struct link {
 	uv_idle_t ack_idle;
 
 	struct dialer *dialer;
-	uint64_t opened_at, resynced_at;
+	uv_timer_t deadline; /* While it is not up; see link_on_deadline(). */
+	bool greeted;	     /* A hello was answered since it was up. */
+	unsigned handles;    /* Not yet closed. */
+	uint64_t up_at, resynced_at;
 	unsigned resyncs; /* Since resynced_at. */
 	struct err full;  /* Why the host could not store; code 0: it can. */
 };
@@ -99,18 +105,35 @@ static void link_drop(struct link *l)
 	h2_close(h2);
 }
 
-/* Is the guest given up, because it was never up? */
-static bool link_is_late(struct link *l)
+/* A guest that takes a connection, and does not get up. */
+static void link_on_deadline(uv_timer_t *t)
 {
+	struct link *l = t->data;
 	struct err e = {0};
 
-	if (l->was_up || uv_now(l->spec.loop) - l->opened_at <= LINK_BOOT_MS)
-		return false;
-	err_set(&e, -FAULT_VM_UNAVAILABLE,
-		"%s: the guest did not answer within %d ms", l->vm,
-		LINK_BOOT_MS);
+	if (l->greeted)
+		err_set(&e, -FAULT_VM_UNAVAILABLE,
+			"%s: the guest did not start within %d s", l->vm,
+			LINK_START_MS / 1000);
+	else
+		err_set(&e, -FAULT_VM_UNAVAILABLE,
+			"%s: the guest did not answer within %d ms", l->vm,
+			l->was_up ? LINK_LOST_MS : LINK_BOOT_MS);
 	link_fail(l, &e);
-	return true;
+}
+
+static void link_expect(struct link *l, uint64_t ms)
+{
+	uv_timer_start(&l->deadline, link_on_deadline, ms, 0);
+}
+
+/* One that is lost as soon as it is up is come back to later and later. */
+static void link_was_up(struct link *l)
+{
+	l->greeted = false;
+	link_expect(l, LINK_LOST_MS);
+	if (uv_now(l->spec.loop) - l->up_at >= STEADY_MS)
+		dialer_good(l->dialer);
 }
 
 static void link_lost(struct link *l, const char *why)
@@ -118,9 +141,10 @@ static void link_lost(struct link *l, const char *why)
 	if (l->closed)
 		return;
 	log_debug("%s: channel lost: %s", l->vm, why);
+	if (l->state == LINK_UP)
+		link_was_up(l);
 	link_drop(l);
-	if (!link_is_late(l))
-		dialer_again(l->dialer);
+	dialer_again(l->dialer);
 }
 
 void link_resync(struct link *l, const struct err *why)
@@ -229,7 +253,8 @@ static void sync_on_head(struct h2_stream *s, int status, void *arg)
 	}
 	l->state = LINK_UP;
 	l->was_up = true;
-	dialer_good(l->dialer);
+	l->up_at = uv_now(l->spec.loop);
+	uv_timer_stop(&l->deadline);
 	l->ev->up(l, l->arg);
 }
 
@@ -254,9 +279,20 @@ static void sync_on_end(struct h2_stream *s, int r, void *arg)
 	link_lost(l, r < 0 ? strerror(-r) : "sync ended");
 }
 
+static void link_on_ack_idle(uv_idle_t *h);
+
+static void sync_on_drained(struct h2_stream *s, void *arg)
+{
+	struct link *l = arg;
+
+	(void)s;
+	uv_idle_start(&l->ack_idle, link_on_ack_idle);
+}
+
 static const struct h2_stream_events sync_events = {
 	.head = sync_on_head,
 	.data = sync_on_data,
+	.drained = sync_on_drained,
 	.end = sync_on_end,
 };
 
@@ -279,13 +315,15 @@ void link_consume(struct link *l, size_t n)
 		h2_consume(l->sync, n);
 }
 
+/* What a guest does not read waits here, not on its way. */
 static void link_on_ack_idle(uv_idle_t *h)
 {
 	struct link *l = h->data;
 	autojw struct jw w = {0};
 
 	uv_idle_stop(h);
-	if (l->sync == NULL || l->n_acks == 0)
+	if (l->sync == NULL || l->n_acks == 0 ||
+	    h2_queued(l->sync) > ACK_QUEUE_MAX)
 		return;
 	jw_obj(&w);
 	jw_key(&w, "ack");
@@ -309,6 +347,12 @@ void link_ack(struct link *l, const char *session, int64_t seq)
 			l->acks[i].seq = seq;
 			return;
 		}
+	}
+	if (l->n_acks == ACKS_MAX)
+		link_on_ack_idle(&l->ack_idle);
+	if (l->n_acks == ACKS_MAX) {
+		link_lost(l, "the guest does not read");
+		return;
 	}
 	if (l->n_acks == l->cap_acks) {
 		size_t cap = l->cap_acks ? l->cap_acks * 2 : 8;
@@ -654,6 +698,9 @@ static void link_on_hello(const char *body, size_t len, const struct err *e,
 	if (jv_strcpy(jv_get(hello, "boot_id"), l->boot_id,
 		      sizeof(l->boot_id)) < 0)
 		l->boot_id[0] = '\0';
+	if (!l->greeted)
+		link_expect(l, LINK_START_MS);
+	l->greeted = true;
 	link_go_on(l, hello);
 }
 
@@ -708,20 +755,16 @@ static void link_on_connected(uv_stream_t *io, void *arg)
 		link_lost(l, "no connection");
 }
 
-static void link_on_missed(void *arg)
-{
-	(void)link_is_late(arg);
-}
-
 static const struct dialer_events link_dialer_events = {
 	.connected = link_on_connected,
-	.missed = link_on_missed,
 };
 
-static void link_on_idle_closed(uv_handle_t *h)
+static void link_on_handle_closed(uv_handle_t *h)
 {
 	struct link *l = h->data;
 
+	if (--l->handles > 0)
+		return;
 	jw_done(&l->have);
 	free(l->acks);
 	free(l->workspace);
@@ -749,7 +792,6 @@ struct link *link_open(const struct link_spec *spec,
 	if (spec->clone_of != NULL)
 		snprintf(l->clone_of, sizeof(l->clone_of), "%s",
 			 spec->clone_of);
-	l->opened_at = uv_now(spec->loop);
 	if (spec->workspace != NULL)
 		l->workspace = strdup(spec->workspace);
 	if (l->workspace != NULL || spec->workspace == NULL)
@@ -760,7 +802,10 @@ struct link *link_open(const struct link_spec *spec,
 		return NULL;
 	}
 	uv_idle_init(spec->loop, &l->ack_idle);
-	l->ack_idle.data = l;
+	uv_timer_init(spec->loop, &l->deadline);
+	l->ack_idle.data = l->deadline.data = l;
+	l->handles = 2;
+	link_expect(l, LINK_BOOT_MS);
 	return l;
 }
 
@@ -771,7 +816,8 @@ void link_close(struct link *l)
 	l->closed = true;
 	link_drop(l);
 	dialer_close(l->dialer);
-	uv_close((uv_handle_t *)&l->ack_idle, link_on_idle_closed);
+	uv_close((uv_handle_t *)&l->ack_idle, link_on_handle_closed);
+	uv_close((uv_handle_t *)&l->deadline, link_on_handle_closed);
 }
 
 bool link_is_up(const struct link *l)

@@ -25,8 +25,10 @@
 #include "host/daemon/exchange.h"
 #include "host/daemon/mirror.h"
 
-#define LINK_VERSION 1
-#define LINK_BOOT_MS 10000 /* Boot until the first UP. */
+#define LINK_VERSION  1
+#define LINK_BOOT_MS  10000  /* Boot until the first hello. */
+#define LINK_LOST_MS  60000  /* The same once it was UP. */
+#define LINK_START_MS 600000 /* Hello until UP: files are unpacked there. */
 
 struct link; /* Opaque. */
 
@@ -53,7 +55,7 @@ struct link_events {
 	 * after each reconnect, and after link_thaw(). */
 	void (*up)(struct link *l, void *arg);
 	/* The guest cannot be used: wrong disk, broken protocol, diverged log,
-	 * or no hello within LINK_BOOT_MS.  Comes once; the owner ends the
+	 * or no answer in time.  Comes once; the owner ends the
 	 * machine and closes the link. */
 	void (*failed)(struct link *l, const struct err *e, void *arg);
 	/* The guest is paused.  Write the parameters of its thaw into @params,

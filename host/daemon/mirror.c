@@ -104,10 +104,10 @@ static void batch_on_done(struct store_batch *sb, int64_t acked,
 	struct batch *b = container_of(sb, struct batch, b);
 	struct mirror_feed *f = b->feed;
 
-	if (f->link != NULL && acked >= 0) {
+	if (f->link != NULL && acked >= 0)
 		link_ack(f->link, sb->session, acked);
+	if (f->link != NULL && acked >= 0) /* The ack may have ended it. */
 		link_consume(f->link, b->bytes);
-	}
 	if (acked < 0)
 		feed_on_refused(f, e);
 	event_list_free(&sb->events);
