@@ -14,7 +14,7 @@
 
 #include "core/err.h"
 
-#define DB_SCHEMA_VERSION 4
+#define DB_SCHEMA_VERSION 5
 
 enum db_schema { DB_GUEST, DB_HOST, DB_VFS };
 

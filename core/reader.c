@@ -151,10 +151,11 @@ int64_t reader_chain(struct reader *r, int64_t session_n, int64_t seq)
 
 /* Columns of any table that hold JSON. */
 static const char *const json_columns[] = {
-	"agent_caps", "agent_info", "answer",	  "body",    "config",
-	"ctx",	      "cursors",    "data",	  "entries", "env_names",
-	"error",      "features",   "last_error", "meta",    "server",
-	"spec",	      "tags",	    "tools",	  "usage",
+	"agent_caps", "agent_info", "answer",	"body",	  "config",
+	"ctx",	      "cursors",    "damage",	"data",	  "entries",
+	"env_names",  "error",	    "features", "hashes", "last_error",
+	"meta",	      "server",	    "spec",	"tags",	  "tools",
+	"usage",      "workspace",
 };
 
 static bool holds_json(const char *name)

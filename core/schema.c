@@ -21,4 +21,5 @@ EMBED(schema_vfs, "core/schema/vfs.sql");
 EMBED(schema_host_2, "core/schema/host_2.sql");
 EMBED(schema_core_3, "core/schema/core_3.sql");
 EMBED(schema_core_4, "core/schema/core_4.sql");
+EMBED(schema_host_5, "core/schema/host_5.sql");
 EMBED(schema_views, "core/schema/views.sql");

@@ -14,6 +14,7 @@ extern const char schema_vfs[];	  /* All of vfs.db. */
 extern const char schema_host_2[];
 extern const char schema_core_3[]; /* Of guest.db and hib.db. */
 extern const char schema_core_4[]; /* Of guest.db and hib.db. */
+extern const char schema_host_5[];
 extern const char schema_views[];
 
 #endif

@@ -17,6 +17,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -28,6 +29,7 @@
 #include <sys/wait.h>
 
 #include "host/sandbox/range.h"
+#include "host/snapshot.h"
 
 #define KERNEL_MAJOR  5 /* mount_setattr(2) came with 5.12. */
 #define KERNEL_MINOR  12
@@ -421,4 +423,22 @@ bool doctor_run(const struct home *h, struct doctor_row rows[DOCTOR_ROWS])
 		all = all && (rows[i].ok || !rows[i].needed);
 	}
 	return all;
+}
+
+int doctor_repair(const struct home *h, struct err *e)
+{
+	char path[HOME_PATH_MAX + 16];
+	autoclose int lock = -1;
+	int n;
+
+	snprintf(path, sizeof(path), "%s/hibd.lock", h->root);
+	lock = open(path, O_RDWR | O_CLOEXEC);
+	if (lock < 0)
+		return errno == ENOENT ? 0
+				       : err_set(e, -errno, "%s: %s", path,
+						 strerror(errno));
+	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
+		return 0;
+	n = snapshot_sweep(h->vms);
+	return n < 0 ? err_set(e, n, "%s: %s", h->vms, strerror(-n)) : n;
 }

@@ -85,6 +85,8 @@ enum {
 	HIB_NO_TURN = 40913,
 	HIB_NOT_READY = 40914,
 	HIB_CURSOR_AHEAD = 40916,
+	HIB_TAIL_INCOMPLETE = 40917,
+	HIB_HAS_CHILDREN = 40918,
 	HIB_SESSION_EXPIRED = 41001,
 	HIB_AGENT_AUTH_REQUIRED = 41201,
 	HIB_CAPABILITY_UNSUPPORTED = 41202,
@@ -255,9 +257,44 @@ struct hib_vm_fork_options {
 HIB_API int hib_vm_fork(struct hib *h, const char *vm,
 			const struct hib_vm_fork_options *o,
 			char id[HIB_ID_MAX], char **json, struct hib_error *e);
-/* Remove it with its files.  Logs of its sessions stay. */
+/* Remove it with its files.  Logs of its sessions stay.  -HIB_HAS_CHILDREN when
+ * there are snapshots of it, unless @force: they go with it. */
 HIB_API int hib_vm_destroy(struct hib *h, const char *vm, bool force,
 			   struct hib_error *e);
+
+/* --- snapshots ---------------------------------------------------------- */
+
+/*
+ * A VM at one instant: its disk and, of a machine that runs, its memory, with
+ * where each log stood.  It belongs to its VM, and takes the room of what has
+ * changed since where the file system can share, else of all there is.
+ */
+struct hib_snapshot_options {
+	size_t size;	   /* sizeof(struct hib_snapshot_options) */
+	const char *label; /* For people; or NULL. */
+	const char *kind;  /* "memory", "disk"; NULL: as much as there is. */
+};
+
+/* Make one of a VM.  One that runs goes on after it.  @o: NULL for the defaults.
+ * @id: may be NULL.  -HIB_CAPABILITY_UNSUPPORTED when there is no memory that can
+ * be kept. */
+HIB_API int hib_snapshot_create(struct hib *h, const char *vm,
+				const struct hib_snapshot_options *o,
+				char id[HIB_ID_MAX], char **json,
+				struct hib_error *e);
+/* @vm: NULL for those of all, the oldest first. */
+HIB_API int hib_snapshot_list(struct hib *h, const char *vm, char **json,
+			      struct hib_error *e);
+HIB_API int hib_snapshot_get(struct hib *h, const char *snapshot, char **json,
+			     struct hib_error *e);
+/* Compare its files with the hashes that were taken when it was new.  @json:
+ * {"snapshot","ok","damage":[what differs],"hashes":[{"name","size","sha256"}],
+ * "ms"}. */
+HIB_API int hib_snapshot_verify(struct hib *h, const char *snapshot,
+				char **json, struct hib_error *e);
+/* What was forked from it stays. */
+HIB_API int hib_snapshot_remove(struct hib *h, const char *snapshot,
+				struct hib_error *e);
 
 /* --- sessions ----------------------------------------------------------- */
 

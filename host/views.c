@@ -60,6 +60,14 @@
 	"(SELECT count(*) FROM session s WHERE s.vm_id=vm.id) AS sessions " \
 	"FROM vm "
 
+#define SNAPSHOT_COLUMNS                                                  \
+	"SELECT id, vm_id, parent_id, kind, label, size, cursors, "       \
+	"json_extract(manifest,'$.workspace') AS workspace, "             \
+	"json_extract(manifest,'$.config') AS config, hashes, "           \
+	"CASE WHEN damage IS NOT NULL THEN 'damaged' "                    \
+	"WHEN verified_ms IS NOT NULL THEN 'verified' ELSE 'new' END AS " \
+	"state, verified_ms, damage, created_ms FROM snapshot "
+
 /* An update of this session as it stands in an acp.update event. */
 #define UPDATES                                                        \
 	"WITH u AS MATERIALIZED (SELECT seq, ts_ms, turn_id, "         \
@@ -234,6 +242,29 @@ int views_vm(struct reader *r, const char *vm, struct jw *out, struct err *e)
 	if (n == 0)
 		return err_set(e, -FAULT_VM_NOT_FOUND, "VM %.64s is not here",
 			       vm);
+	return n < 0 ? n : 0;
+}
+
+int views_snapshots(struct reader *r, const char *vm, struct jw *out,
+		    struct err *e)
+{
+	const char *args[] = {vm, NULL};
+
+	return reader_rows(r,
+			   SNAPSHOT_COLUMNS "WHERE ?1 IS NULL OR vm_id=?1 "
+					    "ORDER BY created_ms, id",
+			   args, out, e);
+}
+
+int views_snapshot(struct reader *r, const char *id, struct jw *out,
+		   struct err *e)
+{
+	const char *args[] = {id, NULL};
+	int n = reader_rows(r, SNAPSHOT_COLUMNS "WHERE id=?1", args, out, e);
+
+	if (n == 0)
+		return err_set(e, -FAULT_SNAPSHOT_NOT_FOUND,
+			       "%.64s is not here", id);
 	return n < 0 ? n : 0;
 }
 

@@ -27,6 +27,12 @@ int views_vms(struct reader *r, struct jw *out, struct err *e);
 /* {"seq","ts_ms","type","data"}, oldest first. */
 int views_vm_events(struct reader *r, const char *vm, struct jw *out,
 		    struct err *e);
+/* The oldest first; of a VM, or NULL. */
+int views_snapshots(struct reader *r, const char *vm, struct jw *out,
+		    struct err *e);
+/* One object.  Return: 0; -FAULT_SNAPSHOT_NOT_FOUND. */
+int views_snapshot(struct reader *r, const char *id, struct jw *out,
+		   struct err *e);
 
 /* One object.  Return: 0; -FAULT_INVALID_ID; -FAULT_SESSION_NOT_FOUND or
  * -FAULT_VM_NOT_FOUND.  @vm: an id or a name. */

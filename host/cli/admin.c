@@ -16,7 +16,7 @@
 struct admin_options {
 	const char *scope;
 	int64_t ttl_ms;
-	bool json, vms;
+	bool json, vms, repair;
 };
 
 static const struct opt json_opts[] = {
@@ -267,14 +267,22 @@ static void print_doctor(const struct doctor_row *rows)
 
 int doctor_command(struct cli *c, int argc, char **argv)
 {
+	static const struct opt opts[] = {
+		OPT(OPT_FLAG, admin_options, repair, "repair"),
+		OPT(OPT_FLAG, admin_options, json, "json"),
+		OPT_END,
+	};
 	struct doctor_row rows[DOCTOR_ROWS] = {0};
 	struct admin_options o = {0};
 	autojw struct jw w = {0};
+	struct err e = {0};
 	bool good;
-	int r = cli_options(c, argc, argv, json_opts, &o, 0, 0);
+	int r = cli_options(c, argc, argv, opts, &o, 0, 0);
 
 	if (r >= 0)
 		return r;
+	if (o.repair && doctor_repair(&c->home, &e) < 0)
+		return cli_fail(&e);
 	good = doctor_run(&c->home, rows);
 	if (o.json) {
 		write_doctor(rows, &w);

@@ -94,6 +94,13 @@ int vm_sleep_command(struct cli *c, int argc, char **argv);
 int vm_stop_command(struct cli *c, int argc, char **argv);
 int vm_destroy_command(struct cli *c, int argc, char **argv);
 
+/* snapshot.c */
+int snapshot_create_command(struct cli *c, int argc, char **argv);
+int snapshot_list_command(struct cli *c, int argc, char **argv);
+int snapshot_show_command(struct cli *c, int argc, char **argv);
+int snapshot_verify_command(struct cli *c, int argc, char **argv);
+int snapshot_remove_command(struct cli *c, int argc, char **argv);
+
 /* exec.c */
 int exec_command(struct cli *c, int argc, char **argv);
 

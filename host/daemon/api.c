@@ -25,7 +25,7 @@ static void agents_route(struct op *op);
 static void types_route(struct op *op);
 static void token_create_route(struct op *op);
 
-/* `:vm`, `:id`, `:req` and `:mcp` stand for one segment; `*` and `:name` are any last
+/* `:vm`, `:id`, `:snp`, `:req` and `:mcp` stand for one segment; `*` and `:name` are any last
  * one, and `:key` is all that is left. */
 static const struct route {
 	const char *method, *pattern;
@@ -62,6 +62,13 @@ static const struct route {
 	{"POST", "/v1/vms/:vm/files/remove", SCOPE_ADMIN, files_change_route},
 	{"POST", "/v1/vms/:vm/files/chmod", SCOPE_ADMIN, files_change_route},
 	{"POST", "/v1/vms/:vm/files/symlink", SCOPE_ADMIN, files_change_route},
+	{"GET", "/v1/vms/:vm/snapshots", SCOPE_ADMIN, snapshot_list_route},
+	{"POST", "/v1/vms/:vm/snapshots", SCOPE_ADMIN, snapshot_create_route},
+	{"GET", "/v1/snapshots", SCOPE_ADMIN, snapshot_list_route},
+	{"GET", "/v1/snapshots/:snp", SCOPE_ADMIN, snapshot_get_route},
+	{"DELETE", "/v1/snapshots/:snp", SCOPE_ADMIN, snapshot_remove_route},
+	{"POST", "/v1/snapshots/:snp/verify", SCOPE_ADMIN,
+	 snapshot_verify_route},
 	{"GET", "/v1/sessions", SCOPE_READ, session_list_route},
 	{"POST", "/v1/sessions", SCOPE_ADMIN, session_create_route},
 	{"GET", "/v1/sessions/:id", SCOPE_READ, session_get_route},
@@ -197,6 +204,13 @@ static bool op_take_path(struct op *op, const char *pattern, const char *path)
 				return false;
 			}
 			memcpy(op->request, got, ID_MAX);
+		} else if (strcmp(want, ":snp") == 0) {
+			if (!id_is(got, "snp")) {
+				op_refuse(op, -FAULT_INVALID_ID,
+					  "'%.80s' is no snapshot id", got);
+				return false;
+			}
+			memcpy(op->snapshot, got, ID_MAX);
 		} else if (strcmp(want, ":mcp") == 0) {
 			if (snprintf(op->server, sizeof(op->server), "%s",
 				     got) >= (int)sizeof(op->server))

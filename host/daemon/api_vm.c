@@ -8,6 +8,7 @@
 #include "host/daemon/hostlog.h"
 #include "host/daemon/initial_files.h"
 #include "host/daemon/routes.h"
+#include "host/daemon/snapshots.h"
 #include "host/daemon/vm_mounts.h"
 #include "host/views.h"
 #include "vfs/import.h"
@@ -369,7 +370,16 @@ static void destroy_on_stopped(struct vm *vm, const struct err *e, void *arg)
 void vm_destroy_route(struct op *op)
 {
 	struct vm *vm = op_vm(op);
+	const char *force = op->r != NULL ? http_query(op->r, "force") : NULL;
 
-	if (vm != NULL)
+	if (vm == NULL)
+		return;
+	if (snapshots_any(op->d, op->vm) &&
+	    (force == NULL || strcmp(force, "1") != 0))
+		op_refuse(op, -FAULT_HAS_CHILDREN,
+			  "%s has snapshots, which would go with it: remove "
+			  "them, or use force",
+			  op->vm);
+	else
 		vm_off(vm, VM_OFF_STOP, destroy_on_stopped, op);
 }

@@ -20,6 +20,7 @@
 #include "host/daemon/daemon.h"
 #include "host/daemon/mcp_door.h"
 #include "host/daemon/routes.h"
+#include "host/daemon/snapshots.h"
 #include "mcp/front.h"
 
 #define LOG_COMPONENT "hibd"
@@ -195,12 +196,15 @@ static int start(struct hibd *d, const struct options *o, struct err *e)
 	d->indexer = indexer_new(&d->loop, d->store, d->home.db);
 	d->sweeper = sweeper_new(d);
 	d->packer = packer_new(d);
+	d->snapshots = snapshots_new(d);
 	if (d->mirror == NULL || d->hub == NULL || d->http == NULL ||
 	    d->mcp_front == NULL || d->indexer == NULL || d->sweeper == NULL ||
-	    d->packer == NULL)
+	    d->packer == NULL || d->snapshots == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
 	hub_observe(d->hub, on_stored_event, d);
 	r = vms_load(d, e);
+	if (r == 0)
+		snapshots_load(d);
 	sweeper_look(d->sweeper);
 	if (r == 0)
 		r = http_server_listen_unix(d->http, d->home.sock, e);
@@ -228,6 +232,7 @@ void hibd_stop(struct hibd *d)
 		http_server_close(d->http, NULL, NULL);
 	indexer_close(d->indexer);
 	packer_close(take_ptr(d->packer));
+	snapshots_close(take_ptr(d->snapshots));
 	sweeper_close(d->sweeper);
 	d->sweeper = NULL;
 	store_close(d->store);

@@ -31,8 +31,9 @@ struct op {
 
 	/* From the path or from earlier steps. */
 	char session[ID_MAX], turn[ID_MAX], request[ID_MAX];
-	char input[ID_MAX];	    /* Of a prompt. */
-	char vm[VM_NAME_MAX + 1];   /* Id or, from the path, name. */
+	char input[ID_MAX];	  /* Of a prompt. */
+	char vm[VM_NAME_MAX + 1]; /* Id or, from the path, name. */
+	char snapshot[ID_MAX];
 	char server[65];	    /* An MCP server's name; "" for none. */
 	char what[256];		    /* Last word of the path. */
 	struct session_brief brief; /* As of the last op_load_session(). */

@@ -42,6 +42,13 @@ struct vm *op_vm(struct op *op);
 /* api_vm_fork.c */
 void vm_fork_route(struct op *op);
 
+/* api_snapshot.c */
+void snapshot_list_route(struct op *op);
+void snapshot_create_route(struct op *op);
+void snapshot_get_route(struct op *op);
+void snapshot_remove_route(struct op *op);
+void snapshot_verify_route(struct op *op);
+
 /* api_exec.c */
 void vm_exec_route(struct op *op);
 

@@ -67,6 +67,11 @@ const char *vm_id(const struct vm *vm)
 	return vm->id;
 }
 
+const char *vm_dir(const struct vm *vm)
+{
+	return vm->dir;
+}
+
 enum vm_state vm_state(const struct vm *vm)
 {
 	return vm->state;
@@ -557,6 +562,7 @@ static void vm_destroy(struct vm *vm)
 	struct change *c = change_new();
 
 	change_add(c, "DELETE FROM vm WHERE id=?1", 1, vm->id);
+	change_add(c, "DELETE FROM snapshot WHERE vm_id=?1", 1, vm->id);
 	change_add(c, "DELETE FROM vm_event WHERE vm_id=?1", 1, vm->id);
 	change_add(c,
 		   "INSERT OR IGNORE INTO tombstone(id, kind, destroyed_ms) "

@@ -122,6 +122,7 @@ struct vm *vms_first(struct hibd *d);
 struct vm *vms_next(struct vm *vm);
 
 const char *vm_id(const struct vm *vm);
+const char *vm_dir(const struct vm *vm); /* Its folder. */
 enum vm_state vm_state(const struct vm *vm);
 /* No machine, no memory of one, and none coming. */
 bool vm_is_off(const struct vm *vm);

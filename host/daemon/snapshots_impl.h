@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * snapshots_impl.h - Private to the snapshot files: what hibd has in memory
+ */
+#ifndef HOST_DAEMON_SNAPSHOTS_IMPL_H
+#define HOST_DAEMON_SNAPSHOTS_IMPL_H
+
+#include "host/daemon/snapshots.h"
+
+struct snapshots {
+	struct hibd *d;
+	LIST_HEAD(holding_list, holding) held;
+	STAILQ_HEAD(check_list, check) checks; /* One at a time. */
+	bool checking;
+};
+
+/* hibd stops: those that wait are told. */
+void snapshot_checks_end(struct snapshots *s);
+
+#endif

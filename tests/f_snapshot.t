@@ -1,0 +1,135 @@
+#!/bin/sh
+# Snapshots of sandboxes: made, looked at, checked, removed.
+# shellcheck disable=SC2016,SC2119 # $ is for the shell in the VM
+. tests/lib.sh
+
+agent echo
+row() {
+	hib snapshot show "$1" --json | jq -r "$2"
+}
+folder() {
+	echo "$HIB_HOME/vms/$VM/snapshots/$1"
+}
+# verified SNP - its hashes are taken.
+verified() {
+	until_true 10 eval "hib snapshot show $1 --json | jq -e '.state == \"verified\"'"
+}
+
+new_vm --name one && new_session
+in_vm "$SES" 'echo one >a; mkdir -p ~/deep/er; echo mine >~/deep/er/x;
+	ln -s nowhere ~/link; ln ~/deep/er/x ~/second; chmod 711 ~/deep' >"$tmp/x"
+ok "there is something to keep" hib sql "$SES" notes 'CREATE TABLE t(a)'
+
+one_is_refused() {
+	refused capability_unsupported 5 hib snapshot create one --kind memory &&
+		grep -q 'kind disk' "$tmp/refused.err" &&
+		refused invalid_argument 5 hib snapshot create one --kind best &&
+		refused vm_not_found 6 hib snapshot create two &&
+		refused snapshot_not_found 6 hib snapshot show "$(new_id snp)" &&
+		refused invalid_id 5 hib snapshot rm nothing &&
+		equal "$(hib snapshot list --json)" '[]' &&
+		not test -e "$HIB_HOME/vms/$VM/snapshots"
+}
+ok "what cannot be kept is refused, and nothing is made" one_is_refused
+
+hib vm sleep one
+made() {
+	S1=$(hib snapshot create one --label 'the first') &&
+		equal "$(row "$S1" .kind)" disk &&
+		equal "$(row "$S1" .label)" 'the first' &&
+		equal "$(row "$S1" .parent_id)" null &&
+		equal "$(row "$S1" ".cursors.$SES")" "$(last_seq "$SES")" &&
+		equal "$(row "$S1" .config.backend)" sandbox &&
+		equal "$(jq -r .snapshot "$(folder "$S1")/snapshot.json")" "$S1" &&
+		hib vm events one --json | jq -e --arg s "$S1" \
+			'map(select(.type == "vm.snapshot"))[0].data.snapshot == $s'
+}
+ok "one that is off has its disk kept, and its cursors" made
+
+copied() {
+	disk=$(folder "$S1")/disk home=$HIB_HOME/vms/$VM/disk/home/user
+	equal "$(cat "$disk/home/user/deep/er/x")" mine &&
+		equal "$(readlink "$disk/home/user/link")" nowhere &&
+		equal "$(stat -c %h "$disk/home/user/second")" 2 &&
+		equal "$(stat -c %a:%u:%Y "$disk/home/user/deep")" \
+			"$(stat -c %a:%u:%Y "$home/deep")" &&
+		equal "$(find "$disk/vfs/upper" -name a | wc -l)" 1 &&
+		equal "$(find "$disk/state/sql" -name '*.db' | wc -l)" 1 &&
+		not test -e "$disk/state/guest.db"
+}
+ok "files have owners, modes, times and links as they had" copied
+
+listed() {
+	S2=$(hib snapshot create "$VM") &&
+		equal "$(row "$S2" .parent_id)" "$S1" &&
+		equal "$(hib snapshot list one --json | jq -r '.[].id')" "$S1
+$S2" && equal "$(http GET "/v1/vms/one/snapshots" | jq length)" 2 &&
+		equal "$(http GET /v1/snapshots | jq length)" 2 &&
+		hib snapshot list | grep -q 'the first'
+}
+ok "they are listed, and follow one another" listed
+
+says_so() {
+	verified "$S1" && equal "$(hib snapshot verify "$S1")" ok
+}
+ok "its hashes are taken, and compared" says_so
+flipped() {
+	verified "$S2" && printf 'M' | dd of="$(folder "$S2")/disk/home/user/deep/er/x" \
+		conv=notrunc status=none
+	exits 1 hib snapshot verify "$S2" >"$tmp/x" &&
+		grep -q 'disk has changed' "$tmp/x" &&
+		equal "$(row "$S2" .state)" damaged &&
+		equal "$(row "$S2" '.damage[0]')" 'disk has changed' &&
+		equal "$(hib snapshot verify "$S1")" ok
+}
+ok "a byte that was flipped is found" flipped
+
+removed() {
+	S3=$(hib snapshot create one) && hib snapshot rm "$S2" &&
+		not test -e "$(folder "$S2")" &&
+		equal "$(row "$S3" .parent_id)" "$S1" &&
+		refused snapshot_not_found 6 hib snapshot verify "$S2"
+}
+ok "one is removed, and the next follows what it followed" removed
+
+# --- what a kill leaves ------------------------------------------------------
+
+leftovers() {
+	kill_hibd KILL
+	for name in "$(new_id snp).new" "$(new_id snp).gone"; do
+		mkdir -p "$(folder "$name")/disk/home" || return 1
+		: >"$(folder "$name")/disk/home/x"
+	done
+	hib doctor --repair >"$tmp/x"
+	equal "$(find "$(folder .)" -mindepth 1 -maxdepth 1 | wc -l)" 2 || return 1
+	mkdir "$(folder "$(new_id snp).new")" && hib daemon start &&
+		equal "$(find "$(folder .)" -mindepth 1 -maxdepth 1 | wc -l)" 2
+}
+ok "what was half made or half removed goes" leftovers
+taken_in() {
+	kill_hibd KILL && cp -a "$(folder "$S3")" "$tmp/kept" &&
+		sqlite3 "$HIB_HOME/hib.db" "DELETE FROM snapshot WHERE id='$S3'" &&
+		hib daemon start && until_true 5 row "$S3" .id &&
+		equal "$(row "$S3" .parent_id)" null && verified "$S3"
+}
+ok "one that was made but not written down is taken in" taken_in
+lost() {
+	kill_hibd KILL && mv "$(folder "$S3")" "$tmp/away" && hib daemon start &&
+		until_true 5 not hib snapshot show "$S3" &&
+		refused snapshot_not_found 6 hib snapshot show "$S3"
+}
+ok "one whose files went is forgotten" lost
+
+# --- the end -----------------------------------------------------------------
+
+has_children() {
+	refused has_children 7 hib vm destroy one &&
+		equal "$(hib vm get one --json | jq -r .id)" "$VM" &&
+		answers 409 has_children DELETE "/v1/vms/$VM" &&
+		hib vm destroy --force one &&
+		equal "$(hib snapshot list --json)" '[]' &&
+		until_true 10 not test -e "$HIB_HOME/vms/$VM/snapshots"
+}
+ok "a VM with snapshots is destroyed by force alone, with them" has_children
+
+done_testing
