@@ -23,11 +23,13 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "core/loop.h"
+
 #define OUT_KEEP 65536 /* A larger output buffer is not kept for reuse. */
 
 struct call {
 	int64_t id;
-	uint64_t deadline; /* In uv_now() time; 0: none. */
+	uint64_t deadline; /* In loop_now() time; 0: none. */
 	rpc_done_cb cb;
 	void *arg;
 	TAILQ_ENTRY(call) by_id;
@@ -264,7 +266,7 @@ static void timer_on_fire(uv_timer_t *timer);
 static void arm_timer(struct rpc *p)
 {
 	const struct call *first = TAILQ_FIRST(&p->timed);
-	uint64_t now = uv_now(p->timer.loop);
+	uint64_t now = loop_now(p->timer.loop);
 
 	if (first == NULL) {
 		uv_timer_stop(&p->timer);
@@ -307,7 +309,7 @@ static void timer_on_fire(uv_timer_t *timer)
 	struct call *c;
 
 	while (!p->closing && (c = TAILQ_FIRST(&p->timed)) != NULL &&
-	       c->deadline <= uv_now(timer->loop))
+	       c->deadline <= loop_now(timer->loop))
 		end_call(p, c, &late);
 	if (!p->closing)
 		arm_timer(p);
@@ -340,7 +342,7 @@ static struct call *find_call(const struct rpc *p, int64_t id)
 
 static uint64_t deadline_after(const struct rpc *p, uint64_t timeout_ms)
 {
-	uint64_t now = uv_now(p->timer.loop);
+	uint64_t now = loop_now(p->timer.loop);
 
 	if (timeout_ms == 0)
 		return 0;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/loop.h"
 #include "core/utf8.h"
 #include "guest/errtail.h"
 
@@ -331,7 +332,7 @@ static void agent_on_err_line(struct proc *p, char *line, size_t len, void *arg)
 	(void)p;
 	errtail_keep(&a->said, line, len);
 	if (a->ending < AGENT_END_SAVE &&
-	    errtail_passes(&a->said, uv_now(a->timer.loop)))
+	    errtail_passes(&a->said, loop_now(a->timer.loop)))
 		record_stderr(a, line, len);
 }
 

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/loop.h"
 #include "guest/errtail.h"
 #include "guest/launch.h"
 #include "guest/mcp_talk.h"
@@ -65,7 +66,7 @@ static struct mcp_local *local_of_talk(struct mcp_talk *t)
 
 static uint64_t now_of(const struct mcp_local *l)
 {
-	return uv_now(l->place.loop);
+	return loop_now(l->place.loop);
 }
 
 /*

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/id.h"
+#include "core/loop.h"
 #include "guest/hostline.h"
 #include "guest/limits.h"
 #include "guest/mcp_talk.h"
@@ -136,7 +137,7 @@ static void remote_ready(struct mcp_talk *t)
 	struct mcp_remote *r = remote_of_talk(t);
 
 	uv_timer_stop(&r->timer);
-	t->up.ready_ms = uv_now(r->place.loop) - r->started_ms;
+	t->up.ready_ms = loop_now(r->place.loop) - r->started_ms;
 }
 
 static const struct mcp_talk_ops talk_ops = {
@@ -198,7 +199,7 @@ static int remote_start(struct upstream *u, struct err *e)
 
 	(void)e;
 	r->why = (struct err){0};
-	r->started_ms = uv_now(r->place.loop);
+	r->started_ms = loop_now(r->place.loop);
 	upstream_starting(u);
 	mcp_talk_open(&r->talk);
 	if (begin(r, &r->why) < 0) {

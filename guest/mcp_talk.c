@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/loop.h"
 
 #define LOG_COMPONENT "mcp"
 #define LINE_KEEP     (64u << 10) /* Bytes of the buffer for a message. */
@@ -51,7 +52,7 @@ static void end_call(struct upstream_call *c, struct upstream_answer *a)
 {
 	struct mcp_talk *t = talk_of(c->upstream);
 
-	t->used_ms = uv_now(t->loop);
+	t->used_ms = loop_now(t->loop);
 	if (a->status != 0 && a->status != -EREMOTEIO)
 		a->why = describe(t, a->status);
 	upstream_end_call(c, a);
@@ -167,7 +168,7 @@ static void list_tools(struct mcp_talk *t);
 static void take_tools(struct mcp_talk *t, const char *json, size_t len)
 {
 	if (t->up.state == UPSTREAM_STARTING) {
-		t->used_ms = uv_now(t->loop);
+		t->used_ms = loop_now(t->loop);
 		t->ops->ready(t);
 	}
 	upstream_tools(&t->up, json, len);

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/loop.h"
 #include "guest/limits.h"
 #include "guest/session_impl.h"
 
@@ -161,7 +162,7 @@ static void session_on_silence(uv_timer_t *t)
 static void await_silence(struct session *s)
 {
 	uint64_t wait = (uint64_t)s->launch->quirks.late_replay_ms;
-	uint64_t now = uv_now(s->guest->loop);
+	uint64_t now = loop_now(s->guest->loop);
 	uint64_t left = s->start_deadline > now ? s->start_deadline - now : 0;
 
 	if (s->state == SESSION_STARTING && TAILQ_EMPTY(&s->config_jobs))

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "core/loop.h"
 #include "core/time.h"
 #include "guest/limits.h"
 #include "guest/session_impl.h"
@@ -381,7 +382,7 @@ void session_spawn(struct session *s)
 
 void session_arm_start(struct session *s)
 {
-	uint64_t now = uv_now(s->guest->loop);
+	uint64_t now = loop_now(s->guest->loop);
 	uint64_t left = s->start_deadline > now ? s->start_deadline - now : 0;
 
 	uv_timer_start(&s->timer, session_on_start_timeout, left, 0);
@@ -395,7 +396,7 @@ void session_begin_start(struct session *s, bool first, bool want_none,
 	s->facts.want_none = want_none;
 	s->start_timeout_ms = timeout_ms > 0 ? timeout_ms : START_TIMEOUT_MS;
 	s->start_deadline =
-		uv_now(s->guest->loop) + (uint64_t)s->start_timeout_ms;
+		loop_now(s->guest->loop) + (uint64_t)s->start_timeout_ms;
 	s->n_starts = 0;
 	s->replaying = REPLAYING_NOTHING;
 	s->native_method = NULL;

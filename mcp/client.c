@@ -22,13 +22,14 @@
 #include <assert.h>
 #include <string.h>
 
+#include "core/loop.h"
 #include "mcp/client_impl.h"
 
 static const struct jv absent = {.i = -1};
 
 uint64_t client_now(const struct mcp_client *c)
 {
-	return uv_now(c->timer.loop);
+	return loop_now(c->timer.loop);
 }
 
 uint64_t client_after(const struct mcp_client *c, uint64_t ms)

@@ -29,7 +29,7 @@ struct client_call {
 	int64_t handle;
 	int64_t rpc_id; /* -1 while it is not with the server. */
 	uint64_t timeout_ms;
-	uint64_t due, ends; /* In uv_now() time; @due is never the later. */
+	uint64_t due, ends; /* In loop_now() time; @due is never the later. */
 	char *method;
 	char *params; /* To send it again: modern era only.  May be NULL. */
 	bool pass_input_required;

@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+#include "core/loop.h"
 #include "mcp/front_impl.h"
 
 static const struct jv absent = {.i = -1};
@@ -128,7 +129,7 @@ static struct mcp_link *session_of(struct mcp_front *f, struct http_req *r,
 			   NULL);
 		return NULL;
 	}
-	l->used_ms = uv_now(f->loop);
+	l->used_ms = loop_now(f->loop);
 	return l;
 }
 

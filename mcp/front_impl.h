@@ -43,7 +43,7 @@ struct mcp_link {
 	char session[SESSION_ID_LEN + 1]; /* "" when stateless. */
 	char *target;
 	void *data;
-	uint64_t used_ms; /* In uv_now() time. */
+	uint64_t used_ms; /* In loop_now() time. */
 	bool far_open;
 	TAILQ_HEAD(mcp_outlets, mcp_outlet) outlets;
 	unsigned n_outlets;

@@ -11,6 +11,7 @@
 #include <sys/random.h>
 
 #include "core/hex.h"
+#include "core/loop.h"
 #include "mcp/front_impl.h"
 
 static void link_free(struct mcp_link *l)
@@ -70,7 +71,7 @@ static void evict_idlest(struct mcp_front *f)
 static void on_tick(uv_timer_t *t)
 {
 	struct mcp_front *f = t->data;
-	uint64_t now = uv_now(f->loop);
+	uint64_t now = loop_now(f->loop);
 	struct mcp_outlet *s;
 	struct mcp_link *l, *next;
 
@@ -107,7 +108,7 @@ struct mcp_link *mcp_link_new(struct mcp_front *f, const char *target,
 		return NULL;
 	}
 	l->front = f;
-	l->used_ms = uv_now(f->loop);
+	l->used_ms = loop_now(f->loop);
 	TAILQ_INIT(&l->outlets);
 	TAILQ_INSERT_TAIL(&f->links, l, next);
 	l->target = strdup(target);

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/loop.h"
 #include "core/sse.h"
 #include "mcp/front_impl.h"
 
@@ -81,7 +82,7 @@ static void on_end(struct http_req *r, void *arg)
 
 	(void)r;
 	s->req = NULL;
-	l->used_ms = uv_now(l->front->loop);
+	l->used_ms = loop_now(l->front->loop);
 	if (is_stateless(s))
 		mcp_link_end(l);
 	else if (s->id != NULL && !s->begun && s->done)
