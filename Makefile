@@ -74,6 +74,9 @@ EXTRA_test_sql := guest/sqldb.c guest/sqlguard.c guest/sqlmem.c guest/sqlrun.c
 EXTRA_fuzz_sql := guest/sqlguard.c guest/sqlmem.c guest/sqlrun.c
 EXTRA_test_glob := guest/glob.c
 EXTRA_test_textedit := guest/linediff.c guest/textedit.c
+EXTRA_test_guest := tests/guest_host.c
+EXTRA_test_pause := tests/guest_host.c
+EXTRA_test_still := guest/still.c
 EXTRA_test_place := guest/place.c
 EXTRA_test_fs := $(filter-out guest/fsop.c guest/fsserve.c guest/fswatch.c guest/fspool.c,$(wildcard guest/fs*.c))
 EXTRA_test_toolcalls := guest/toolcalls.c guest/always.c
@@ -184,7 +187,7 @@ TESTS := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 $(foreach t,$(TESTS),$(eval $(call test,$(t))))
 
 $(O)/tests/test_mcp_local: | $(O)/tests/fake/mcp_server
-$(O)/tests/test_guest: | $(O)/libexec/hib-guest $(O)/libexec/echo-agent $(O)/tests/fake/mcp_server
+$(O)/tests/test_guest $(O)/tests/test_pause: | $(O)/libexec/hib-guest $(O)/libexec/echo-agent $(O)/tests/fake/mcp_server
 
 # Parts of a fake that are no program.
 FAKE_PARTS := mcp_verbs mcp_tools
