@@ -284,6 +284,11 @@ int h2_new(uv_stream_t *io, bool server, const struct h2_events *ev, void *arg,
 	return 0;
 }
 
+bool h2_is_on(const struct h2 *c, const uv_handle_t *h)
+{
+	return (const uv_handle_t *)c->io == h;
+}
+
 void h2_close(struct h2 *c)
 {
 	enum h2_state was;

@@ -77,6 +77,8 @@ int h2_new(uv_stream_t *io, bool server, const struct h2_events *ev, void *arg,
  * the socket and free; h2_events.closed is not called.  The memory goes when
  * the loop has closed the handles.  NULL is allowed. */
 void h2_close(struct h2 *c);
+/* Is @h the stream that it speaks on? */
+bool h2_is_on(const struct h2 *c, const uv_handle_t *h);
 /* Finish politely: no new streams; closed when the open ones have ended. */
 void h2_goaway(struct h2 *c);
 /* Ask for a sign of life.  @cb gets the round trip in ns, or a negative errno,

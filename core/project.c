@@ -361,6 +361,11 @@ static const char add_usage[] =
 	"   GROUP BY key))"
 	" WHERE n=?1";
 
+/* It ended while the session was suspended in it: the memory of that is gone. */
+static const char wake_to_idle[] =
+	"UPDATE session SET suspended_from='idle', wait_kind=NULL"
+	" WHERE n=?1 AND state='suspended'";
+
 /* Return: 1 when an open turn has ended; 0 when there was none. */
 static int finish_turn(struct projection *p, const char *state)
 {
@@ -368,7 +373,7 @@ static int finish_turn(struct projection *p, const char *state)
 	struct slice usage = member_json_of(jv_get(p->data, "usage"), JV_OBJECT,
 					    USAGE_LEN_MAX);
 	const char *why = member_text(p, "stop_reason");
-	int r;
+	int r, woken;
 
 	if (why == NULL)
 		why = member_text(p, "reason");
@@ -377,7 +382,10 @@ static int finish_turn(struct projection *p, const char *state)
 		p->ev->ts_ms);
 	if (r > 0 && usage.p != NULL)
 		r = run(p, add_usage, "iS", p->n, usage.p, usage.len);
-	return r;
+	if (r <= 0)
+		return r;
+	woken = run(p, wake_to_idle, "i", p->n);
+	return woken < 0 ? woken : r;
 }
 
 static int cancel_turn_requests(struct projection *p)
@@ -625,6 +633,7 @@ static const struct rule rules[] = {
 	{"session.forked", on_forked},
 	{"session.imported", on_imported},
 	{"session.ready", on_ready},
+	{"session.resumed", project_mcp_resumed},
 	{"session.resuming", project_mcp_servers},
 	{"session.rewound", on_rewound},
 	{"session.state", on_state},

@@ -17,6 +17,7 @@
  *                     To suspended, closed, failed, expired: no MCP server
  *                     runs any more
  *   session.resuming  mcp, as session.created
+ *   session.resumed   mcp [{name,pid}]: servers that run on
  *   session.ready     acp_session_id agent_info capabilities features
  *   session.config    title tags ttl_ms (expires_ms = ts + ttl_ms, 0: never);
  *                     data is merged into config (RFC 7396: null removes)
@@ -37,7 +38,8 @@
  *   turn.completed    stop_reason usage; turn.failed error; turn.cancelled,
  *                     turn.interrupted reason: end of the turn row and of its
  *                     open requests; usage adds up in session.usage.  Without
- *                     such an open turn the event changes nothing
+ *                     such an open turn the event changes nothing.  In a
+ *                     suspended session: suspended_from is idle from then on
  *   permission.requested, elicitation.requested, tool.requested
  *                     ctx.req ctx.tool, deadline_ms; data is the body
  *   *.resolved        ctx.req outcome by: state cancelled (outcome), expired

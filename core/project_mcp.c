@@ -85,6 +85,34 @@ int project_mcp_ended(struct projection *p)
 	return run(p, sql, "si", p->ev->session, p->ev->ts_ms);
 }
 
+static int resume_server(struct projection *p, struct jv server)
+{
+	static const char sql[] =
+		"UPDATE mcp_server SET state='ready', pid=nullif(?3, -1),"
+		"  updated_ms=?4 WHERE session_id=?1 AND name=?2";
+	int64_t pid = jv_int(jv_get(server, "pid"), -1);
+	const char *name = name_of(p, server);
+
+	if (name == NULL)
+		return 0;
+	return run(p, sql, "ssii", p->ev->session, name, pid < 0 ? -1 : pid,
+		   p->ev->ts_ms);
+}
+
+int project_mcp_resumed(struct projection *p)
+{
+	struct jv list = jv_get(p->data, "mcp");
+	int n = 0, r = 0;
+
+	for (struct jv it = jv_first(list);
+	     r >= 0 && jv_has(it) && n++ < SERVERS_MAX;
+	     it = jv_next(list, it)) {
+		r = resume_server(p, it);
+		members_release(p);
+	}
+	return r;
+}
+
 int project_mcp_starting(struct projection *p)
 {
 	static const char sql[] =

@@ -15,6 +15,9 @@ int project_mcp_servers(struct projection *p);
 /* The session has no agent any more, so no server runs. */
 int project_mcp_ended(struct projection *p);
 
+/* session.resumed: those that have been paused with it. */
+int project_mcp_resumed(struct projection *p);
+
 int project_mcp_starting(struct projection *p);
 int project_mcp_ready(struct projection *p);
 int project_mcp_failed(struct projection *p);

@@ -21,6 +21,12 @@ void vm_etc_make(const char *vm, const char *shell, struct vm_etc *out)
 	char name[VM_HOSTNAME_MAX];
 
 	vm_etc_hostname(vm, name);
+	vm_etc_make_named(vm, name, shell, out);
+}
+
+void vm_etc_make_named(const char *vm, const char *hostname, const char *shell,
+		       struct vm_etc *out)
+{
 	out->file[0].name = "passwd";
 	snprintf(out->file[0].text, VM_ETC_MAX,
 		 "root:x:0:0:root:/root:/bin/%s\n"
@@ -34,9 +40,9 @@ void vm_etc_make(const char *vm, const char *shell, struct vm_etc *out)
 	snprintf(out->file[2].text, VM_ETC_MAX,
 		 "127.0.0.1 localhost %s\n"
 		 "::1 localhost ip6-localhost ip6-loopback\n",
-		 name);
+		 hostname);
 	out->file[3].name = "hostname";
-	snprintf(out->file[3].text, VM_ETC_MAX, "%s\n", name);
+	snprintf(out->file[3].text, VM_ETC_MAX, "%s\n", hostname);
 	out->file[4].name = "machine-id";
 	snprintf(out->file[4].text, VM_ETC_MAX, "%s\n", vm + ID_HEX);
 }

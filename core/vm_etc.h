@@ -25,5 +25,8 @@ struct vm_etc {
 void vm_etc_hostname(const char *vm, char out[VM_HOSTNAME_MAX]);
 /* passwd, group, hosts, hostname, machine-id.  @shell: "bash", "sh" */
 void vm_etc_make(const char *vm, const char *shell, struct vm_etc *out);
+/* The same with another host name. */
+void vm_etc_make_named(const char *vm, const char *hostname, const char *shell,
+		       struct vm_etc *out);
 
 #endif

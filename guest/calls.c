@@ -15,6 +15,7 @@
 #include "guest/host_tools.h"
 #include "guest/limits.h"
 #include "guest/mcp_channel.h"
+#include "guest/pause.h"
 #include "guest/session.h"
 #include "guest/sql_calls.h"
 
@@ -634,7 +635,11 @@ static int call_freeze(struct guest *g, struct call *c, struct err *e)
 
 	if (get_text(c->params, "reason", REASON_MAX, &reason, e) < 0)
 		return e->code;
-	return guest_freeze(g, reason, c, e);
+	if (!jv_bool(jv_get(c->params, "warm"), false))
+		return guest_freeze(g, reason, c, e);
+	if (g->state >= GUEST_FREEZING)
+		return err_set(e, -FAULT_DRAINING, "the VM goes to sleep");
+	return guest_pause(g, c, e);
 }
 
 static int call_poweroff(struct guest *g, struct call *c, struct err *e)
@@ -643,6 +648,11 @@ static int call_poweroff(struct guest *g, struct call *c, struct err *e)
 	guest_poweroff(g, c);
 	return 0;
 }
+
+/* Also when it only will be again. */
+#define AWAKE                                                          \
+	(BIT(GUEST_SERVING) | BIT(GUEST_PAUSING) | BIT(GUEST_PAUSED) | \
+	 BIT(GUEST_THAWING))
 
 static const struct method {
 	const char *name;
@@ -676,7 +686,8 @@ static const struct method {
 	{"fail_turns", call_fail_turns, BIT(GUEST_SERVING)},
 	{"workspace.checkpoint", guest_checkpoint, BIT(GUEST_SERVING)},
 	{"freeze", call_freeze,
-	 BIT(GUEST_SERVING) | BIT(GUEST_FREEZING) | BIT(GUEST_FROZEN)},
+	 AWAKE | BIT(GUEST_FREEZING) | BIT(GUEST_FROZEN)},
+	{"thaw", guest_thaw, AWAKE},
 	{"poweroff", call_poweroff, ~0u},
 };
 

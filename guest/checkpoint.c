@@ -442,6 +442,11 @@ bool checkpoints_are_doubtful(const struct checkpoints *cs)
 	return cs->doubt;
 }
 
+bool checkpoints_are_busy(const struct checkpoints *cs)
+{
+	return !TAILQ_EMPTY(&cs->waiting);
+}
+
 bool checkpoints_are_due(const struct checkpoints *cs)
 {
 	return cs->touched || !TAILQ_EMPTY(&cs->waiting);

@@ -75,6 +75,8 @@ void checkpoints_touch(struct checkpoints *cs);
 void checkpoints_doubt(struct checkpoints *cs);
 /* Has that not been written down? */
 bool checkpoints_are_doubtful(const struct checkpoints *cs);
+/* Is one under way? */
+bool checkpoints_are_busy(const struct checkpoints *cs);
 /* Is there something that is not to be taken for a turn's: was it touched, or is
  * a checkpoint under way? */
 bool checkpoints_are_due(const struct checkpoints *cs);

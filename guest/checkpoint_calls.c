@@ -23,8 +23,9 @@ struct asked {
 /* One at most; the guest may go on without it. */
 struct last_files {
 	struct checkpoint c;
-	struct guest *guest;
-	bool over;
+	struct guest *guest; /* NULL: it has been forgotten. */
+	bool made;	     /* The checkpoint is over, ... */
+	bool over;	     /* ...or is not waited for. */
 	struct err err;
 	bool changed, noted;
 	struct checkpoint_commit head;
@@ -98,10 +99,14 @@ static void end_last(struct last_files *l)
 static void last_on_done(struct checkpoint *c, const struct err *e)
 {
 	struct last_files *l = container_of(c, struct last_files, c);
-	bool late = l->over;
 
 	checkpoint_done(c);
-	if (late)
+	l->made = true;
+	if (l->guest == NULL) {
+		free(l);
+		return;
+	}
+	if (l->over)
 		return;
 	if (e != NULL) {
 		log_warn("files stay unsent: %s", e->msg);
@@ -138,13 +143,27 @@ bool guest_keep_last(struct guest *g)
 	session_retry_files(g);
 	l->guest = g;
 	l->c.reason = "sleep";
-	l->c.wait_ms =
-		TAILQ_EMPTY(&g->freezing) ? NO_WAIT_MS : WORKSPACE_HOST_MS;
+	l->c.wait_ms = g->pause == NULL && TAILQ_EMPTY(&g->freezing)
+			       ? NO_WAIT_MS
+			       : WORKSPACE_HOST_MS;
 	l->c.done = last_on_done;
 	uv_timer_start(&g->late_timer, guest_on_too_late, WORKSPACE_FREEZE_MS,
 		       0);
 	checkpoint_start(g->checkpoints, &l->c);
 	return false;
+}
+
+void guest_forget_last(struct guest *g)
+{
+	struct last_files *l = take_ptr(g->last_files);
+
+	if (l == NULL)
+		return;
+	uv_timer_stop(&g->late_timer);
+	if (l->made)
+		free(l);
+	else
+		l->guest = NULL;
 }
 
 void guest_write_last(const struct guest *g, struct jw *w)

@@ -17,6 +17,8 @@ int guest_checkpoint(struct guest *g, struct call *c, struct err *e);
  * Return: whether it has been made or given up, for at most WORKSPACE_FREEZE_MS
  * later.  guest_on_slept() is called when that becomes true. */
 bool guest_keep_last(struct guest *g);
+/* The guest goes on: the next call makes another one. */
+void guest_forget_last(struct guest *g);
 /* What became of it, as member "workspace" of an open object. */
 void guest_write_last(const struct guest *g, struct jw *w);
 

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "core/base64.h"
+#include "core/loop.h"
 #include "core/utf8.h"
 #include "guest/agent.h"
 #include "guest/call.h"
@@ -208,7 +209,7 @@ static void write_result(const struct exec *x, const struct proc_end *end,
 		jw_int(w, end->failed ? shell_no_start(end) : end->code);
 	shell_put_signal(w, end->signal);
 	jw_kbool(w, "timed_out", x->timed_out);
-	jw_kint(w, "ms", (int64_t)(uv_now(x->guest->loop) - x->started_ms));
+	jw_kint(w, "ms", (int64_t)(loop_now(x->guest->loop) - x->started_ms));
 	jw_kint(w, "stdout_bytes", (int64_t)x->out.n_bytes);
 	jw_kint(w, "stderr_bytes", (int64_t)x->err.n_bytes);
 	if (x->collect) {
@@ -445,7 +446,7 @@ static struct exec *exec_new(struct guest *g, struct h2_stream *s)
 	x->stream = s;
 	x->out.name = "stdout";
 	x->err.name = "stderr";
-	x->started_ms = uv_now(g->loop);
+	x->started_ms = loop_now(g->loop);
 	uv_timer_init(g->loop, &x->timer);
 	x->open = 2;
 	TAILQ_INSERT_TAIL(&g->execs, x, link);
@@ -494,12 +495,17 @@ void execs_freeze(struct guest *g)
 	}
 }
 
-bool execs_have_ended(const struct guest *g)
+unsigned execs_count(const struct guest *g)
 {
 	const struct exec *x;
+	unsigned n = 0;
 
 	TAILQ_FOREACH (x, &g->execs, link)
-		if (x->proc != NULL)
-			return false;
-	return true;
+		n += x->proc != NULL;
+	return n;
+}
+
+bool execs_have_ended(const struct guest *g)
+{
+	return execs_count(g) == 0;
 }

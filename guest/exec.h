@@ -34,6 +34,8 @@ void exec_serve(struct guest *g, struct h2_stream *s, char *body, size_t len);
 
 /* The VM goes to sleep: end all. */
 void execs_freeze(struct guest *g);
+/* How many run. */
+unsigned execs_count(const struct guest *g);
 /* Has all ended that was started? */
 bool execs_have_ended(const struct guest *g);
 

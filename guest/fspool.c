@@ -35,6 +35,7 @@ struct fspool {
 	uv_thread_t thread[FS_THREADS];
 	unsigned n_threads, n_idle;
 	bool closing;
+	unsigned n_out; /* Submitted, not done; of the loop. */
 };
 
 /*
@@ -108,6 +109,7 @@ static void run_done(struct fspool *p, struct fswork_list *list)
 		uv_mutex_unlock(&p->lock);
 		if (w == NULL)
 			return;
+		p->n_out--;
 		w->done(w);
 	}
 }
@@ -139,6 +141,7 @@ void fspool_submit(struct fspool *p, struct fswork *w)
 	unsigned waiting = 0;
 	struct fswork *other;
 
+	p->n_out++;
 	uv_mutex_lock(&p->lock);
 	TAILQ_INSERT_TAIL(&p->waiting, w, link);
 	TAILQ_FOREACH (other, &p->waiting, link)
@@ -147,6 +150,11 @@ void fspool_submit(struct fspool *p, struct fswork *w)
 		start_thread(p);
 	uv_cond_signal(&p->more);
 	uv_mutex_unlock(&p->lock);
+}
+
+bool fspool_is_idle(const struct fspool *p)
+{
+	return p->n_out == 0;
 }
 
 int fspool_open(uv_loop_t *loop, bool as_agent, struct fspool **out)

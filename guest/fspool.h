@@ -30,6 +30,8 @@ int fspool_open(uv_loop_t *loop, bool as_agent, struct fspool **out);
 /* Have it done; in order, FS_THREADS at a time.  Neither function runs before
  * this returns. */
 void fspool_submit(struct fspool *p, struct fswork *w);
+/* Has all that was submitted been done? */
+bool fspool_is_idle(const struct fspool *p);
 /* Wait for what runs and throw away what waits; no @done comes any more, but
  * that of everything submitted, during this call.  NULL is allowed. */
 void fspool_close(struct fspool *p);

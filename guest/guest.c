@@ -27,6 +27,7 @@
 #include "guest/limits.h"
 #include "guest/lookups.h"
 #include "guest/machine.h"
+#include "guest/pause.h"
 #include "guest/server.h"
 #include "guest/session.h"
 #include "guest/sql_calls.h"
@@ -65,7 +66,7 @@ static void meta_done(struct store_job *job, const struct err *e)
 	free(m);
 }
 
-static void put_meta(struct guest *g, const char *key, const char *value)
+void guest_put_meta(struct guest *g, const char *key, const char *value)
 {
 	struct meta_job *m = calloc(1, sizeof(*m));
 
@@ -89,7 +90,9 @@ static int read_vm(struct guest *g, struct err *e)
 	return r < 0 ? r : 0;
 }
 
-/* The first host that says hello names the VM; others are turned away. */
+/* The first host that says hello names the VM; others are turned away.  But a
+ * paused guest may be told that it is a clone: who it is now is said by the
+ * thaw. */
 static int check_vm(struct guest *g, struct jv params, struct err *e)
 {
 	char vm[ID_MAX];
@@ -99,8 +102,11 @@ static int check_vm(struct guest *g, struct jv params, struct err *e)
 		return err_set(e, -FAULT_INVALID_ID, "vm is no id of a VM");
 	if (g->vm[0] == '\0') {
 		memcpy(g->vm, vm, ID_MAX);
-		put_meta(g, "vm_id", vm);
+		guest_put_meta(g, "vm_id", vm);
 	}
+	if (g->state == GUEST_PAUSED &&
+	    jv_eq(jv_get(params, "clone_of"), g->vm))
+		return 0;
 	if (strcmp(g->vm, vm) != 0)
 		return err_set(e, -FAULT_SESSION_CONFLICT,
 			       "the disk belongs to %s", g->vm);
@@ -146,6 +152,8 @@ int guest_hello(struct guest *g, struct call *c, struct err *e)
 	jw_kint(w, "generation", g->generation);
 	jw_kbool(w, "started", g->state != GUEST_NEW);
 	jw_kbool(w, "frozen", g->state >= GUEST_FREEZING);
+	jw_kbool(w, "paused",
+		 g->state == GUEST_PAUSED || g->state == GUEST_THAWING);
 	if (g->workspace != NULL)
 		workspace_write(g->workspace, w);
 	jw_key(w, "sessions");
@@ -275,8 +283,8 @@ static int serve(struct guest *g, struct jv params, struct err *e)
 	g->max_sessions =
 		jv_int(jv_get(params, "max_sessions"), LIVE_SESSIONS_DEFAULT);
 	snprintf(text, sizeof(text), "%lld", (long long)g->generation);
-	put_meta(g, "generation", text);
-	put_meta(g, "boot_id", g->boot_id);
+	guest_put_meta(g, "generation", text);
+	guest_put_meta(g, "boot_id", g->boot_id);
 	guest_sweep_sql(g);
 	g->state = GUEST_SERVING;
 	log_info("%s: serving, generation %s", g->vm, text);
@@ -289,7 +297,7 @@ static int check_start(const struct guest *g, struct err *e)
 {
 	if (g->vm[0] == '\0')
 		return err_set(e, -FAULT_NOT_READY, "nobody has said hello");
-	if (g->state >= GUEST_FREEZING)
+	if (g->state > GUEST_SERVING)
 		return err_set(e, -FAULT_DRAINING, "the VM goes to sleep");
 	return 0;
 }
@@ -393,6 +401,7 @@ static void begin_freeze(struct guest *g, const char *reason)
 
 	if (g->state >= GUEST_FREEZING)
 		return;
+	pause_end(g, reason);
 	g->state = GUEST_FREEZING;
 	execs_freeze(g);
 	for (s = session_first(g); s != NULL; s = session_next(s))
@@ -402,7 +411,8 @@ static void begin_freeze(struct guest *g, const char *reason)
 int guest_freeze(struct guest *g, const char *reason, struct call *c,
 		 struct err *e)
 {
-	(void)e;
+	if (g->state == GUEST_THAWING)
+		return err_set(e, -FAULT_NOT_READY, "the VM is being resumed");
 	begin_freeze(g, reason == NULL ? "sleep" : reason);
 	TAILQ_INSERT_TAIL(&g->freezing, c, link);
 	return 0;
@@ -499,10 +509,13 @@ static void retry_stuck(struct guest *g)
 static void hold_or_go(struct guest *g)
 {
 	size_t queued = store_queued(g->store);
-	bool hold = queued >= STORE_QUEUE_MAX ||
-		    queued + outbox_unacked(g->outbox) >= UNACKED_MAX;
+	bool hold;
 	struct session *s;
 
+	if (pause_is_still(g))
+		return;
+	hold = queued >= STORE_QUEUE_MAX ||
+	       queued + outbox_unacked(g->outbox) >= UNACKED_MAX;
 	if (hold == g->holding)
 		return;
 	g->holding = hold;
@@ -520,6 +533,7 @@ static void guest_on_prepare(uv_prepare_t *h)
 	hold_or_go(g);
 	give_memory_back(g);
 	sweep(g);
+	pause_step(g);
 	check_frozen(g);
 }
 
@@ -678,7 +692,8 @@ static void close_all(struct guest *g)
 	workspace_close(take_ptr(g->workspace));
 	checkpoints_free(take_ptr(g->checkpoints));
 	session_drop_files(g);
-	free(take_ptr(g->last_files));
+	guest_forget_last(g);
+	pause_abandon(g);
 	store_close(take_ptr(g->store));
 	err_set(&e, -FAULT_VM_UNAVAILABLE, "the guest is ending");
 	call_list_fail(&g->starting, &e);

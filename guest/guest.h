@@ -3,6 +3,8 @@
  * guest.h - The daemon in the VM: its loop, store, sessions and channel
  *
  *	NEW --start--> SERVING --freeze--> FREEZING --> FROZEN
+ *	                ^   |
+ *	                '---'-- freeze {warm}, thaw: guest/pause.h
  *
  * A new daemon takes the tails of logs that the host has (feed), is started by
  * the host, serves calls, and ends frozen: nothing is accepted any more, what
@@ -35,7 +37,15 @@ struct guest_options {
 	bool machine;	       /* The host is behind ports, not sockets. */
 };
 
-enum guest_state { GUEST_NEW, GUEST_SERVING, GUEST_FREEZING, GUEST_FROZEN };
+enum guest_state {
+	GUEST_NEW,
+	GUEST_SERVING,
+	GUEST_PAUSING,
+	GUEST_PAUSED,
+	GUEST_THAWING,
+	GUEST_FREEZING,
+	GUEST_FROZEN,
+};
 
 struct guest {
 	uv_loop_t *loop;
@@ -71,6 +81,7 @@ struct guest {
 	unsigned n_starting;	   /* Sessions still to be reconciled. */
 	struct call_list freezing; /* Calls of freeze. */
 	bool ending;		   /* End once frozen. */
+	struct pause *pause;	   /* PAUSING to THAWING; else NULL. */
 
 	/* Private. */
 	bool stored; /* A commit has succeeded since the last look. */
@@ -91,6 +102,9 @@ int guest_start(struct guest *g, struct call *c, struct err *e);
 int guest_freeze(struct guest *g, const char *reason, struct call *c,
 		 struct err *e);
 void guest_poweroff(struct guest *g, struct call *c);
+
+/* Store a row of meta. */
+void guest_put_meta(struct guest *g, const char *key, const char *value);
 
 /* The last checkpoint has been made, or given up. */
 void guest_on_slept(struct guest *g);

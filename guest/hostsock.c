@@ -116,3 +116,10 @@ void hostsock_close(struct hostsock *s, uv_close_cb cb)
 	port_close(take_ptr(s->port));
 	uv_close((uv_handle_t *)&s->pipe, cb);
 }
+
+bool hostsock_owns(const struct hostsock *s, const uv_handle_t *h)
+{
+	return h == (const uv_handle_t *)&s->pipe ||
+	       (s->conn != NULL && h2_is_on(s->conn, h)) ||
+	       (s->port != NULL && port_owns(s->port, h));
+}

@@ -35,5 +35,7 @@ int hostsock_open(struct hostsock *s, uv_loop_t *loop, const char *path,
 /* End the connection, with all its streams, during this call.  @cb: when the
  * memory of @s may go; it gets the handle s->pipe. */
 void hostsock_close(struct hostsock *s, uv_close_cb cb);
+/* Is it one of ours, or of the connection? */
+bool hostsock_owns(const struct hostsock *s, const uv_handle_t *h);
 
 #endif

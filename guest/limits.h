@@ -212,6 +212,11 @@
 #define ALONE_MS	 30000	     /* From the boot to the first hello. */
 #define CALL_DEPTH_MAX	 112	     /* Their nesting. */
 
+/* Sleep with memory. */
+#define PAUSE_MS	 5000  /* Until all stands still, if not told... */
+#define PAUSE_MAX_MS	 60000 /* ...and at most. */
+#define PAUSE_WAITING_MS 100   /* For processes in a system call. */
+
 /* The workspace. */
 #define SIDELOOP_STACK	    (1u << 20)
 #define WORKSPACE_DEPTH_MAX 256	  /* Folders in folders, of a reset. */

@@ -136,3 +136,8 @@ int lookups_ask(struct lookups *l, const struct history_query *q, lookup_cb cb,
 	fspool_submit(l->pool, &u->work);
 	return 0;
 }
+
+bool lookups_are_idle(const struct lookups *l)
+{
+	return l->n == 0;
+}

@@ -23,5 +23,7 @@ void lookups_close(struct lookups *l);
  * Return: 0; -FAULT_OVERLOADED; -ENOMEM. */
 int lookups_ask(struct lookups *l, const struct history_query *q, lookup_cb cb,
 		void *arg, struct err *e);
+/* Has all been answered? */
+bool lookups_are_idle(const struct lookups *l);
 
 #endif

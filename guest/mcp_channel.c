@@ -11,6 +11,7 @@
 
 #include "guest/limits.h"
 #include "guest/mcp_gateway.h"
+#include "guest/pause.h"
 #include "mcp/stream.h"
 
 static int find_front(const struct session *s, const char *name,
@@ -34,6 +35,7 @@ static int find_front(const struct session *s, const char *name,
  */
 
 struct talk {
+	struct guest *guest;
 	struct h2_stream *stream;
 	struct mcp_peer *peer; /* NULL: the gateway has ended it. */
 	size_t unread;	       /* Bytes that came, not given back. */
@@ -77,6 +79,10 @@ static void talk_on_data(struct h2_stream *s, char *data, size_t n, void *arg)
 {
 	struct talk *t = arg;
 
+	if (pause_is_still(t->guest)) {
+		h2_reset(s); /* What it says would be lost, or done. */
+		return;
+	}
 	t->unread += n;
 	if (t->peer != NULL && mcp_peer_feed(t->peer, data, n) < 0)
 		h2_reset(s);
@@ -151,6 +157,7 @@ static int talk_begin(struct guest *g, struct h2_stream *s, const char *what,
 	t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		return err_set(e, -ENOMEM, "mcp: out of memory");
+	t->guest = g;
 	t->stream = s;
 	t->peer = mcp_peer_open(f, &(struct mcp_peer_spec){
 					   .send = talk_on_send,

@@ -139,6 +139,12 @@ void port_again(struct port *p)
 		uv_timer_start(&p->again, port_on_again, 0, 0);
 }
 
+bool port_owns(const struct port *p, const uv_handle_t *h)
+{
+	return h == (const uv_handle_t *)&p->poll ||
+	       h == (const uv_handle_t *)&p->again;
+}
+
 static void port_on_closed(uv_handle_t *h)
 {
 	struct port *p = h->data;

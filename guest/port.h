@@ -24,6 +24,8 @@ int port_open(uv_loop_t *loop, const char *path, port_cb cb, void *arg,
 	      struct port **out, struct err *e);
 /* The connection is over, or will be soon: wait for the next one. */
 void port_again(struct port *p);
+/* Is it one of ours?  The stream is not. */
+bool port_owns(const struct port *p, const uv_handle_t *h);
 /* NULL is allowed.  Its memory goes with the loop's next turn. */
 void port_close(struct port *p);
 

@@ -230,6 +230,11 @@ static void server_on_request(struct h2_stream *s, const char *method,
 	h2_stream_set(s, &incoming_events, in);
 }
 
+bool server_owns(const struct server *s, const uv_handle_t *h)
+{
+	return hostsock_owns(&s->sock, h);
+}
+
 static const struct hostsock_events events = {.request = server_on_request};
 
 static void server_on_closed(uv_handle_t *h)

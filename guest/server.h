@@ -17,5 +17,7 @@ int server_open(struct guest *g, const char *path, struct server **out,
 /* End the connection and all its calls; stop listening.  The memory goes when
  * the loop has closed the handles.  NULL is allowed. */
 void server_close(struct server *s);
+/* Is it by this handle that the host is heard? */
+bool server_owns(const struct server *s, const uv_handle_t *h);
 
 #endif

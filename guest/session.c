@@ -29,7 +29,7 @@ const char *const session_state_names[SESSION_STATES] = {
 };
 
 /* Besides those of the model, starting ends as suspended when the VM sleeps or
- * was lost. */
+ * was lost.  From suspended to what it was leads only the end of a pause. */
 static const unsigned session_moves[SESSION_STATES] = {
 	[SESSION_STARTING] = BIT(SESSION_IDLE) | BIT(SESSION_FAILED) |
 			     BIT(SESSION_SUSPENDED) | BIT(SESSION_CLOSING) |
@@ -43,8 +43,9 @@ static const unsigned session_moves[SESSION_STATES] = {
 	[SESSION_WAITING] = BIT(SESSION_RUNNING) | BIT(SESSION_IDLE) |
 			    BIT(SESSION_SUSPENDED) | BIT(SESSION_FAILED) |
 			    BIT(SESSION_CLOSING) | BIT(SESSION_EXPIRED),
-	[SESSION_SUSPENDED] = BIT(SESSION_STARTING) | BIT(SESSION_CLOSED) |
-			      BIT(SESSION_EXPIRED),
+	[SESSION_SUSPENDED] = BIT(SESSION_STARTING) | BIT(SESSION_IDLE) |
+			      BIT(SESSION_RUNNING) | BIT(SESSION_WAITING) |
+			      BIT(SESSION_CLOSED) | BIT(SESSION_EXPIRED),
 	[SESSION_CLOSING] = BIT(SESSION_CLOSED) | BIT(SESSION_EXPIRED),
 	[SESSION_CLOSED] = BIT(SESSION_STARTING),
 	[SESSION_FAILED] = BIT(SESSION_STARTING) | BIT(SESSION_CLOSED) |
@@ -118,10 +119,13 @@ void session_move(struct session *s, enum session_state to, const char *reason)
 	jw_kstr(&w, "from", session_state_names[s->state]);
 	jw_kstr(&w, "to", session_state_names[to]);
 	jw_kstr(&w, "reason", reason);
-	if (to == SESSION_WAITING)
+	if (to == SESSION_WAITING || s->paused_from == SESSION_WAITING)
 		jw_kstr(&w, "wait_kind", session_wait_kind(s));
 	if (to == SESSION_SUSPENDED)
-		jw_kstr(&w, "suspended_from", "idle");
+		jw_kstr(&w, "suspended_from",
+			session_state_names[session_is_paused(s)
+						    ? s->paused_from
+						    : SESSION_IDLE]);
 	jw_obj_end(&w);
 	journal_add_jw(&s->journal, "session.state", NULL, &w);
 	s->state = to;

@@ -162,6 +162,22 @@ void session_disown(struct session *s);
 /* Files that wait to be told to the host are those of @to now. */
 void session_rename_files(struct guest *g, const char *from, const char *to);
 
+/*
+ * A pause of the VM: all stands still, and goes on later.
+ */
+
+/* Is it in a state to go on from?  If not, it will be soon. */
+bool session_may_pause(const struct session *s);
+/* Nothing of it is on its way to the store. */
+bool session_is_quiet(const struct session *s);
+/* Be suspended, from what it is; nothing else changes. */
+void session_pause(struct session *s, const char *reason);
+bool session_is_paused(const struct session *s);
+/* Be what it was.  Expiry counts from what the clock says now. */
+void session_unpause(struct session *s, const char *reason);
+/* Files of a turn that could not be kept meanwhile are tried again. */
+void session_late_again(struct guest *g);
+
 /* Back-pressure: let the agent wait, or go on. */
 void session_hold(struct session *s, bool on);
 /* No agent, nothing on its way to the store. */

@@ -162,6 +162,13 @@ static void record_late(struct guest *g, const struct checkpoint *c)
  * Late ones.
  */
 
+void session_late_again(struct guest *g)
+{
+	if (g->late_files != NULL)
+		uv_timer_start(&g->late_timer, guest_on_late_files,
+			       CHECKPOINT_AGAIN_MS, 0);
+}
+
 static void files_on_late(struct checkpoint *c, const struct err *e)
 {
 	struct turn_files *f = container_of(c, struct turn_files, c);
@@ -170,13 +177,13 @@ static void files_on_late(struct checkpoint *c, const struct err *e)
 	if (e == NULL) {
 		record_late(g, c);
 	} else if (e->code == -FAULT_GUEST_UNREACHABLE &&
-		   g->state == GUEST_SERVING) {
+		   g->state < GUEST_FREEZING) {
 		/* The newest of them tells of the others, too. */
 		if (g->late_files != NULL)
 			files_free(g->late_files);
 		g->late_files = f;
-		uv_timer_start(&g->late_timer, guest_on_late_files,
-			       CHECKPOINT_AGAIN_MS, 0);
+		if (g->state == GUEST_SERVING)
+			session_late_again(g);
 		return;
 	}
 	files_free(f);

@@ -18,6 +18,7 @@
  *	session_serve.c  other requests of the agent
  *	session_mcp.c    the MCP servers that it uses
  *	session_end.c    suspend, close, expiry, and agents that end by themselves
+ *	session_pause.c  a sleep of the VM that keeps its memory
  */
 #ifndef GUEST_SESSION_IMPL_H
 #define GUEST_SESSION_IMPL_H
@@ -95,6 +96,7 @@ struct session {
 	struct guest *guest;
 	char id[ID_MAX];
 	enum session_state state;
+	enum session_state paused_from; /* SESSION_STARTING: is not paused. */
 	struct journal journal;
 	char create_hash[IDEM_HASH_MAX + 1];
 	char *agent_name, *cwd;

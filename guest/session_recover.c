@@ -171,6 +171,7 @@ static void drop_memory(struct session *s, const struct err *e)
 	turn_done(&s->turn);
 	session_forget_files(s);
 	s->spawn_due = false;
+	s->paused_from = SESSION_STARTING;
 	uv_timer_stop(&s->timer);
 	session_end_agent(s, AGENT_END_KILL);
 }

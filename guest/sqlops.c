@@ -328,3 +328,8 @@ int sql_verb_from_name(const char *name)
 			return (int)i;
 	return -1;
 }
+
+bool sqlops_are_idle(const struct sqlops *o)
+{
+	return TAILQ_EMPTY(&o->ops) && fspool_is_idle(o->pool);
+}

@@ -57,6 +57,8 @@ int sqlops_ask(struct sqlops *o, const char *session, const struct sql_ask *a,
 /* Its end is told all the same, soon. */
 void sqlop_cancel(struct sqlop *op);
 
+/* Has all been done? */
+bool sqlops_are_idle(const struct sqlops *o);
 /* Remove what belongs to no session, for some time: @known says which there
  * are. */
 void sqlops_sweep(struct sqlops *o,

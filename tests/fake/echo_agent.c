@@ -90,6 +90,7 @@ struct outcall {
 struct flood {
 	int64_t next, last; /* Nothing to send when next > last. */
 	size_t size;
+	int64_t slice; /* Of them in a millisecond; 0: as it goes. */
 };
 
 struct turn {
@@ -1299,6 +1300,7 @@ static void do_flood(struct session *s, char *args)
 		.next = 1,
 		.last = n,
 		.size = size > 0 ? (size_t)size : 0,
+		.slice = number(&args, 0),
 	};
 }
 
@@ -1761,7 +1763,7 @@ static const struct verb {
 	{"run", do_run},		     /* COMMAND */
 	{"helper", do_helper},		     /* COMMAND, left running. */
 	{"sleep", do_sleep},		     /* MS */
-	{"flood", do_flood},		     /* N [SIZE] */
+	{"flood", do_flood},		     /* N [SIZE [IN_A_MS]] */
 	{"stop", do_stop},		     /* REASON */
 	{"error", do_error},		     /* CODE MESSAGE */
 	{"usage", do_usage},		     /* IN OUT */
@@ -1848,14 +1850,17 @@ static void flood(struct session *s, struct flood *f)
 	size_t room = f->size > 32 ? f->size : 32;
 	autofree char *text = xs(room);
 	char head[32];
+	int64_t end = f->next + (f->slice > 0 ? f->slice : FLOOD_SLICE);
 
-	for (int i = 0; i < FLOOD_SLICE && f->next <= f->last; i++) {
+	while (f->next < end && f->next <= f->last) {
 		size_t n = (size_t)snprintf(head, sizeof(head), "i=%lld ",
 					    (long long)f->next++);
 
 		memcpy(text, head, n);
 		raw_update(s, text, f->size > n ? f->size : n - 1);
 	}
+	if (f->slice > 0)
+		s->turn->wake = now_ms() + 1;
 }
 
 /* Whether something has to come before the turn goes on. */
