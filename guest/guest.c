@@ -418,10 +418,12 @@ int guest_freeze(struct guest *g, const char *reason, struct call *c,
 	return 0;
 }
 
+/* Not in the middle of a thaw: the store is at work for it. */
 static void end(struct guest *g, const char *reason)
 {
 	g->ending = true;
-	begin_freeze(g, reason);
+	if (g->state != GUEST_THAWING)
+		begin_freeze(g, reason);
 }
 
 static void guest_on_told(void *arg)
@@ -534,6 +536,8 @@ static void guest_on_prepare(uv_prepare_t *h)
 	give_memory_back(g);
 	sweep(g);
 	pause_step(g);
+	if (g->ending)
+		end(g, "sleep");
 	check_frozen(g);
 }
 

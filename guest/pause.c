@@ -36,6 +36,7 @@
 #include "guest/halt.h"
 #include "guest/limits.h"
 #include "guest/lookups.h"
+#include "guest/rekey.h"
 #include "guest/renew.h"
 #include "guest/server.h"
 #include "guest/session.h"
@@ -69,6 +70,7 @@ struct pause {
 	bool ticked;	     /* Since the last step, or since the stop. */
 	uint64_t stopped_ms; /* By uv_now(). */
 	struct thaw thaw;    /* While GUEST_THAWING. */
+	bool rekeying;	     /* The same: the store has to do something. */
 };
 
 /*
@@ -517,14 +519,10 @@ static void renew_machine(const struct guest *g, const struct thaw *t)
 		renew_names(t->vm, t->hostname[0] ? t->hostname : NULL);
 }
 
-static void take_names(struct guest *g, const struct thaw *t)
+static void take_generation(struct guest *g, const struct thaw *t)
 {
 	char text[32];
 
-	if (t->vm[0] != '\0') {
-		memcpy(g->vm, t->vm, ID_MAX);
-		guest_put_meta(g, "vm_id", g->vm);
-	}
 	if (t->generation == 0)
 		return;
 	g->generation = t->generation;
@@ -545,8 +543,28 @@ static void pause_on_rekeyed(const struct err *e, void *arg)
 		call_list_fail(&p->thawers, e);
 		return;
 	}
-	take_names(g, &p->thaw);
+	take_generation(g, &p->thaw);
 	go_on(p, p->thaw.reason);
+}
+
+static int begin_rekey(struct guest *g, struct jv params, struct err *e)
+{
+	struct pause *p = g->pause;
+	struct rekey_spec spec = {
+		.vm = p->thaw.vm[0] != '\0' ? p->thaw.vm : NULL,
+		.sessions = jv_get(params, "sessions"),
+		.warm = true,
+	};
+	int r;
+
+	if (jv_is(spec.sessions, JV_NULL))
+		spec.sessions.i = -1;
+	p->rekeying = spec.vm != NULL || jv_has(spec.sessions);
+	if (!p->rekeying)
+		return 0;
+	r = rekey_begin(g, &spec, pause_on_rekeyed, g, e);
+	p->rekeying = r == 0;
+	return r;
 }
 
 static int begin_thaw(struct guest *g, struct call *c, struct err *e)
@@ -555,10 +573,15 @@ static int begin_thaw(struct guest *g, struct call *c, struct err *e)
 
 	if (read_thaw(c->params, &p->thaw, e) < 0)
 		return e->code;
-	g->state = GUEST_THAWING;
-	TAILQ_INSERT_TAIL(&p->thawers, c, link);
 	renew_machine(g, &p->thaw);
-	pause_on_rekeyed(NULL, g);
+	g->state = GUEST_THAWING;
+	if (begin_rekey(g, c->params, e) < 0) {
+		g->state = GUEST_PAUSED;
+		return e->code;
+	}
+	TAILQ_INSERT_TAIL(&p->thawers, c, link);
+	if (!p->rekeying)
+		pause_on_rekeyed(NULL, g);
 	return 0;
 }
 
