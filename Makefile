@@ -34,6 +34,7 @@ PKGS    := libuv sqlite3 libnghttp2 libxxhash fuse3 nettle
 LIBS := core vfs mcp host
 BINS := bin/hib bin/hibd libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
 EXAMPLES := quickstart tools
+PRELOAD := $(O)/libexec/hib-opened.so
 STATIC := libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
 
 SRC_hib         := $(wildcard host/cli/*.c)
@@ -134,7 +135,7 @@ Q = @printf '  %-5s %s\n' $(1) $(patsubst $(O)/%,%,$@);
 endif
 
 # --- rules -------------------------------------------------------------------
-all: $(BINS:%=$(O)/%) $(O)/lib/libhib.a $(O)/lib/libhib.so $(EXAMPLES:%=$(O)/%)
+all: $(BINS:%=$(O)/%) $(PRELOAD) $(O)/lib/libhib.a $(O)/lib/libhib.so $(EXAMPLES:%=$(O)/%)
 
 obj = $(patsubst %.c,$(O)/%.o,$(sort $(1)))
 
@@ -179,6 +180,11 @@ $(O)/lib/libhib.so: $(O)/lib/hib.o
 $(EXAMPLES:%=$(O)/%): $(O)/%: $(O)/host/examples/%.o $(O)/lib/libhib.a
 	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ $(LDLIBS)
 
+# Goes into QEMU: no sanitizer, no library of ours.
+$(PRELOAD): host/preload/hib-opened.c Makefile
+	@mkdir -p $(@D)
+	$(call Q,LINK)$(CC) $(CPPFLAGS) -std=gnu17 $(WARN) -O2 -fPIC -shared -Wl,-z,relro,-z,now -o $@ $<
+
 define test
 $(O)/tests/$(1): $(O)/tests/$(1).o $(call obj,$(EXTRA_$(1))) $(USES_tests)
 	$$(call Q,LINK)$$(CC) $$(LDFLAGS) -pie -o $$@ $$^ $(LIBS_tests) $$(LDLIBS)
@@ -187,6 +193,7 @@ TESTS := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 $(foreach t,$(TESTS),$(eval $(call test,$(t))))
 
 $(O)/tests/test_mcp_local: | $(O)/tests/fake/mcp_server
+$(O)/tests/test_machine: | $(BINS:%=$(O)/%) $(PRELOAD)
 $(O)/tests/test_guest $(O)/tests/test_pause: | $(O)/libexec/hib-guest $(O)/libexec/echo-agent $(O)/tests/fake/mcp_server
 
 # Parts of a fake that are no program.
@@ -270,7 +277,7 @@ interop: tests
 		INTEROP_MCP_SERVERS="everything filesystem memory thinking sqlite" \
 		O=$(CURDIR)/$(O) MODE=$(MODE) prove -v --timer --exec '' tests/interop.t tests/interop_mcp.t
 
-DIRS := core vfs mcp guest host host/cli host/daemon host/lib host/sandbox host/examples tests tests/fake tests/bench
+DIRS := core vfs mcp guest host host/cli host/daemon host/lib host/preload host/sandbox host/examples tests tests/fake tests/bench
 SRCS := $(wildcard $(DIRS:%=%/*.c))
 HDRS := $(wildcard $(DIRS:%=%/*.h))
 SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files tests/bench/mcp tests/bench/machines tests/bench/*.sh) scripts/deps scripts/test scripts/demo .ci/run images/build
@@ -287,7 +294,7 @@ lint: deps
 
 install: all
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(O)/bin/hib $(O)/bin/hibd
-	install -D -t $(DESTDIR)$(PREFIX)/libexec/hibernacle $(STATIC:%=$(O)/%)
+	install -D -t $(DESTDIR)$(PREFIX)/libexec/hibernacle $(STATIC:%=$(O)/%) $(PRELOAD)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/hibernacle/agents images/agents/*.json
 	install -D -t $(DESTDIR)$(PREFIX)/share/hibernacle/images images/build
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/hibernacle/images/recipes images/recipes/*

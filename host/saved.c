@@ -176,6 +176,13 @@ int saved_is_good(const char *vm_dir, struct err *e)
 	return 0;
 }
 
+bool saved_is_loading(const char *vm_dir)
+{
+	autoclose int dir = open_folder(vm_dir, SAVED_AT);
+
+	return dir >= 0 && faccessat(dir, SAVED_LOADING, F_OK, 0) == 0;
+}
+
 /* --- on the disk ---------------------------------------------------------------- */
 
 static int sync_file(int dir, const char *name)

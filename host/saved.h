@@ -54,6 +54,9 @@ int saved_fits(const struct saved *s, const struct saved *now, struct err *e);
  * there is none; -ESTALE: it was not on the disk when the host went down. */
 int saved_is_good(const char *vm_dir, struct err *e);
 
+/* Was a machine being made of a snapshot when hibd died? */
+bool saved_is_loading(const char *vm_dir);
+
 /* The host's boot. */
 void saved_boot(char out[SAVED_TEXT]);
 

@@ -23,6 +23,7 @@
 #include "tests/tap.h"
 
 #define VM_ID	   "vm_019353e4a7c07b3e8f1a2b3c4d5e6f70"
+#define FORK_ID	   "vm_019353e4a7c07b3e8f1a2b3c4d5e6f71"
 #define PATH_ROOM  (PATH_MAX / 2)
 #define TMP_PREFIX "/tmp/hib-test-"
 #define ASK_MS	   100
@@ -42,7 +43,7 @@ static struct {
 	char home[PATH_ROOM], libexec[PATH_MAX], agents[PATH_MAX],
 		image[PATH_MAX];
 	uv_loop_t loop;
-	struct box vm;
+	struct box vm, fork;
 } t;
 
 static const struct backend_ops *const ops = &backend_qemu;
@@ -60,6 +61,8 @@ static void tear_down(void)
 {
 	if (t.vm.machine != NULL)
 		(void)kill(ops->pid(t.vm.machine), SIGKILL);
+	if (t.fork.machine != NULL)
+		(void)kill(ops->pid(t.fork.machine), SIGKILL);
 	if (strncmp(t.home, TMP_PREFIX, strlen(TMP_PREFIX)) == 0)
 		(void)nftw(t.home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
@@ -283,4 +286,71 @@ static void goes_on_where_it_was(void)
 	off(&t.vm);
 }
 
-TESTS(CASE(goes_on_where_it_was))
+static void snapshot(struct box *b, char dir[PATH_MAX])
+{
+	make_dir(dir, t.home, "snapshot", 0700);
+	b->done = false;
+	ops->snapshot(b->machine, dir, on_done, b);
+	wait_for(&b->done);
+	if (b->err.code < 0)
+		FAIL("snapshot: %s", b->err.msg);
+}
+
+static void resume_from(struct box *b, const char *dir)
+{
+	b->booted = false;
+	ops->resume(&t.loop, &b->spec, dir, false, &events, b, on_booted);
+	wait_for(&b->booted);
+}
+
+static int64_t blocks_of(const char *dir, const char *name, time_t *changed)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%.*s/%s", PATH_ROOM, dir, name);
+	EQ(stat(path, &st), 0);
+	*changed = st.st_mtim.tv_sec;
+	return st.st_blocks;
+}
+
+/* Twins come of it, the snapshot stays, and each twin is its own from then on. */
+static void a_snapshot_is_forked(void)
+{
+	char first[GREET_NONCE_MAX], nonce[GREET_NONCE_MAX], dir[PATH_MAX];
+	time_t before, after;
+	int64_t blocks;
+	struct err e;
+
+	set_up();
+	boot(&t.vm);
+	meet(&t.vm, first);
+	snapshot(&t.vm, dir);
+	meet(&t.vm, nonce);
+	STR_EQ(nonce, first);
+	blocks = blocks_of(dir, "ram", &before);
+	OK(blocks * 512 < (int64_t)MEMORY_MIB << 20);
+
+	make_vm(&t.fork, FORK_ID);
+	resume_from(&t.fork, dir);
+	must_be_up(&t.fork);
+	meet(&t.fork, nonce);
+	STR_EQ(nonce, first);
+	meet(&t.vm, nonce);
+	off(&t.vm);
+
+	/* Its memory is within its state, and a file of its own then. */
+	suspend(&t.fork);
+	EQ(ops->has_memory(&t.fork.spec, &e), 0);
+	for (int i = 0; i < 2; i++) {
+		try_resume(&t.fork);
+		must_be_up(&t.fork);
+		meet(&t.fork, nonce);
+		STR_EQ(nonce, first);
+		suspend(&t.fork);
+	}
+	EQ(blocks_of(dir, "ram", &after), blocks);
+	EQ(after, before);
+}
+
+TESTS(CASE(goes_on_where_it_was), CASE(a_snapshot_is_forked))

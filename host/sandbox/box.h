@@ -26,7 +26,9 @@ struct box {
 	uint64_t quota; /* Bytes, see limited.h; 0: none. */
 	/* Of a machine. */
 	unsigned memory, cpus; /* MiB, and how many. */
-	bool incoming;	       /* It goes on from a memory. */
+	bool incoming;	       /* It goes on from a memory... */
+	const char *ram;       /* ...that is here, and stays; NULL: its own. */
+	int ram_fd;	       /* Of that, for reading; or -1. */
 
 	bool as_root;	/* Else everything happens in a user namespace. */
 	uint32_t owner; /* The guest's uid 0, as the launcher sees it. */

@@ -104,6 +104,14 @@ static int put_program(struct archive *a, int dir, const char *name,
 	return r < 0 ? err_set(e, r, "read %s: %s", name, strerror(-r)) : 0;
 }
 
+/* One is for QEMU alone. */
+static bool is_library(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 3 && strcmp(name + n - 3, ".so") == 0;
+}
+
 static int put_programs(struct archive *a, const char *libexec, struct err *e)
 {
 	const struct dirent *entry;
@@ -114,7 +122,7 @@ static int put_programs(struct archive *a, const char *libexec, struct err *e)
 		return err_set(e, -errno, "read %s: %s", libexec,
 			       strerror(errno));
 	while (r == 0 && (entry = readdir(d)) != NULL)
-		if (entry->d_name[0] != '.')
+		if (entry->d_name[0] != '.' && !is_library(entry->d_name))
 			r = put_program(a, dirfd(d), entry->d_name, e);
 	closedir(d);
 	return r;

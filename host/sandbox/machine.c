@@ -28,13 +28,14 @@
 #include "host/sandbox/limited.h"
 #include "host/saved.h"
 
-#define QEMU	      "/usr/bin/qemu-system-x86_64"
-#define MKFS_EROFS    "/usr/bin/mkfs.erofs"
-#define AGENTS	      "agents.erofs"
-#define DISK_BYTES    (16ull << 30) /* Sparse; without a quota. */
-#define CONSOLE_MAX   (1u << 20)    /* Bytes of a console that are kept. */
-#define TEXT_MAX      256
-#define ARGUMENTS_MAX 80
+#define OPENED_LIBRARY "/opt/hib/hib-opened.so" /* host/preload/ */
+#define QEMU	       "/usr/bin/qemu-system-x86_64"
+#define MKFS_EROFS     "/usr/bin/mkfs.erofs"
+#define AGENTS	       "agents.erofs"
+#define DISK_BYTES     (16ull << 30) /* Sparse; without a quota. */
+#define CONSOLE_MAX    (1u << 20)    /* Bytes of a console that are kept. */
+#define TEXT_MAX       256
+#define ARGUMENTS_MAX  80
 
 /* --- agents --------------------------------------------------------------- */
 
@@ -203,11 +204,31 @@ static int make_files(struct box *b, int dir, int memory, struct err *e)
 	return r < 0 ? r : take_file(b, AT_FDCWD, agents, AGENTS, e);
 }
 
+/* Somebody else's, for reading: the descriptor is of a mount where nothing can be
+ * written, so that it cannot be opened anew for that either. */
+static int open_ram(struct box *b, struct err *e)
+{
+	const struct tree_source from = {.dir = AT_FDCWD,
+					 .path = b->ram,
+					 .flags = TREE_NOFOLLOW | TREE_RDONLY};
+	struct trees one = {.n = 0};
+	char path[TEXT_MAX];
+
+	if (trees_take(&one, &from, "/", "ram", e) < 0)
+		return e->code;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", one.v[0].fd);
+	b->ram_fd = open(path, O_RDONLY | O_CLOEXEC);
+	close(one.v[0].fd);
+	return b->ram_fd < 0 ? fail(e, "open", b->ram) : 0;
+}
+
 static int take_ram(struct box *b, int memory, struct err *e)
 {
 	const struct tree_source from = {
 		.dir = memory, .path = SAVED_RAM, .flags = TREE_NOFOLLOW};
 
+	if (b->ram != NULL)
+		return open_ram(b, e);
 	return trees_take(&b->vm_trees, &from, "/hib", "memory", e);
 }
 
@@ -338,7 +359,8 @@ static const char *const devices[] = {
 	NULL};
 
 /* The memory of a machine that goes on has the kernel's command line and the
- * initramfs in it; the kernel is only named so that the same devices exist. */
+ * initramfs in it; the kernel is only named so that the same devices exist.  The memory of a
+ * snapshot is mapped privately, from a descriptor (host/preload/hib-opened.c). */
 void machine_run(const struct box *b, struct err *e)
 {
 	char words[KERNEL_WORDS_MAX], memory[TEXT_MAX], ram[TEXT_MAX],
@@ -354,20 +376,25 @@ void machine_run(const struct box *b, struct err *e)
 	const char *const incoming[] = {"-incoming", "defer", "-S", NULL};
 	static const char *const program[] = {QEMU, NULL};
 	struct arguments argv = {.n = 0};
-	char *env[] = {NULL};
+	char opened[TEXT_MAX], preload[] = "LD_PRELOAD=" OPENED_LIBRARY;
+	char *env[] = {b->ram_fd >= 0 ? preload : NULL, opened, NULL};
 
 	kernel_words(b->id, words);
 	snprintf(memory, sizeof(memory), "%uM", b->memory);
 	snprintf(ram, sizeof(ram),
-		 "memory-backend-file,id=ram,share=on,size=%uM,"
+		 "memory-backend-file,id=ram,share=%s,size=%uM,"
 		 "mem-path=" MACHINE_MEMORY,
-		 b->memory);
+		 b->ram_fd >= 0 ? "off" : "on", b->memory);
+	snprintf(opened, sizeof(opened), "HIB_OPENED=" MACHINE_MEMORY "=%d",
+		 b->ram_fd);
 	snprintf(cpus, sizeof(cpus), "%u", b->cpus);
 	put(&argv, program);
 	put(&argv, devices);
 	put(&argv, size);
 	put(&argv, b->incoming ? incoming : boot);
 	if (keep_console(e) < 0)
+		return;
+	if (b->ram_fd >= 0 && fcntl(b->ram_fd, F_SETFD, 0) < 0)
 		return;
 	(void)execve(QEMU, (char **)(uintptr_t)argv.v, env);
 	(void)fail(e, "run", QEMU);

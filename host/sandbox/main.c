@@ -5,7 +5,7 @@
  *	hib-sandbox --vm ID --dir VMDIR --image host|FOLDER
  *		    --libexec FOLDER --agents FOLDER --net none|host
  *		    [--mounts JSON] [--quota BYTES]
- *		    [--machine --memory MIB --cpus N [--incoming]]
+ *		    [--machine --memory MIB --cpus N [--incoming [--ram FILE]]]
  *
  * A program of its own since hibd has threads, and namespaces and ids are
  * entered by one thread at a time.  hibd gives it /dev/null as stdin, a pipe as
@@ -77,6 +77,7 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 		{"memory", required_argument, NULL, 'M'},
 		{"cpus", required_argument, NULL, 'c'},
 		{"incoming", no_argument, NULL, 'I'},
+		{"ram", required_argument, NULL, 'r'},
 		{NULL, 0, NULL, 0},
 	};
 	const char *value['z'] = {NULL};
@@ -91,7 +92,7 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 		b->incoming |= c == 'I';
 	}
 	for (const struct option *o = options; o->name != NULL; o++)
-		if (value[o->val] == NULL && strchr("nmqxMcI", o->val) == NULL)
+		if (value[o->val] == NULL && strchr("nmqxMcIr", o->val) == NULL)
 			return err_set(e, -EINVAL, "--%s is missing", o->name);
 
 	b->id = value['v'];
@@ -101,6 +102,8 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 	b->libexec = value['l'];
 	b->agents = value['a'];
 	b->mounts = value['m'];
+	b->ram = value['r'];
+	b->ram_fd = -1;
 	b->quota = value['q'] == NULL ? 0 : strtoull(value['q'], NULL, 10);
 	if (!id_is(b->id, "vm"))
 		return err_set(e, -EINVAL, "--vm %s: not an id", b->id);

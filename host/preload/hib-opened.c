@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * hib-opened.c - Files that QEMU opens, and has been given already
+ *
+ * A library that the launcher has loaded into QEMU (LD_PRELOAD).  QEMU 7.2 opens
+ * the file of a machine's memory for writing even where it maps it privately,
+ * and /dev/kvm by its name.  It shall have neither right: for the paths in
+ *
+ *	HIB_OPENED=/path=FD:/path=FD
+ *
+ * an open gives a copy of that descriptor, whatever was asked for.  So the memory of
+ * a snapshot is open for reading alone, and who breaks out of QEMU can change no
+ * byte of it; the mapping is as good, since what is written to it goes to pages
+ * of its own (mmap(2), MAP_PRIVATE).
+ */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Return: the descriptor that stands for @path, or -1. */
+static int given(const char *path)
+{
+	const char *p = getenv("HIB_OPENED");
+	size_t n = strlen(path);
+
+	while (p != NULL && *p != '\0') {
+		if (strncmp(p, path, n) == 0 && p[n] == '=')
+			return atoi(p + n + 1);
+		p = strchr(p, ':');
+		p = p == NULL ? NULL : p + 1;
+	}
+	return -1;
+}
+
+static int open_it(const char *path, int flags, mode_t mode)
+{
+	int fd = given(path);
+
+	if (fd >= 0)
+		return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+/* The names of glibc for open(2) in programs with 64-bit offsets. */
+int open64(const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list args;
+
+	va_start(args, flags);
+	if (__OPEN_NEEDS_MODE(flags))
+		mode = va_arg(args, mode_t);
+	va_end(args);
+	return open_it(path, flags, mode);
+}
+
+int __open64_2(const char *path, int flags);
+int __open64_2(const char *path, int flags)
+{
+	return open_it(path, flags, 0);
+}
