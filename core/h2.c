@@ -227,6 +227,7 @@ static void on_turn(uv_idle_t *h)
 	struct h2 *c = container_of(h, struct h2, turn);
 
 	(void)uv_idle_stop(h);
+	h2_in_go_on(c);
 	h2_out_flush(c);
 	if (c->doom < 0) {
 		h2_fail(c, c->doom);

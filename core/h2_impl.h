@@ -21,6 +21,7 @@
 #define H2_FRAME_MAX  (H2_FRAME_HEAD + (16u << 10) + 1) /* nghttp2's buffer. */
 #define H2_OUT_BATCH  (8 * H2_FRAME_MAX) /* Bytes in one system call. */
 #define H2_IN_BATCH   (64u << 10)
+#define H2_IN_TURN    (128u << 10) /* Bytes read in one turn of the loop. */
 #define H2_METHOD_MAX 31u
 
 enum h2_state {
@@ -103,6 +104,7 @@ struct h2 {
 	unsigned cheap;	   /* Cheap frames that it may still send.. */
 	uint64_t cheap_ms; /* ..as of this time of the loop. */
 	bool heard;	   /* Something was read since the last turn. */
+	size_t in_turn;	   /* Bytes read since then. */
 
 	/* Out. */
 	struct h2_streams sending; /* With bytes in out. */
@@ -133,6 +135,8 @@ void h2_settle(struct h2 *c);
 /* h2_in.c */
 int h2_in_session(struct h2 *c);
 int h2_in_start(struct h2 *c);
+/* A turn of the loop is over: read again. */
+void h2_in_go_on(struct h2 *c);
 
 /* h2_out.c */
 int h2_out_append(struct h2_stream *s, const char *data, size_t n);

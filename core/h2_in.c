@@ -7,7 +7,8 @@
  * may close the connection there: then the callback returns an error, nghttp2
  * stops, and nothing of the connection but its state is looked at again.
  *
- * Reading never pauses.  What a peer can make us hold is bounded otherwise:
+ * Reading pauses for one turn of the loop after H2_IN_TURN bytes, for the sake
+ * of other handles, and never else.  What a peer can make us hold is bounded otherwise:
  * body bytes by the windows of its streams, streams by SETTINGS, heads by
  * H2_HEAD_MAX, frames we owe it while it does not read by DEBT_MAX (for pings
  * and settings nghttp2 has its own limit), and work without payload by a budget
@@ -435,6 +436,11 @@ static void on_read(uv_stream_t *io, ssize_t n, const uv_buf_t *buf)
 		return;
 	}
 	c->heard = true;
+	c->in_turn += (size_t)n;
+	if (c->in_turn >= H2_IN_TURN) {
+		(void)uv_read_stop(io);
+		h2_poke(c);
+	}
 	r = feed(c, (size_t)n);
 	if (c->state != H2_OPEN)
 		return;
@@ -452,4 +458,11 @@ int h2_in_start(struct h2 *c)
 	c->cheap = CHEAP_BURST;
 	c->cheap_ms = uv_now(c->io->loop);
 	return uv_read_start(c->io, on_alloc, on_read);
+}
+
+void h2_in_go_on(struct h2 *c)
+{
+	if (c->in_turn >= H2_IN_TURN)
+		(void)uv_read_start(c->io, on_alloc, on_read);
+	c->in_turn = 0;
 }
