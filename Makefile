@@ -258,7 +258,7 @@ run: deps
 
 bench:
 	@scripts/deps bindfs
-	@$(MAKE) --no-print-directory -j$$(nproc) MODE=rel all $(BENCHES:%=o/rel/tests/bench/%) o/rel/tests/fake/mcp_server
+	@$(MAKE) --no-print-directory -j$$(nproc) MODE=rel all $(BENCHES:%=o/rel/tests/bench/%) o/rel/tests/fake/mcp_server o/rel/tests/fake/hostile_guest
 	@O=$(CURDIR)/o/rel tests/bench/run $(BENCH)
 
 FILE_TESTS := fsops f_reference f_realwork f_hostile_files faults_files
@@ -280,7 +280,7 @@ interop: tests
 DIRS := core vfs mcp guest host host/cli host/daemon host/lib host/preload host/sandbox host/examples tests tests/fake tests/bench
 SRCS := $(wildcard $(DIRS:%=%/*.c))
 HDRS := $(wildcard $(DIRS:%=%/*.h))
-SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files tests/bench/mcp tests/bench/machines tests/bench/*.sh) scripts/deps scripts/test scripts/demo .ci/run images/build
+SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files tests/bench/mcp tests/bench/hostile tests/bench/machines tests/bench/*.sh) scripts/deps scripts/test scripts/demo .ci/run images/build
 MAN  := $(wildcard host/*.[1358] guest/*.8)
 format:
 	clang-format -i $(SRCS) $(HDRS)

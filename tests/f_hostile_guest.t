@@ -4,13 +4,7 @@
 # shellcheck disable=SC2119
 . tests/lib.sh
 
-HIB_LIBEXEC=$tmp/libexec
-export HIB_LIBEXEC
-chmod 755 "$tmp"
-mkdir -m 755 "$HIB_LIBEXEC" "$HIB_HOME/agents/hostile"
-cp "$O"/libexec/* "$HIB_LIBEXEC"
-mv "$HIB_LIBEXEC/hib-guest" "$HIB_LIBEXEC/hib-guest.true"
-install -m 755 "$O/tests/fake/hostile_guest" "$HIB_LIBEXEC/hib-guest"
+. tests/hostile.sh
 
 # Bytes that hibd may ever have had in memory: what a few windows of streams
 # take, and no more for 100 MB that a guest sends.
@@ -23,17 +17,6 @@ if ! new_vm >"$tmp/new_vm" 2>&1 || ! new_session; then
 	skip_all "$(head -c 200 "$tmp/new_vm")"
 fi
 good=$SES
-
-# hostile WORD [OPTION]... - begin to make a VM whose guest does that: its id is
-# in BAD, the process in MAKING.
-hostile() {
-	word=$1 BAD=$(new_id vm)
-	shift
-	printf '%s' "$word" \
-		>"$HIB_HOME/agents/hostile/vm-$(printf '%s' "$BAD" | tail -c 8)"
-	hib vm create --id "$BAD" "$@" >"$tmp/made.$word" 2>&1 &
-	MAKING=$!
-}
 
 bad_is() {
 	hib vm get "$BAD" --json | jq -e "$1"
