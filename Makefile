@@ -59,6 +59,7 @@ EXTRA_test_proc := guest/idmap.c guest/place.c guest/proc.c guest/reaper.c guest
 # Its agent is the fuzzer: proc.h is played by the test.
 EXTRA_fuzz_acp := $(filter-out guest/main.c guest/proc.c guest/spawn.c guest/session_init.c,$(SRC_hib-guest))
 EXTRA_test_rekey := $(filter-out guest/main.c,$(SRC_hib-guest))
+EXTRA_test_lineage := $(EXTRA_test_rekey) host/daemon/catalog.c host/daemon/lineage.c host/daemon/vault.c
 EXTRA_test_builtin := guest/mcp_builtin.c guest/journal.c guest/redact.c
 EXTRA_test_mcp_door := guest/mcp_door.c guest/mcp_shim.c
 EXTRA_test_mcp_index := guest/mcp_index.c

@@ -195,7 +195,8 @@ void session_on_lost(struct journal *j, const struct err *e)
 		why.code = -FAULT_DISK_FULL;
 	else
 		why.code = -FAULT_STORE_ERROR;
-	log_error("%s: %s", s->id, why.msg);
+	if (!s->lost)
+		log_error("%s: %s", s->id, why.msg);
 	drop_memory(s, &why);
 	r = recover(s, &why, &again);
 	if (r == -FAULT_SESSION_NOT_FOUND) {

@@ -335,8 +335,8 @@ static char ended[64];
 static void on_turn(const struct event *ev, const struct err *e, void *arg)
 {
 	(void)arg;
-	EQ(e->code, 0);
-	snprintf(ended, sizeof(ended), "%s", ev->type);
+	snprintf(ended, sizeof(ended), "%s",
+		 e->code < 0 ? fault_name(err_fault(e->code)) : ev->type);
 }
 
 TEST(a_turns_end_is_told_once_now_or_later)
@@ -354,6 +354,23 @@ TEST(a_turns_end_is_told_once_now_or_later)
 	ended[0] = '\0';
 	hub_await_turn(t.hub, SES, TRN, on_turn, NULL);
 	STR_EQ(ended, "turn.completed");
+	teardown();
+}
+
+TEST(a_turn_that_a_rewind_has_undone_is_waited_for_no_longer)
+{
+	setup();
+	append("input.message", TRN, "{\"content\":[]}");
+	append("turn.started", TRN, "{\"n\":1,\"first_seq\":2}");
+	append("turn.completed", TRN, "{\"stop_reason\":\"end_turn\"}");
+	append("session.rewound", NULL, "{\"to_seq\":3,\"abandoned\":[4,4]}");
+	settle();
+	ended[0] = '\0';
+	hub_await_turn(t.hub, SES, TRN, on_turn, NULL);
+	STR_EQ(ended, ""); /* It is open again. */
+	append("session.rewound", NULL, "{\"to_seq\":1,\"abandoned\":[2,5]}");
+	settle();
+	STR_EQ(ended, "turn_not_found");
 	teardown();
 }
 
@@ -376,4 +393,5 @@ TESTS(CASE(F133_history_and_live_meet_without_gap_or_repeat),
       CASE(F136_a_client_that_does_not_read_gets_one_gap),
       CASE(a_wait_ends_when_the_event_is_stored),
       CASE(a_turns_end_is_told_once_now_or_later),
+      CASE(a_turn_that_a_rewind_has_undone_is_waited_for_no_longer),
       CASE(a_session_that_is_gone_ends_its_streams))

@@ -8,108 +8,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "core/messages.h"
-#include "guest/guest.h"
 #include "guest/session_impl.h"
 #include "guest/sqldb.h"
-#include "guest/sqlops.h"
 #include "tests/rekey_kit.h"
 
 #define SNP "snp_00000000000000000000000000000001"
-
-/* A guest that is paused: its store, and the sessions that it has in memory. */
-struct vm {
-	struct kit k;
-	struct guest_options opt;
-	struct guest g;
-	uv_timer_t
-		alive; /* Keeps the loop waiting, as a daemon's socket does. */
-};
-
-static void on_too_late(uv_timer_t *t)
-{
-	(void)t;
-	FAIL("nothing happens");
-}
-
-static void vm_begin(struct vm *v)
-{
-	struct err e = {0};
-
-	v->opt = (struct guest_options){.state = v->k.dir, .fuse_fd = -1};
-	v->g = (struct guest){.loop = &v->k.loop,
-			      .opt = &v->opt,
-			      .store = v->k.store,
-			      .cgroups = {.root = -1}};
-	TAILQ_INIT(&v->g.sessions);
-	TAILQ_INIT(&v->g.feeds);
-	EQ(reader_open(v->k.db, &v->g.reader, &e), 0);
-	v->g.outbox = outbox_new(v->g.reader);
-	store_subscribe(v->g.store, outbox_on_stored, v->g.outbox);
-	journal_hub_init(&v->g.hub, v->g.store);
-	EQ(sqlops_open(v->g.loop, v->opt.state, &v->g.sql), 0);
-	strcpy(v->g.vm, VM_OLD);
-	uv_timer_init(&v->k.loop, &v->alive);
-	uv_timer_start(&v->alive, on_too_late, 1000 * CASE_SECONDS, 0);
-}
-
-static void vm_new(struct vm *v)
-{
-	kit_open(&v->k, STORE_GUEST);
-	vm_begin(v);
-}
-
-/* A VM that goes on from a snapshot. */
-static void vm_from(struct vm *v, const struct kit *snapshot)
-{
-	kit_copy(snapshot, &v->k);
-	EQ(uv_loop_init(&v->k.loop), 0);
-	kit_start(&v->k);
-	vm_begin(v);
-}
-
-static void vm_end(struct vm *v)
-{
-	while (session_first(&v->g) != NULL)
-		session_abandon(session_first(&v->g));
-	sqlops_close(v->g.sql);
-	outbox_free(v->g.outbox);
-	reader_close(v->g.reader);
-	journal_hub_done(&v->g.hub);
-	uv_close((uv_handle_t *)&v->alive, NULL);
-	kit_close(&v->k);
-}
-
-static void on_rekeyed(const struct err *e, void *arg)
-{
-	struct appended *a = arg;
-
-	a->done = true;
-	if (e != NULL)
-		a->e = *e;
-}
-
-/* @vm: of a clone, or NULL.  Return: 0 or the error. */
-static int rekey(struct vm *v, const char *vm, const char *sessions)
-{
-	autojson struct json j = {0};
-	struct rekey_spec spec = {.vm = vm, .warm = true};
-	struct appended a = {0};
-	struct err e = {0};
-	int r;
-
-	EQ(json_parse(&j, sessions, strlen(sessions), &e), 0);
-	spec.sessions = json_root(&j);
-	r = rekey_begin(&v->g, &spec, on_rekeyed, &a, &e);
-	if (r < 0)
-		return r;
-	EQ(a.done, false);
-	while (!a.done)
-		uv_run(&v->k.loop, UV_RUN_ONCE);
-	if (a.e.code < 0)
-		fprintf(stderr, "# %s\n", a.e.msg);
-	return a.e.code;
-}
 
 /* What the host says to a VM that was set back. */
 static int rewind_to_host(struct vm *v, const struct kit *host,
@@ -126,29 +29,6 @@ static int rewind_to_host(struct vm *v, const struct kit *host,
 				    "SELECT epoch+1 FROM session WHERE id=?1",
 				    session));
 	return rekey(v, NULL, said);
-}
-
-/* @l goes on where the log is now. */
-static void log_follow(const struct vm *v, struct log *l)
-{
-	l->seq = last_seq(&v->k, l->session);
-	l->epoch = kit_int(&v->k, "SELECT epoch FROM session WHERE id=?1",
-			   l->session);
-}
-
-static char *messages_of(const struct kit *k, const char *session)
-{
-	const struct messages_query q = {.session = session};
-	autoreader struct reader *r = NULL;
-	autojw struct jw w = {0};
-	struct err e = {0};
-
-	EQ(reader_open(k->db, &r, &e), 0);
-	jw_arr(&w);
-	if (messages_write(r, &q, &w, &e) < 0)
-		FAIL("%s", e.msg);
-	jw_arr_end(&w);
-	return jw_take(&w, NULL);
 }
 
 /*

@@ -225,13 +225,27 @@ void hub_await_seq(struct hub *h, const char *session, int64_t seq,
 	uv_timer_start(w->timer, wait_on_timeout, timeout_ms, 0);
 }
 
+/* Has the session's VM been set back to before it? */
+static bool is_abandoned(struct hub *h, const struct event *ev)
+{
+	char seq[24];
+	const char *args[] = {ev->session, seq, NULL};
+	autofree char *found = NULL;
+
+	snprintf(seq, sizeof(seq), "%lld", (long long)ev->seq);
+	return reader_value(h->reader,
+			    "SELECT 1 FROM abandoned WHERE session_id=?1 AND"
+			    " CAST(?2 AS INTEGER) BETWEEN from_seq AND to_seq",
+			    args, &found, NULL) == 1;
+}
+
 /* The terminal event, when it is stored already. */
 static int find_end(const struct event *ev, void *arg)
 {
 	struct wait *w = arg;
 	static const struct err none;
 
-	if (!event_ends_turn(ev))
+	if (!event_ends_turn(ev) || is_abandoned(w->hub, ev))
 		return 0;
 	w->turn_done(ev, &none, w->arg);
 	return 1;
@@ -240,7 +254,7 @@ static int find_end(const struct event *ev, void *arg)
 void hub_await_turn(struct hub *h, const char *session, const char *turn,
 		    hub_turn_cb cb, void *arg)
 {
-	struct wait now = {.turn_done = cb, .arg = arg};
+	struct wait now = {.hub = h, .turn_done = cb, .arg = arg};
 	struct event_query q = {
 		.session = session, .turn = turn, .types = "turn.*"};
 	struct wait *w;
@@ -301,6 +315,57 @@ static struct wait *topic_due(struct topic *t, const struct store_batch *b,
 	return NULL;
 }
 
+/* A turn that a rewind has undone will not end. */
+static bool is_undone(struct hub *h, const char *session, const char *turn)
+{
+	const char *args[] = {session, turn, NULL};
+	autofree char *found = NULL;
+
+	return reader_value(h->reader,
+			    "SELECT 1 FROM turn WHERE session_id=?1 AND id=?2",
+			    args, &found, NULL) == 0;
+}
+
+static struct wait *topic_undone(struct hub *h, struct topic *t,
+				 const struct store_batch *b)
+{
+	struct wait *w;
+
+	LIST_FOREACH(w, &t->waits, link)
+	{
+		if (w->turn_done != NULL && is_undone(h, b->session, w->turn))
+			return w;
+	}
+	return NULL;
+}
+
+static bool has_rewind(const struct store_batch *b)
+{
+	const struct event *ev;
+
+	TAILQ_FOREACH (ev, &b->events, link)
+		if (strcmp(ev->type, "session.rewound") == 0)
+			return true;
+	return false;
+}
+
+static void hub_fail_undone(struct hub *h, const struct store_batch *b)
+{
+	struct topic *t;
+	struct wait *w;
+	struct err e = {0};
+
+	if (!has_rewind(b))
+		return;
+	err_set(&e, -FAULT_TURN_NOT_FOUND,
+		"the VM was set back to before the turn");
+	while ((t = topic_find(h, b->session)) != NULL &&
+	       (w = topic_undone(h, t, b)) != NULL)
+		wait_end(w, NULL, &e);
+	if (t != NULL)
+		topic_release(t);
+}
+
 /* A callback may do anything, also end the topic: look anew each time. */
 static void hub_wake(struct hub *h, const struct store_batch *b)
 {
@@ -309,6 +374,7 @@ static void hub_wake(struct hub *h, const struct store_batch *b)
 	struct topic *t;
 	struct wait *w;
 
+	hub_fail_undone(h, b);
 	while ((t = topic_find(h, b->session)) != NULL &&
 	       (w = topic_due(t, b, &ev)) != NULL)
 		wait_end(w, ev, &none);
