@@ -165,6 +165,462 @@ TEST(pauses_of_a_stream_whose_processes_go_on_lose_nothing)
 	(void)stream_and_nap(up());
 }
 
+/* --- processes ------------------------------------------------------------ */
+
+struct process {
+	pid_t pid, parent;
+	char state;
+};
+
+static bool read_process(const char *pid, struct process *p)
+{
+	char path[300], text[1024];
+	FILE *f;
+	size_t n;
+
+	snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return false;
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	p->pid = (pid_t)atol(pid);
+	return n > 0 && sscanf(strrchr(text, ')') + 1, " %c %d", &p->state,
+			       &p->parent) == 2;
+}
+
+static size_t read_processes(struct process *all, size_t max)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *d;
+	size_t n = 0;
+
+	OK(dir != NULL);
+	while (n < max && (d = readdir(dir)) != NULL)
+		if (d->d_name[0] >= '1' && d->d_name[0] <= '9' &&
+		    read_process(d->d_name, &all[n]))
+			n++;
+	closedir(dir);
+	return n;
+}
+
+/* Is it started by @top, or by what that has started? */
+static bool is_below(pid_t top, const struct process *p,
+		     const struct process *all, size_t n)
+{
+	pid_t parent = p->parent;
+
+	for (unsigned depth = 0; parent > 1 && depth < 100; depth++) {
+		size_t i = 0;
+
+		if (parent == top)
+			return true;
+		while (i < n && all[i].pid != parent)
+			i++;
+		parent = i < n ? all[i].parent : 0;
+	}
+	return false;
+}
+
+/* How many processes of the guest are in none of those states. */
+static size_t others_than(const struct host *h, const char *states)
+{
+	static struct process all[16384];
+	size_t n = read_processes(all, ARRAY_LEN(all)), found = 0;
+
+	for (size_t i = 0; i < n; i++)
+		found += is_below(h->pid, &all[i], all, n) &&
+			 strchr(states, all[i].state) == NULL;
+	return found;
+}
+
+/* Context switches of all threads until now. */
+static long switches(pid_t pid)
+{
+	char cmd[128], line[64] = "";
+	FILE *f;
+
+	snprintf(cmd, sizeof(cmd),
+		 "cat /proc/%d/task/*/status | awk '/ctxt/{n+=$2} END{print n}"
+		 "'",
+		 pid);
+	f = popen(cmd, "r");
+	OK(f != NULL && fgets(line, sizeof(line), f) != NULL);
+	pclose(f);
+	return atol(line);
+}
+
+TEST(nothing_runs_and_nothing_wakes_during_a_pause)
+{
+	struct host *h = up_isolated();
+	long before;
+
+	create(h);
+	done(prompt(h,
+		    "!helper while :; do :; done;;termbg while :; do echo x; "
+		    "done;;flood 20000 100 1"));
+	await(h, "acp.response");
+	done(freeze(h));
+	EQ(others_than(h, "TZ"), 0);
+	before = switches(h->pid);
+	usleep(500000);
+	EQ(others_than(h, "TZ"), 0);
+	OK(switches(h->pid) - before <= 1);
+	done(thaw(h));
+	OK(others_than(h, "TZ") > 0);
+	done(simple(h, "session.close", ",\"force\":true"));
+	down(h);
+}
+
+TEST(what_forks_in_a_loop_is_stopped_whole)
+{
+	struct host *h = up_isolated();
+
+	create(h);
+	done(prompt(h, "!helper while :; do (:) & (exec true) & wait; done;;"
+		       "helper while :; do sh -c 'true & true'; done"));
+	await(h, "turn.completed");
+	for (int i = 0; i < 30; i++) {
+		done(freeze(h));
+		EQ(others_than(h, "TZD"), 0);
+		done(thaw(h));
+	}
+	says(h, "well", "well");
+	down(h);
+}
+
+TEST(what_its_user_has_stopped_stays_stopped)
+{
+	struct host *h = up_isolated();
+
+	create(h);
+	done(prompt(h, "!helper sleep 100 & kill -STOP $!; wait"));
+	await(h, "turn.completed");
+	while (others_than(h, "SRDIZ") == 0)
+		usleep(1000);
+	nap(h);
+	says(h, "!sleep 20", "");
+	EQ(others_than(h, "SRDIZ"), 1);
+	down(h);
+}
+
+/* --- what waits goes on ---------------------------------------------------- */
+
+TEST(F158_a_permission_is_answered_after_a_pause)
+{
+	struct host *h = up_isolated();
+	char req[ID_MAX];
+
+	create(h);
+	done(prompt(h, "!ask call_1 Delete"));
+	ctx_of(await(h, "permission.requested"), "req", req);
+	await(h, "session.state");
+	done(freeze(h));
+	expect(await(h, "session.state"), "\"suspended_from\":\"waiting\"");
+	refused(answer(h, req, "allow_once"), "draining");
+	done(thaw(h));
+	expect(await(h, "session.state"),
+	       "\"to\":\"waiting\",\"reason\":\"resume\",\"wait_kind\":"
+	       "\"permission\"");
+	done(answer(h, req, "allow_once"));
+	expect(await(h, "permission.resolved"), "\"by\":\"client\"");
+	expect(await(h, "turn.completed"), "end_turn");
+	EQ(count(h, SES, "permission.requested"), 1);
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(timers_keep_what_they_had_left)
+{
+	struct host *h = up_isolated();
+	struct timespec a, b;
+	long ms;
+
+	done(create_as(h, SES, "", ",\"permission_timeout_ms\":400"));
+	await(h, "session.ready");
+	done(prompt(h, "!ask call_1 Delete"));
+	await(h, "permission.requested");
+	done(freeze(h));
+	usleep(600000);
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	done(thaw(h));
+	EQ(count(h, SES, "permission.resolved"), 0);
+	expect(await(h, "permission.resolved"), "\"by\":\"timeout\"");
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	ms = (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000;
+	OK(ms >= 200);
+	await(h, "turn.completed");
+	down(h);
+}
+
+TEST(calls_to_an_agent_keep_their_deadline)
+{
+	struct host *h = up_isolated();
+	struct reply *r;
+
+	done(create_as(h, SES, "\"--deaf-set\"", ""));
+	await(h, "session.ready");
+	r = simple(h, "session.update", ",\"config\":{\"mode\":\"plan\"}");
+	await(h, "acp.request");
+	nap(h);
+	OK(!r->done);
+	says(h, "still there", "still there");
+	done(simple(h, "session.close", ",\"force\":true"));
+	finish(r);
+	drop(r);
+	down(h);
+}
+
+TEST(a_session_expires_at_its_time_also_while_paused)
+{
+	struct host *h = up_isolated();
+
+	create(h);
+	done(simple(h, "session.update", ",\"ttl_ms\":300"));
+	done(freeze(h));
+	usleep(500000);
+	EQ(count(h, SES, "session.expired"), 0);
+	done(thaw(h));
+	await(h, "session.resumed");
+	await(h, "session.expired");
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(terminals_and_programs_of_the_host_go_on)
+{
+	struct host *h = up_isolated();
+	struct reply *r, *x;
+
+	create(h);
+	x = begin_text(h, "/exec",
+		       "{\"argv\":[\"sh\",\"-c\",\"echo one; sleep 0.3; "
+		       "echo two\"],\"collect\":true,\"cwd\":\"/\"}");
+	done(prompt(h, "!term sh -c 'echo a; sleep 0.3; echo b'"));
+	await(h, "acp.response");
+	r = freeze(h);
+	expect_ok(r);
+	EQ(jv_int(jv_get(r->v, "execs"), -1), 1);
+	drop(r);
+	usleep(600000);
+	OK(!x->done);
+	done(thaw(h));
+	await(h, "turn.completed");
+	expect_ok(x);
+	OK(strstr(x->text.buf, "one\\ntwo") != NULL);
+	drop(x);
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(a_call_of_an_mcp_server_goes_on)
+{
+	struct host *h = up_isolated();
+	char mcp[4096];
+	struct reply *r;
+
+	snprintf(mcp, sizeof(mcp),
+		 ",\"mcp\":[{\"name\":\"a\",\"type\":\"local\",\"command\":"
+		 "\"%s\"}]",
+		 h->mcp);
+	done(create_as(h, SES, "", mcp));
+	await(h, "mcp.ready");
+	r = simple(h, "mcp.call",
+		   ",\"name\":\"a\",\"tool\":\"slow\",\"arguments\":{\"ms\":"
+		   "300},\"timeout_ms\":500");
+	done(prompt(h, "!mcp call a slow {\"ms\":300}"));
+	await(h, "turn.started");
+	done(freeze(h));
+	expect(await(h, "session.state"), "\"to\":\"running\"");
+	usleep(800000);
+	OK(!r->done);
+	EQ(count(h, SES, "mcp.call"), 0);
+	done(thaw(h));
+	expect(await(h, "session.resumed"), "\"mcp\":[{\"name\":\"a\"");
+	expect_ok(r);
+	drop(r);
+	await(h, "turn.completed");
+	EQ(count(h, SES, "mcp.exited"), 0);
+	check_log(h, SES);
+	down(h);
+}
+
+/* --- the way in and out ----------------------------------------------------- */
+
+TEST(a_session_that_starts_or_closes_is_waited_for)
+{
+	struct host *h = up_isolated();
+	struct reply *c, *f;
+
+	c = create_as(h, SES, "\"--slow-start\",\"200\"", "");
+	f = freeze(h);
+	expect_ok(f);
+	drop(f);
+	OK(c->done);
+	done(c);
+	EQ(count(h, SES, "session.ready"), 1);
+	done(thaw(h));
+	done(prompt(h, "!ignoreterm"));
+	await(h, "turn.completed");
+	c = simple(h, "session.close", "");
+	f = freeze(h);
+	done(f);
+	OK(c->done);
+	done(c);
+	done(thaw(h));
+	EQ(count(h, SES, "session.resumed"), 1);
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(a_pause_that_takes_too_long_is_none)
+{
+	struct host *h = up_isolated();
+	struct reply *c;
+
+	c = create_as(h, SES, "\"--slow-start\",\"400\"", "");
+	refused(begin(h, "freeze", "{\"warm\":true,\"deadline_ms\":50}"),
+		"not_ready");
+	paused_is(h, false);
+	done(c);
+	says(h, "well", "well");
+	EQ(count(h, SES, "session.resumed"), 0);
+	refused(begin(h, "freeze", "{\"warm\":true,\"deadline_ms\":0}"),
+		"invalid_argument");
+	down(h);
+}
+
+TEST(a_thaw_calls_a_pause_off)
+{
+	struct host *h = up_isolated();
+	struct reply *c, *f;
+
+	c = create_as(h, SES, "\"--slow-start\",\"200\"", "");
+	f = freeze(h);
+	done(thaw(h));
+	refused(f, "not_ready");
+	done(c);
+	says(h, "well", "well");
+	down(h);
+}
+
+TEST(a_wrong_thaw_changes_nothing)
+{
+	struct host *h = up();
+
+	create(h);
+	done(freeze(h));
+	refused(begin(h, "thaw", "{\"entropy\":\"00\"}"), "invalid_argument");
+	refused(begin(h, "thaw", "{\"vm\":\"me\"}"), "invalid_id");
+	refused(begin(h, "thaw", "{\"sessions\":[]}"), "invalid_argument");
+	refused(begin(h, "thaw", "{\"generation\":-1}"), "invalid_argument");
+	paused_is(h, true);
+	nap(h);
+	down(h);
+}
+
+TEST(a_lost_host_comes_back_to_a_paused_guest)
+{
+	struct host *h = up_isolated();
+	struct reply *r;
+
+	create(h);
+	done(prompt(h, "!flood 3000 100"));
+	await(h, "acp.update");
+	h->silent = true;
+	done(freeze(h));
+	disconnect(h);
+	drop_events(h);
+	h->silent = false;
+	host_connect(h);
+	paused_is(h, true);
+	sync_begin(h, "{\"have\":{}}\n");
+	r = freeze(h);
+	expect_ok(r);
+	while (h->n < (size_t)last_seq(r))
+		tick(h);
+	drop(r);
+	check_log(h, SES);
+	/* The answer to a thaw is lost, and its connection. */
+	(void)thaw(h);
+	await(h, "session.resumed");
+	disconnect(h);
+	host_connect(h);
+	paused_is(h, false);
+	done(thaw(h));
+	drop_events(h);
+	sync_begin(h, "{\"have\":{}}\n");
+	await(h, "turn.completed");
+	EQ(numbered(h), 3000);
+	check_log(h, SES);
+	down(h);
+}
+
+TEST(a_paused_guest_can_be_put_to_cold_sleep)
+{
+	struct host *h = up_isolated();
+
+	create(h);
+	done(prompt(h, "!hang"));
+	await(h, "turn.started");
+	done(freeze(h));
+	done(begin(h, "freeze", "{\"reason\":\"sleep\"}"));
+	await(h, "session.resumed");
+	expect(await(h, "turn.interrupted"), "sleep");
+	check_log(h, SES);
+	refused(thaw(h), "draining");
+	refused(freeze(h), "draining");
+	down(h);
+}
+
+TEST(a_paused_guest_ends_by_a_signal)
+{
+	struct host *h = up_isolated();
+
+	create(h);
+	done(prompt(h, "!hang"));
+	await(h, "turn.started");
+	done(freeze(h));
+	down(h);
+}
+
+TEST(F043_the_memory_of_a_paused_guest_is_lost)
+{
+	struct host *h = up();
+
+	create(h);
+	done(prompt(h, "!ask call_1 Delete"));
+	await(h, "permission.requested");
+	done(freeze(h));
+	power_cut(h);
+	host_spawn(h);
+	host_serve(h);
+	sync_begin(h, "{\"have\":{}}\n");
+	expect(await(h, "permission.resolved"), "\"cancelled\"");
+	expect(await(h, "turn.interrupted"), "vm_lost");
+	state_is(h, "suspended");
+	check_log(h, SES);
+	drop_events(h);
+	down(h);
+}
+
 TESTS(CASE(F212_a_pause_is_told_refuses_calls_and_ends),
       CASE(F212_F118_pauses_of_a_stream_lose_and_double_nothing),
-      CASE(pauses_of_a_stream_whose_processes_go_on_lose_nothing))
+      CASE(pauses_of_a_stream_whose_processes_go_on_lose_nothing),
+      CASE(nothing_runs_and_nothing_wakes_during_a_pause),
+      CASE(what_forks_in_a_loop_is_stopped_whole),
+      CASE(what_its_user_has_stopped_stays_stopped),
+      CASE(F158_a_permission_is_answered_after_a_pause),
+      CASE(timers_keep_what_they_had_left),
+      CASE(calls_to_an_agent_keep_their_deadline),
+      CASE(a_session_expires_at_its_time_also_while_paused),
+      CASE(terminals_and_programs_of_the_host_go_on),
+      CASE(a_call_of_an_mcp_server_goes_on),
+      CASE(a_session_that_starts_or_closes_is_waited_for),
+      CASE(a_pause_that_takes_too_long_is_none), CASE(a_thaw_calls_a_pause_off),
+      CASE(a_wrong_thaw_changes_nothing),
+      CASE(a_lost_host_comes_back_to_a_paused_guest),
+      CASE(a_paused_guest_can_be_put_to_cold_sleep),
+      CASE(a_paused_guest_ends_by_a_signal),
+      CASE(F043_the_memory_of_a_paused_guest_is_lost))
