@@ -16,9 +16,9 @@
 #include "core/time.h"
 #include "host/daemon/catalog.h"
 #include "host/daemon/depot.h"
+#include "host/daemon/snapshot_disk.h"
 #include "host/daemon/snapshots_impl.h"
 #include "host/tree.h"
-#include "host/treecopy.h"
 
 #define LOG_COMPONENT "snapshot"
 
@@ -54,20 +54,6 @@ static void making_end(struct snapshotting *m)
 
 /* --- on a thread of the pool ------------------------------------------------ */
 
-/* Logs and what is made anew without loss stay behind. */
-static bool is_wanted(const char *path)
-{
-	static const char *const without[] = {
-		"state/guest.db", "vfs/cache/",	    "vfs/trash/",
-		"vfs/work/",	  "vfs/vfs.db-shm", "vfs/vfs.db.ballast",
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(without); i++)
-		if (strncmp(path, without[i], strlen(without[i])) == 0)
-			return false;
-	return true;
-}
-
 /* The folder of all snapshots and, in it, that of the new one. */
 static int make_folders(const struct snapshotting *m, struct err *e)
 {
@@ -83,55 +69,14 @@ static int make_folders(const struct snapshotting *m, struct err *e)
 	return 0;
 }
 
-/* The second disk, of a sandbox with a quota. */
-static int copy_image(struct snapshotting *m, int from, int to)
-{
-	autoclose int in =
-		openat(from, "disk.img", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	autoclose int out = -1;
-	struct stat st;
-	int r;
-
-	if (in < 0)
-		return errno == ENOENT ? 0 : -errno;
-	out = openat(to, "disk.img", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-		     0600);
-	if (out < 0 || fstat(in, &st) < 0)
-		return -errno;
-	r = treecopy_file(in, out, &m->d->stopping, &m->bytes);
-	if (r == 0 &&
-	    ((geteuid() == 0 && fchown(out, st.st_uid, st.st_gid) < 0) ||
-	     fsync(out) < 0))
-		r = -errno;
-	return r;
-}
-
-static int copy_disk(struct snapshotting *m, int from, int to, struct err *e)
-{
-	struct treecopy c = {
-		.from_at = from,
-		.from = "disk",
-		.to_at = to,
-		.to = "disk",
-		.wants = is_wanted,
-		.stop = &m->d->stopping,
-	};
-	int r = treecopy(&c, e);
-
-	m->bytes = c.bytes;
-	if (r == 0) {
-		r = copy_image(m, from, to);
-		if (r < 0)
-			err_set(e, r, "copy disk.img: %s", strerror(-r));
-	}
-	return r;
-}
-
 /* Everything is there: it gets its name. */
-static int finish_folder(struct snapshotting *m, int fd, struct err *e)
+static int finish_folder(struct snapshotting *m, struct err *e)
 {
+	autoclose int fd = open(m->fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	autoclose int all = -1;
-	int r = snapshot_save(&m->s, fd, e);
+	int r = fd < 0 ? err_set(e, -errno, "open %s: %s", m->fresh,
+				 strerror(errno))
+		       : snapshot_save(&m->s, fd, e);
 
 	if (r < 0)
 		return r;
@@ -145,21 +90,17 @@ static int finish_folder(struct snapshotting *m, int fd, struct err *e)
 static void making_work(uv_work_t *w)
 {
 	struct snapshotting *m = container_of(w, struct snapshotting, work);
-	autoclose int from = open(m->vm_dir, O_RDONLY | O_DIRECTORY |
-						     O_NOFOLLOW | O_CLOEXEC);
-	autoclose int to = -1;
+	struct snapshot_disk disk = {
+		.from = m->vm_dir, .to = m->fresh, .stop = &m->d->stopping};
 	int r = make_folders(m, &m->err);
 
 	if (r < 0)
 		return;
-	to = open(m->fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (from < 0 || to < 0)
-		r = err_set(&m->err, -errno, "open %s: %s", m->vm_dir,
-			    strerror(errno));
 	if (r == 0)
-		r = copy_disk(m, from, to, &m->err);
+		r = snapshot_disk_copy(&disk, &m->err);
+	m->bytes = disk.bytes;
 	if (r == 0)
-		r = finish_folder(m, to, &m->err);
+		r = finish_folder(m, &m->err);
 	if (r < 0)
 		(void)tree_remove(m->fresh);
 }
