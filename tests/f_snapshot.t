@@ -32,6 +32,20 @@ one_is_refused() {
 }
 ok "what cannot be kept is refused, and nothing is made" one_is_refused
 
+running() {
+	prompt_bg "$SES" '!flood 20000 50' &&
+		wait_for "$SES" acp.update 10 "$MARK" >"$tmp/x" &&
+		S0=$(hib snapshot create one) &&
+		wait_turn "$SES" "$TURN" >"$tmp/x" &&
+		grep -q turn.completed "$tmp/x" && holds "$SES" \
+		"map(select(.type == \"session.resumed\"))[0] |
+			.seq == $(row "$S0" ".cursors.$SES") + 1 and .data.restore == \"warm\"" &&
+		equal "$(hib messages "$SES" --json --turn "$TURN" | jq -r \
+			'[.[].parts[]? | .text? // empty] | length > 0')" true &&
+		hib snapshot rm "$S0"
+}
+ok "one that runs stands still for it, in the middle of a turn" running
+
 hib vm sleep one
 made() {
 	S1=$(hib snapshot create one --label 'the first') &&
@@ -42,7 +56,7 @@ made() {
 		equal "$(row "$S1" .config.backend)" sandbox &&
 		equal "$(jq -r .snapshot "$(folder "$S1")/snapshot.json")" "$S1" &&
 		hib vm events one --json | jq -e --arg s "$S1" \
-			'map(select(.type == "vm.snapshot"))[0].data.snapshot == $s'
+			'map(select(.type == "vm.snapshot"))[-1].data.snapshot == $s'
 }
 ok "one that is off has its disk kept, and its cursors" made
 

@@ -2,10 +2,17 @@
 /*
  * snapshot_make.c - A new snapshot
  *
- * Of a VM that is off: it is kept from booting while its disk is copied.  What
- * its guest has stored of logs is not copied: the host has all of it, and gives
- * it to whoever boots from the copy.  So a log whose end the host lacks is in the
- * way.
+ *	off	it is kept from booting, and its disk is copied
+ *	asleep	with its memory: it is woken, and then as one that runs
+ *	runs	it stands still (vm_pause()) while its disk is copied, or while
+ *		the backend copies disk and memory; then it goes on
+ *
+ * What a sandbox's guest has stored of logs is not copied: the host has all of
+ * it, and gives it to whoever boots from the copy.  So a log whose end the host
+ * lacks is in the way.
+ *
+ * A machine writes to its disk when it likes: while it runs, only its memory says
+ * what is on the disk.  So its disk alone is copied when it is off.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,7 +36,7 @@ struct snapshotting {
 	struct snapshot s;
 	char vm_dir[PATH_MAX];
 	char folder[PATH_MAX], fresh[PATH_MAX]; /* Its own, and before that. */
-	bool locked;
+	bool locked, paused;			/* We did. */
 	uint64_t bytes, began;
 	struct err err;
 	snapshot_made_cb cb;
@@ -41,12 +48,21 @@ static struct vm *making_vm(const struct snapshotting *m)
 	return m->d->stopping ? NULL : vm_find(m->d, m->s.vm);
 }
 
-static void making_end(struct snapshotting *m)
+/* The VM may go on. */
+static void making_let_go(struct snapshotting *m)
 {
 	struct vm *vm = making_vm(m);
 
 	if (vm != NULL && m->locked)
 		vm_unlock(vm);
+	if (vm != NULL && m->paused)
+		vm_unpause(vm);
+	m->locked = m->paused = false;
+}
+
+static void making_end(struct snapshotting *m)
+{
+	making_let_go(m);
 	m->cb(m->err.code < 0 ? NULL : m->s.id, &m->err, m->arg);
 	snapshot_done(&m->s);
 	free(m);
@@ -96,12 +112,23 @@ static void making_work(uv_work_t *w)
 
 	if (r < 0)
 		return;
-	if (r == 0)
+	if (!m->s.memory)
 		r = snapshot_disk_copy(&disk, &m->err);
 	m->bytes = disk.bytes;
-	if (r == 0)
+	if (r == 0 && !m->s.memory)
 		r = finish_folder(m, &m->err);
 	if (r < 0)
+		(void)tree_remove(m->fresh);
+}
+
+/* The backend has filled the folder. */
+static void memory_work(uv_work_t *w)
+{
+	struct snapshotting *m = container_of(w, struct snapshotting, work);
+
+	if (m->err.code == 0)
+		(void)finish_folder(m, &m->err);
+	if (m->err.code < 0)
 		(void)tree_remove(m->fresh);
 }
 
@@ -135,17 +162,46 @@ static void making_store(struct snapshotting *m)
 	change_submit(m->d->store, c, making_on_stored, m);
 }
 
-static void making_on_worked(uv_work_t *w, int status)
+static void making_on_finished(uv_work_t *w, int status)
 {
 	struct snapshotting *m = container_of(w, struct snapshotting, work);
 
 	(void)status;
+	making_let_go(m);
 	if (m->d->stopping && m->err.code == 0)
 		err_set(&m->err, -FAULT_DRAINING, "hibd stops");
 	if (m->err.code < 0)
 		making_end(m);
 	else
 		making_store(m);
+}
+
+static void making_on_memory(const struct err *e, void *arg)
+{
+	struct snapshotting *m = arg;
+
+	m->err = *e;
+	making_let_go(m);
+	(void)uv_queue_work(&m->d->loop, &m->work, memory_work,
+			    making_on_finished);
+}
+
+static void making_on_worked(uv_work_t *w, int status)
+{
+	struct snapshotting *m = container_of(w, struct snapshotting, work);
+	struct vm *vm = making_vm(m);
+	struct err e = {0};
+
+	if (!m->s.memory || m->err.code < 0) {
+		making_on_finished(w, status);
+		return;
+	}
+	if (vm != NULL) {
+		vm_copy_memory(vm, m->fresh, making_on_memory, m);
+		return;
+	}
+	err_set(&e, -FAULT_VM_NOT_FOUND, "%s is not here", m->s.vm);
+	making_on_memory(&e, m);
 }
 
 static int head_work(struct depot_job *j, struct vfs_repo *repo, struct err *e)
@@ -260,30 +316,49 @@ static int check_tails(struct snapshotting *m)
 
 static int check_spec(struct snapshotting *m, const struct snapshot_spec *spec)
 {
+	const struct vm *vm = spec->vm;
+
 	if (spec->label != NULL && strlen(spec->label) > SNAPSHOT_LABEL_MAX)
 		return err_set(&m->err, -FAULT_INVALID_ARGUMENT,
 			       "label: at most %d bytes", SNAPSHOT_LABEL_MAX);
-	if (vm_is_locked(spec->vm))
+	if (vm_is_locked(vm))
 		return err_set(&m->err, -FAULT_NOT_READY,
 			       "%s is being made, copied or restored", m->s.vm);
-	if (spec->kind == SNAPSHOT_MEMORY)
+	if (spec->kind == SNAPSHOT_MEMORY && !vm_keeps_memory(vm))
 		return err_set(&m->err, -FAULT_CAPABILITY_UNSUPPORTED,
-			       "%s has no memory that can be kept: take one of "
-			       "kind disk",
+			       "the memory of a sandbox cannot be kept as a "
+			       "file: take one of kind disk");
+	if (spec->kind == SNAPSHOT_MEMORY && vm_is_off(vm))
+		return err_set(&m->err, -FAULT_CAPABILITY_UNSUPPORTED,
+			       "%s is off and has no memory: wake it first, or "
+			       "take one of kind disk",
 			       m->s.vm);
-	if (!vm_is_off(spec->vm))
-		return err_set(&m->err, -FAULT_NOT_READY,
-			       "%s runs: put it to sleep first", m->s.vm);
-	return check_tails(m);
+	if (spec->kind == SNAPSHOT_DISK && vm_keeps_memory(vm) &&
+	    !vm_is_off(vm))
+		return err_set(&m->err, -FAULT_CAPABILITY_UNSUPPORTED,
+			       "%s runs, and only its memory knows what is on "
+			       "its disk: stop it first, or take one of kind "
+			       "memory",
+			       m->s.vm);
+	if (m->s.quota > 0 && !vm_is_off(vm))
+		return err_set(&m->err, -FAULT_CAPABILITY_UNSUPPORTED,
+			       "%s has a quota, and is copied only while it is "
+			       "off: stop it first",
+			       m->s.vm);
+	return 0;
 }
 
+/* What follows from the request alone. */
 static int prepare(struct snapshotting *m, const struct snapshot_spec *spec)
 {
-	int r = check_spec(m, spec);
+	int r;
 
+	note_config(m, spec->vm);
+	r = check_spec(m, spec);
 	if (r < 0)
 		return r;
 	id_new(m->s.id, "snp");
+	m->s.memory = vm_keeps_memory(spec->vm) && !vm_is_off(spec->vm);
 	m->s.created_ms = now_ms();
 	snprintf(m->s.label, sizeof(m->s.label), "%s",
 		 spec->label != NULL ? spec->label : "");
@@ -291,10 +366,49 @@ static int prepare(struct snapshotting *m, const struct snapshot_spec *spec)
 	if (snapshots_dir(m->d, &m->s, "", m->folder) < 0 ||
 	    snapshots_dir(m->d, &m->s, ".new", m->fresh) < 0)
 		return err_set(&m->err, -ENAMETOOLONG, "%s", m->vm_dir);
-	note_config(m, spec->vm);
-	note_workspace(m, spec->vm);
+	return 0;
+}
+
+/* --- the instant ------------------------------------------------------------ */
+
+/* The VM is off and locked, or stands still. */
+static void making_begin(struct snapshotting *m, struct vm *vm)
+{
+	note_workspace(m, vm);
 	note_parent(m);
-	return note_cursors(m);
+	if (note_cursors(m) < 0) {
+		making_end(m);
+		return;
+	}
+	m->job.work = head_work;
+	m->job.done = head_on_done;
+	depot_read(vm_depot(vm), &m->job);
+}
+
+static void making_on_paused(struct vm *vm, const struct err *e, void *arg)
+{
+	struct snapshotting *m = arg;
+
+	if (e->code < 0) {
+		m->err = *e;
+		making_end(m);
+		return;
+	}
+	m->paused = true;
+	making_begin(m, vm);
+}
+
+static void making_on_up(struct vm *vm, const struct err *e, void *arg)
+{
+	struct snapshotting *m = arg;
+
+	if (e->code < 0) {
+		m->err = *e;
+		making_end(m);
+		return;
+	}
+	m->began = uv_hrtime();
+	vm_pause(vm, making_on_paused, m);
 }
 
 void snapshot_make(struct hibd *d, const struct snapshot_spec *spec,
@@ -311,11 +425,13 @@ void snapshot_make(struct hibd *d, const struct snapshot_spec *spec,
 	memcpy(m->s.vm, vm_id(spec->vm), ID_MAX);
 	if (prepare(m, spec) < 0) {
 		making_end(m);
-		return;
+	} else if (!vm_is_off(spec->vm)) {
+		vm_need(spec->vm, making_on_up, m);
+	} else if (check_tails(m) < 0) {
+		making_end(m);
+	} else {
+		vm_lock(spec->vm);
+		m->locked = true;
+		making_begin(m, spec->vm);
 	}
-	vm_lock(spec->vm);
-	m->locked = true;
-	m->job.work = head_work;
-	m->job.done = head_on_done;
-	depot_read(vm_depot(spec->vm), &m->job);
 }

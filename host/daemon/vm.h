@@ -172,6 +172,11 @@ void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg);
  */
 void vm_pause(struct vm *vm, vm_done_cb cb, void *arg);
 void vm_unpause(struct vm *vm);
+/* Can its memory be a file?  While it is paused: fill the folder @dir with that
+ * and the disk, as the backend does; @cb may run before this returned. */
+bool vm_keeps_memory(const struct vm *vm);
+void vm_copy_memory(struct vm *vm, const char *dir, backend_done_cb cb,
+		    void *arg);
 
 /* Keep a VM that is off from booting; who needs it waits.  A locked one is not
  * destroyed. */

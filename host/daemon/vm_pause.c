@@ -72,6 +72,8 @@ void vm_unpause(struct vm *vm)
 	if (vm->pause != VM_PAUSED)
 		return;
 	vm->pause = VM_GOES_ON;
+	vm->workspace.complete =
+		false; /* What it writes now is not committed. */
 	link_thaw(vm->channel);
 	vm_deadline(vm, VM_THAW_MS);
 }
@@ -81,4 +83,22 @@ void vm_pause_ended(struct vm *vm, const struct err *e)
 	vm->pause = VM_GOES_ON;
 	if (vm->pauser.cb != NULL)
 		pauser_tell(vm, e);
+}
+
+bool vm_keeps_memory(const struct vm *vm)
+{
+	return vm->ops->snapshot != NULL;
+}
+
+void vm_copy_memory(struct vm *vm, const char *dir, backend_done_cb cb,
+		    void *arg)
+{
+	struct err e = {0};
+
+	if (vm->pause == VM_PAUSED && vm->machine != NULL) {
+		vm->ops->snapshot(vm->machine, dir, cb, arg);
+		return;
+	}
+	err_set(&e, -FAULT_VM_UNAVAILABLE, "%s does not stand still", vm->id);
+	cb(&e, arg);
 }
