@@ -37,6 +37,10 @@ static int sandbox_create(const struct vm_spec *spec, struct err *e)
 
 	if (dir < 0)
 		return dir;
+	if (spec->memory > 0 || spec->cpus > 0)
+		return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
+			       "memory and cpus are of virtual machines; a "
+			       "session has limits of its own");
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
 		int r = launched_folder(dir, folders[i].path, folders[i].mode,
 					folders[i].owner);

@@ -207,6 +207,9 @@ struct hib_vm_options {
 	const char *initial_files;
 	hib_import_cb on_import; /* For workspace; or NULL. */
 	void *arg;
+	/* Of a virtual machine: MiB, 64 to 16384, and how many, 1 to 16; 0: the
+	 * default, 512 and 1. */
+	int64_t memory, cpus;
 };
 
 /* @id: may be NULL.  After a failure there is no new VM. */

@@ -40,16 +40,24 @@ refused_ones() {
 			--image "$image" --net host &&
 		refused capability_unsupported 5 hib vm create --backend qemu \
 			--image "$image" --mount "$tmp/folder:/m" &&
+		refused invalid_argument 5 hib vm create --backend qemu \
+			--image "$image" --memory 63 &&
+		refused invalid_argument 5 hib vm create --backend qemu \
+			--image "$image" --cpus 17 &&
+		refused capability_unsupported 5 hib vm create --memory 512 &&
 		equal "$(hib vm list --json | jq length)" 0
 }
 ok "a machine needs an image, and cannot have the host's folders" refused_ones
 
 booted() {
-	VM=$(hib vm create --backend qemu --image "$image") && new_session &&
+	VM=$(hib vm create --backend qemu --image "$image" --memory 384) &&
+		new_session &&
 		says "$SES" '!say hi' hi &&
 		in_vm "$SES" 'uname -r' | grep -q '^6\.1' &&
 		in_vm "$SES" '. /etc/os-release; echo $VERSION_CODENAME' |
-		grep -q bookworm
+		grep -q bookworm &&
+		in_vm "$SES" 'awk "/MemTotal/ { exit !(\$2 < 393216 &&
+			\$2 > 262144) }" /proc/meminfo && echo fits' | grep -q fits
 }
 ok "a machine boots a kernel of its own and runs an agent" booted
 streamed() {

@@ -140,6 +140,7 @@ const struct command commands[] = {
 	 "[--backend sandbox] [--image I] [--name N] [--id ID] "
 	 "[--net none|host] [--idle-ms N] [--max-sessions N] "
 	 "[--mount HOST:GUEST[:ro]]... [--quota SIZE] "
+	 "[--memory MIB] [--cpus N] "
 	 "[--workspace DIR|URL|PATH#REV] [--file HOST[:GUEST]]... "
 	 "[--no-boot] [--json]",
 	 "Make and boot a VM and print its id", vm_create_command},

@@ -14,7 +14,7 @@
 struct vm_options {
 	const char *backend, *image, *name, *net, *id;
 	const char *quota, *workspace, *at;
-	int64_t idle_ms, max_sessions;
+	int64_t idle_ms, max_sessions, memory, cpus;
 	bool json, force, no_boot, no_sessions;
 	struct opt_list mounts, files;
 };
@@ -94,6 +94,8 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_LIST, vm_options, mounts, "mount"),
 		OPT(OPT_LIST, vm_options, files, "file"),
 		OPT(OPT_TEXT, vm_options, quota, "quota"),
+		OPT(OPT_NUMBER, vm_options, memory, "memory"),
+		OPT(OPT_NUMBER, vm_options, cpus, "cpus"),
 		OPT(OPT_TEXT, vm_options, workspace, "workspace"),
 		OPT(OPT_FLAG, vm_options, no_boot, "no-boot"),
 		OPT(OPT_FLAG, vm_options, json, "json"),
@@ -128,6 +130,8 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 	v.mounts = o.mounts.n > 0 ? o.mounts.item : NULL;
 	v.initial_files = files.buf;
 	v.max_sessions = o.max_sessions;
+	v.memory = o.memory;
+	v.cpus = o.cpus;
 	/* Here 0 means never; in the SDK it is the default. */
 	v.idle_ms = o.idle_ms > 0 ? o.idle_ms : o.idle_ms == 0 ? -1 : 0;
 	if (workspace != NULL && !o.json && isatty(STDERR_FILENO))

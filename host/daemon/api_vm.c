@@ -161,6 +161,8 @@ void vm_create_route(struct op *op)
 	    !op_string(op, "net", 8, &net) ||
 	    !op_string(op, "workspace", VFS_IMPORT_WHAT_MAX, &workspace) ||
 	    !op_integer(op, "quota", VM_QUOTA_MIN, INT64_MAX / 2, &cfg.quota) ||
+	    !op_integer(op, "memory", VM_MIB_MIN, VM_MIB_MAX, &cfg.memory) ||
+	    !op_integer(op, "cpus", 1, VM_CPUS_MAX, &cfg.cpus) ||
 	    !op_integer(op, "idle_ms", 0, INT64_MAX / 2, &cfg.idle_ms) ||
 	    !op_integer(op, "max_sessions", 1, VM_SESSIONS_MAX,
 			&cfg.max_sessions))

@@ -151,6 +151,8 @@ struct vm_spec vm_spec(const struct vm *vm)
 		.net = vm->net,
 		.mounts = vm->mounts,
 		.quota = vm->quota,
+		.memory = vm->mib,
+		.cpus = (int)vm->cpus,
 	};
 }
 

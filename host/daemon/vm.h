@@ -38,6 +38,9 @@
 #define VM_CRASH_WINDOW_MS 60000
 #define VM_RUNNING_MAX	   256
 #define VM_QUOTA_MIN	   (16 << 20) /* Bytes. */
+#define VM_MIB_MIN	   64	      /* MiB of a virtual machine. */
+#define VM_MIB_MAX	   16384
+#define VM_CPUS_MAX	   16
 
 enum vm_state {
 	VM_STOPPED,
@@ -73,6 +76,7 @@ struct vm_config {
 	int64_t cold_ms;      /* From warm in RAM to cold; 0: never. */
 	int64_t max_sessions; /* Live at a time. */
 	int64_t quota;	      /* Bytes of its disk; 0: no limit. */
+	int64_t memory, cpus; /* Of a virtual machine, MiB; 0: the default. */
 	/* As vm_mounts_read() has made them, or NULL; and from what, when files
 	 * came with it. */
 	const char *mounts;

@@ -69,10 +69,11 @@ struct vm {
 	enum vm_net net;
 	int64_t idle_ms, cold_ms, max_sessions, created_ms, generation;
 	struct workspace workspace;
-	char slept[160]; /* What became of its files in the last barrier, as
+	char slept[160];   /* What became of its files in the last barrier, as
 			  * JSON; "": there was none. */
-	int64_t quota;	 /* Bytes; 0: none. */
-	char *mounts;	 /* JSON, see vm_mounts.h; NULL: none. */
+	int64_t quota;	   /* Bytes; 0: none. */
+	int64_t mib, cpus; /* Of a virtual machine; 0: the default. */
+	char *mounts;	   /* JSON, see vm_mounts.h; NULL: none. */
 	enum vm_state state;
 	char last_error[ERR_MSG_MAX];
 

@@ -331,6 +331,8 @@ static void vm_configure(struct vm *vm, const struct vm_config *cfg)
 	vm->cold_ms = cfg->cold_ms;
 	vm->max_sessions = cfg->max_sessions;
 	vm->quota = cfg->quota;
+	vm->mib = cfg->memory;
+	vm->cpus = cfg->cpus;
 	vm->mounts = cfg->mounts == NULL ? NULL : strdup(cfg->mounts);
 	snprintf(vm->name, sizeof(vm->name), "%s", cfg->name ? cfg->name : "");
 	snprintf(vm->image, sizeof(vm->image), "%s", cfg->image);
@@ -347,6 +349,8 @@ void vm_describe(const struct vm *vm, struct vm_config *out)
 		.cold_ms = vm->cold_ms,
 		.max_sessions = vm->max_sessions,
 		.quota = vm->quota,
+		.memory = vm->mib,
+		.cpus = vm->cpus,
 		.mounts = vm->mounts,
 	};
 }
@@ -389,6 +393,10 @@ void vm_add_row(const struct vm *vm, struct change *c)
 	vm_put_workspace(vm, &config);
 	if (vm->quota > 0)
 		jw_kint(&config, "quota", vm->quota);
+	if (vm->mib > 0)
+		jw_kint(&config, "mib", vm->mib);
+	if (vm->cpus > 0)
+		jw_kint(&config, "cpus", vm->cpus);
 	if (vm->mounts != NULL)
 		jw_kraw(&config, "mounts", vm->mounts);
 	jw_obj_end(&config);
@@ -583,6 +591,8 @@ static void vm_load(struct hibd *d, struct jv row)
 	vm->max_sessions = jv_int(jv_get(config, "max_sessions"), VM_SESSIONS);
 	vm_workspace_read(vm, jv_get(config, "workspace"));
 	vm->quota = jv_int(jv_get(config, "quota"), 0);
+	vm->mib = jv_int(jv_get(config, "mib"), 0);
+	vm->cpus = jv_int(jv_get(config, "cpus"), 0);
 	vm->mounts = raw_text(jv_get(config, "mounts"));
 	vm->generation = jv_int(jv_get(row, "generation"), 0);
 	vm->created_ms = jv_int(jv_get(row, "created_ms"), 0);

@@ -187,6 +187,10 @@ static int create_body(const struct hib_vm_options *o, char id[HIB_ID_MAX],
 	put_kstr(body, "workspace", o->workspace);
 	if (o->quota != 0)
 		jw_kint(body, "quota", o->quota);
+	if (o->memory != 0)
+		jw_kint(body, "memory", o->memory);
+	if (o->cpus != 0)
+		jw_kint(body, "cpus", o->cpus);
 	if (o->no_boot)
 		jw_kbool(body, "boot", false);
 	r = put_mounts(body, o->mounts, e);
