@@ -20,6 +20,7 @@
 
 #include "core/db.h"
 #include "core/log.h"
+#include "core/wire.h"
 #include "guest/checkpoint.h"
 #include "guest/checkpoint_calls.h"
 #include "guest/exec.h"
@@ -34,8 +35,7 @@
 #include "guest/sqlops.h"
 #include "guest/workspace.h"
 
-#define LOG_COMPONENT	"guest"
-#define CHANNEL_VERSION 1
+#define LOG_COMPONENT "guest"
 
 /*
  * Who we are.
@@ -137,15 +137,17 @@ int guest_hello(struct guest *g, struct call *c, struct err *e)
 {
 	struct hello h = {.guest = g, .w = &c->result};
 	struct jw *w = &c->result;
-	int r = check_vm(g, c->params, e);
+	int r = wire_agree(&wire_versions, c->params, "the guest", "hibd", e);
 
+	if (r > 0)
+		r = check_vm(g, c->params, e);
 	if (r < 0)
 		return r;
 	uv_timer_stop(&g->alone);
 	if (g->generation == 0)
 		g->generation = jv_int(jv_get(c->params, "generation"), 0);
 	jw_obj(w);
-	jw_kint(w, "version", CHANNEL_VERSION);
+	wire_write(w);
 	jw_kstr(w, "build", HIB_VERSION);
 	jw_kstr(w, "vm", g->vm);
 	jw_kstr(w, "boot_id", g->boot_id);

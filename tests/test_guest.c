@@ -33,6 +33,10 @@ TEST(hello_tells_who_we_are_and_refuses_another_vm)
 			   "{\"vm\":\"vm_0000000000000000000000000"
 			   "0000002\"}"),
 		"session_conflict");
+	refused(begin_text(h, "/hello",
+			   "{\"vm\":\"" VM "\",\"version\":9,"
+			   "\"min_version\":8}"),
+		"capability_unsupported");
 	done(begin_text(h, "/start", "{\"generation\":3}"));
 	r = hello(h);
 	OK(jv_bool(jv_get(r->v, "started"), false));

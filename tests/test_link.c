@@ -541,6 +541,16 @@ TEST(another_vms_disk_is_refused)
 	teardown();
 }
 
+TEST(a_guest_that_is_too_new_is_told_as_such)
+{
+	setup("{\"version\":9,\"min_version\":8,\"vm\":\"" VM "\"}");
+	connect_link();
+	run_until(has_failed);
+	EQ(err_fault(t.failure.code), FAULT_CAPABILITY_UNSUPPORTED);
+	OK(strstr(t.failure.msg, "hibd is too old for the guest") != NULL);
+	teardown();
+}
+
 static int call_code;
 
 static void on_called(const char *body, size_t len, const struct err *e,
@@ -645,6 +655,7 @@ TESTS(CASE(events_are_stored_before_they_are_acked),
       CASE(a_guest_that_lost_its_disk_is_given_the_log),
       CASE(a_log_that_differs_is_not_followed),
       CASE(another_vms_disk_is_refused),
+      CASE(a_guest_that_is_too_new_is_told_as_such),
       CASE(a_call_on_a_dead_link_ends_with_guest_unreachable),
       CASE(a_paused_guest_is_thawed_and_says_hello_again),
       CASE(one_that_stays_paused_takes_few_calls_until_it_is_thawed),

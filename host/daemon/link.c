@@ -28,6 +28,7 @@
 
 #include "core/log.h"
 #include "core/time.h"
+#include "core/wire.h"
 #include "host/daemon/dialer.h"
 #include "host/daemon/exchange.h"
 #include "host/daemon/latefeed.h"
@@ -648,10 +649,9 @@ static bool is_its_hello(const struct link *l, struct jv hello)
 {
 	struct jv vm = jv_get(hello, "vm");
 
-	return jv_int(jv_get(hello, "version"), 0) >= 1 &&
-	       (jv_eq(vm, l->vm) ||
-		(jv_bool(jv_get(hello, "paused"), false) &&
-		 l->clone_of[0] != '\0' && jv_eq(vm, l->clone_of)));
+	return jv_eq(vm, l->vm) ||
+	       (jv_bool(jv_get(hello, "paused"), false) &&
+		l->clone_of[0] != '\0' && jv_eq(vm, l->clone_of));
 }
 
 static void link_go_on(struct link *l, struct jv hello)
@@ -695,6 +695,10 @@ static void link_on_hello(const char *body, size_t len, const struct err *e,
 		link_fail(l, &bad);
 		return;
 	}
+	if (wire_agree(&wire_versions, hello, "hibd", "the guest", &bad) < 0) {
+		link_fail(l, &bad);
+		return;
+	}
 	if (jv_strcpy(jv_get(hello, "boot_id"), l->boot_id,
 		      sizeof(l->boot_id)) < 0)
 		l->boot_id[0] = '\0';
@@ -710,7 +714,7 @@ static void link_hello(struct link *l)
 
 	l->state = LINK_HELLO;
 	jw_obj(&w);
-	jw_kint(&w, "version", LINK_VERSION);
+	wire_write(&w);
 	jw_kstr(&w, "vm", l->vm);
 	if (l->clone_of[0] != '\0')
 		jw_kstr(&w, "clone_of", l->clone_of);
