@@ -25,7 +25,8 @@
 #define ID_DIGITS    (2 * UUID_BYTES)
 
 static const char *const prefixes[] = {
-	"vm", "ses", "trn", "msg", "req", "exe", "art", "sch", "snp", "cmt",
+	"vm",  "ses", "trn", "msg", "req", "exe",
+	"art", "sch", "snp", "cmt", "pre",
 };
 
 /* Without random bits there are no ids, and nobody could go on without. */

@@ -15,7 +15,7 @@
 
 #define ID_MAX 37 /* Bytes of the longest id with its NUL: "ses_" + 32. */
 
-/* @prefix: one of vm ses trn msg req exe art sch snp cmt. */
+/* @prefix: one of vm ses trn msg req exe art sch snp cmt pre. */
 void id_new(char out[ID_MAX], const char *prefix);
 
 /* Is @s a well-formed id of that kind (NULL: of any kind)? */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/content.h"
+#include "core/rpc.h"
 #include "guest/limits.h"
 
 static bool is_object(struct jv v, const char *path)
@@ -84,6 +85,32 @@ static void write_offer(struct jw *w, const struct acp_offer *offer)
 		"{\"configOptions\":{\"boolean\":{}},\"notices\":{},"
 		"\"compaction\":{}}");
 	jw_obj_end(w);
+}
+
+/* We speak one version; an agent answers with ours, or with what it can. */
+int acp_check_version(struct jv result, struct err *e)
+{
+	int64_t version = jv_int(jv_get(result, "protocolVersion"), 0);
+
+	if (version == ACP_VERSION)
+		return 0;
+	return err_set(e, -FAULT_AGENT_PROTOCOL_ERROR,
+		       "agent answered initialize with protocol version %lld, "
+		       "not %d",
+		       (long long)version, ACP_VERSION);
+}
+
+int acp_refused(const char *method, struct jv error, struct err *e)
+{
+	char words[ERR_MSG_MAX / 2] = "";
+	int64_t code = jv_int(jv_get(error, "code"), RPC_INTERNAL);
+
+	(void)jv_strcpy(jv_get(error, "message"), words, sizeof(words));
+	return err_set(e,
+		       code == ACP_AUTH_REQUIRED ? -FAULT_AGENT_AUTH_REQUIRED
+						 : -FAULT_AGENT_PROTOCOL_ERROR,
+		       "agent refused %s: %lld %s", method, (long long)code,
+		       words);
 }
 
 void acp_write_initialize(struct jw *w, const struct acp_offer *offer)

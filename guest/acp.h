@@ -36,7 +36,14 @@ void acp_write_auth_methods(struct jv result, size_t max, struct jw *w);
 struct acp_offer {
 	bool fs, terminal;
 };
+/* What the agent has answered to it must be our version.
+ * Return: 0 or -FAULT_AGENT_PROTOCOL_ERROR. */
+int acp_check_version(struct jv result, struct err *e);
 void acp_write_initialize(struct jw *w, const struct acp_offer *offer);
+
+/* Say why @method was refused, as @error has it.
+ * Return: -FAULT_AGENT_AUTH_REQUIRED; -FAULT_AGENT_PROTOCOL_ERROR. */
+int acp_refused(const char *method, struct jv error, struct err *e);
 
 /* Params of session/new, session/load, session/resume and session/fork. */
 struct acp_open {

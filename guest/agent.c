@@ -12,12 +12,15 @@
  */
 #include "guest/agent.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "core/log.h"
 #include "core/loop.h"
 #include "core/utf8.h"
+#include "guest/acp.h"
 #include "guest/errtail.h"
+#include "guest/held.h"
 
 #define LOG_COMPONENT "agent"
 
@@ -33,7 +36,8 @@ struct outgoing {
 struct agent {
 	const struct agent_events *ev;
 	void *arg;
-	struct journal *journal;
+	struct journal *journal; /* NULL: none yet. */
+	struct held held;	 /* Up to then. */
 	struct proc *proc;
 	struct rpc *rpc;
 	struct json json;
@@ -63,8 +67,72 @@ static void set_broken(struct agent *a, const struct err *e)
 }
 
 /*
+ * The record.
+ */
+
+static void check_held(struct agent *a, int r)
+{
+	struct err e = {0};
+
+	if (r == 0)
+		return;
+	err_set(&e, r == -ENOBUFS ? -FAULT_AGENT_PROTOCOL_ERROR : r,
+		"agent says too much before it has a session");
+	set_broken(a, &e);
+}
+
+static void record_acp(struct agent *a, const struct journal_acp *m)
+{
+	if (a->journal == NULL)
+		check_held(a, held_acp(&a->held, m));
+	else
+		journal_add_acp(a->journal, m);
+}
+
+static void record(struct agent *a, const char *type, struct jw *data)
+{
+	if (a->journal != NULL)
+		journal_add_jw(a->journal, type, NULL, data);
+	else
+		check_held(a, data->failed ? -ENOMEM
+					   : held_event(&a->held, type,
+							data->buf, data->len));
+}
+
+/* There is no memory to go on. */
+static void give_up(struct agent *a, int code, const char *why)
+{
+	struct err e = {0};
+
+	if (a->journal != NULL) {
+		journal_break(a->journal, code, why);
+		return;
+	}
+	err_set(&e, code, "agent: %s", why);
+	set_broken(a, &e);
+}
+
+void agent_adopt(struct agent *a, struct journal *j,
+		 const struct agent_events *events, void *arg)
+{
+	assert(a->journal == NULL);
+	a->journal = j;
+	a->ev = events;
+	a->arg = arg;
+	held_write(&a->held, j);
+}
+
+/*
  * Out.
  */
+
+/* A line that nothing has to be stored before. */
+static void send_now(struct agent *a, const char *line, size_t len)
+{
+	/* A full or closed pipe: the agent's end tells the rest. */
+	if (proc_write(a->proc, line, len) < 0)
+		log_debug("agent takes no line");
+}
 
 static void outgoing_on_stored(struct journal_effect *ef, const struct err *e)
 {
@@ -73,10 +141,8 @@ static void outgoing_on_stored(struct journal_effect *ef, const struct err *e)
 
 	if (a != NULL) {
 		LIST_REMOVE(o, link);
-		/* A full or closed pipe: the agent's end tells the rest. */
-		if (e == NULL && proc_write(a->proc, o->line, o->len) < 0)
-			log_debug("%s: agent takes no line",
-				  a->journal->session);
+		if (e == NULL)
+			send_now(a, o->line, o->len);
 	}
 	free(o);
 }
@@ -87,17 +153,21 @@ static void agent_on_send(const char *msg, size_t len, void *arg)
 	struct outgoing *o = malloc(sizeof(*o) + len + 1);
 
 	if (o == NULL) {
-		journal_break(a->journal, -ENOMEM, "out of memory for a line");
+		give_up(a, -ENOMEM, "out of memory for a line");
 		return;
 	}
 	*o = (struct outgoing){
 		.stored.run = outgoing_on_stored, .agent = a, .len = len + 1};
 	memcpy(o->line, msg, len);
 	o->line[len] = '\n';
+	record_acp(a, &(struct journal_acp){
+			      .type = a->out_type, .msg = msg, .len = len});
+	if (a->journal == NULL) {
+		send_now(a, o->line, o->len);
+		free(o);
+		return;
+	}
 	LIST_INSERT_HEAD(&a->outgoing, o, link);
-	journal_add_acp(a->journal, &(struct journal_acp){.type = a->out_type,
-							  .msg = msg,
-							  .len = len});
 	journal_then(a->journal, &o->stored);
 }
 
@@ -105,7 +175,7 @@ static void agent_on_send(const char *msg, size_t len, void *arg)
 static void check_sent(struct agent *a, int64_t r)
 {
 	if (r < 0)
-		journal_break(a->journal, (int)r, "a message was not sent");
+		give_up(a, (int)r, "a message was not sent");
 }
 
 int64_t agent_call(struct agent *a, const char *method, const char *params,
@@ -113,6 +183,18 @@ int64_t agent_call(struct agent *a, const char *method, const char *params,
 {
 	a->out_type = "acp.request";
 	return rpc_call(a->rpc, method, params, timeout_ms, cb, arg);
+}
+
+int64_t agent_initialize(struct agent *a, const struct launch *l,
+			 rpc_done_cb cb, void *arg)
+{
+	const struct acp_offer offer = {!l->quirks.no_fs,
+					!l->quirks.no_terminal};
+	autojw struct jw w = {0};
+
+	acp_write_initialize(&w, &offer);
+	return w.failed ? -ENOMEM
+			: agent_call(a, "initialize", w.buf, 0, cb, arg);
 }
 
 void agent_notify(struct agent *a, const char *method, const char *params)
@@ -183,7 +265,7 @@ static void take_junk(struct agent *a, const char *line, size_t len,
 	jw_strn(&w, line, len < AGENT_JUNK_BYTES ? len : AGENT_JUNK_BYTES);
 	jw_kstr(&w, "stream", "stdout");
 	jw_obj_end(&w);
-	journal_add_jw(a->journal, "agent.stderr", NULL, &w);
+	record(a, "agent.stderr", &w);
 	if (++a->n_junk < AGENT_JUNK_MAX)
 		return;
 	err_set(&e, -FAULT_AGENT_PROTOCOL_ERROR,
@@ -263,8 +345,8 @@ static void take_message(struct agent *a, const char *line, size_t len,
 	if (news == AGENT_HISTORY)
 		return;
 	acp.foreign = news == AGENT_FOREIGN;
-	journal_add_acp(a->journal, &acp);
-	if (news == AGENT_NEWS)
+	record_acp(a, &acp);
+	if (news == AGENT_NEWS && !is_deaf(a))
 		rpc_dispatch(a->rpc, m);
 }
 
@@ -322,7 +404,7 @@ static void record_stderr(struct agent *a, const char *line, size_t len)
 	if (dropped > 0)
 		jw_kint(&w, "dropped", dropped);
 	jw_obj_end(&w);
-	journal_add_jw(a->journal, "agent.stderr", NULL, &w);
+	record(a, "agent.stderr", &w);
 }
 
 static void agent_on_err_line(struct proc *p, char *line, size_t len, void *arg)
@@ -352,6 +434,20 @@ void agent_explain(const struct agent *a, const struct proc_end *end,
 	err_data(e, "\"stderr_tail\":%s%s", tail.buf, how);
 }
 
+void agent_describe_end(const struct agent *a, const struct proc_end *end,
+			struct err *e)
+{
+	if (end->failed != PROC_STEP_NONE)
+		err_set(e, -FAULT_AGENT_SPAWN_FAILED, "%s", end->err.msg);
+	else if (end->signal != 0)
+		err_set(e, -FAULT_AGENT_EXITED, "agent was killed by signal %d",
+			end->signal);
+	else
+		err_set(e, -FAULT_AGENT_EXITED, "agent exited with code %d",
+			end->code);
+	agent_explain(a, end, e);
+}
+
 /*
  * Life and end.
  */
@@ -379,6 +475,7 @@ static void release(struct agent *a)
 	rpc_free(take_ptr(a->rpc));
 	LIST_FOREACH(o, &a->outgoing, link)
 	o->agent = NULL;
+	held_done(&a->held);
 	json_done(&a->json);
 	uv_close((uv_handle_t *)&a->timer, agent_on_closed);
 }
@@ -514,6 +611,7 @@ int agent_start(const struct agent_setup *s, struct agent **out, struct err *e)
 	a->said.burst = AGENT_STDERR_BURST;
 	a->said.window_ms = AGENT_STDERR_MS;
 	LIST_INIT(&a->outgoing);
+	held_init(&a->held);
 	a->rpc = rpc_new(s->loop, &rpc_ops, a);
 	if (a->rpc == NULL) {
 		free(a);
@@ -559,5 +657,5 @@ void agent_record_exit(struct agent *a, const struct proc_end *end)
 	else
 		jw_kint(&w, "code", end->code);
 	jw_obj_end(&w);
-	journal_add_jw(a->journal, "agent.exited", NULL, &w);
+	record(a, "agent.exited", &w);
 }

@@ -58,7 +58,9 @@ struct agent_events {
 
 struct agent_setup {
 	uv_loop_t *loop;
-	struct journal *journal; /* Must outlive the agent. */
+	/* Must outlive the agent.  NULL: there is none yet; then lines are
+	 * written at once, and what is said is held for agent_adopt(). */
+	struct journal *journal;
 	const struct launch *launch;
 	bool isolate;
 	struct confine *confine;
@@ -77,11 +79,20 @@ int agent_start(const struct agent_setup *setup, struct agent **out,
  * Return: its id; a negative errno. */
 int64_t agent_call(struct agent *a, const char *method, const char *params,
 		   uint64_t timeout_ms, rpc_done_cb cb, void *arg);
+/* The same of "initialize", without a deadline, as @l has it offered to the
+ * agent. */
+int64_t agent_initialize(struct agent *a, const struct launch *l,
+			 rpc_done_cb cb, void *arg);
 void agent_notify(struct agent *a, const char *method, const char *params);
 void agent_reply(struct agent *a, const char *id, size_t id_len,
 		 const char *result);
 void agent_reply_error(struct agent *a, const char *id, size_t id_len, int code,
 		       const char *message);
+
+/* An agent that was started without a journal gets one, with all that was said up
+ * to now, and another owner. */
+void agent_adopt(struct agent *a, struct journal *j,
+		 const struct agent_events *events, void *arg);
 
 /* Stop and start reading it. */
 void agent_pause(struct agent *a, bool on);
@@ -107,5 +118,8 @@ void agent_record_exit(struct agent *a, const struct proc_end *end);
 /* Set err->data to {stderr_tail, exit, signal} members; @end may be NULL. */
 void agent_explain(const struct agent *a, const struct proc_end *end,
 		   struct err *e);
+/* Say in words how it has ended, and explain. */
+void agent_describe_end(const struct agent *a, const struct proc_end *end,
+			struct err *e);
 
 #endif

@@ -16,6 +16,7 @@
 #include "guest/limits.h"
 #include "guest/mcp_channel.h"
 #include "guest/pause.h"
+#include "guest/prewarm.h"
 #include "guest/session.h"
 #include "guest/sql_calls.h"
 
@@ -251,6 +252,37 @@ static int call_create(struct guest *g, struct call *c, struct err *e)
 {
 	struct create_text t = {0};
 	int r = create(g, c, &t, e);
+
+	create_text_done(&t);
+	return r;
+}
+
+/* What session.create has that is there before a session. */
+static int prewarm_agent(struct guest *g, struct call *c, struct create_text *t,
+			 struct err *e)
+{
+	struct prewarm_spec s = {0};
+	struct jv p = c->params, config;
+	int r;
+
+	if (get_create_text(p, t, e) < 0 ||
+	    get_json(p, "config", JV_OBJECT, &config, e) < 0 ||
+	    quota_read(config, &s.quota, e) < 0 ||
+	    get_count(p, "start_timeout_ms", &s.timeout_ms, e) < 0 ||
+	    read_launch(p, t->cwd != NULL ? t->cwd : DEFAULT_CWD, &s.launch,
+			e) < 0)
+		return e->code;
+	s.name = t->agent_name;
+	s.instructions = t->instructions;
+	r = prewarm_begin(g, &s, c, e);
+	launch_free(s.launch);
+	return r;
+}
+
+static int call_prewarm(struct guest *g, struct call *c, struct err *e)
+{
+	struct create_text t = {0};
+	int r = prewarm_agent(g, c, &t, e);
 
 	create_text_done(&t);
 	return r;
@@ -660,6 +692,7 @@ static const struct method {
 	unsigned when; /* BIT()s of enum guest_state. */
 } methods[] = {
 	{"session.create", call_create, BIT(GUEST_SERVING)},
+	{"prewarm", call_prewarm, BIT(GUEST_SERVING)},
 	{"session.resume", call_resume, BIT(GUEST_SERVING)},
 	{"session.prompt", call_prompt, BIT(GUEST_SERVING)},
 	{"session.cancel", call_cancel, BIT(GUEST_SERVING)},

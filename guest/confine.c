@@ -240,6 +240,16 @@ struct confine *confine_new(const struct confine_spec *spec)
 	return c;
 }
 
+void confine_adopt(struct confine *c,
+		   void (*bites)(const char *resource, int64_t limit,
+				 const char *how, void *arg),
+		   void *arg)
+{
+	c->bites = bites;
+	c->arg = arg;
+	memset(c->told, 0, sizeof(c->told));
+}
+
 const struct quota *confine_quota(const struct confine *c)
 {
 	return &c->quota;

@@ -39,6 +39,12 @@ struct confine *confine_new(const struct confine_spec *spec);
 /* The agent is gone.  NULL is allowed. */
 void confine_free(struct confine *c);
 
+/* It is told to somebody else that a limit bites, from now on. */
+void confine_adopt(struct confine *c,
+		   void (*bites)(const char *resource, int64_t limit,
+				 const char *how, void *arg),
+		   void *arg);
+
 /* What the session init is to set, and the file by which it enters the group,
  * NULL for none; both live as long as @c. */
 const struct quota *confine_quota(const struct confine *c);

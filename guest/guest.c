@@ -406,6 +406,7 @@ static void begin_freeze(struct guest *g, const char *reason)
 	pause_end(g, reason);
 	g->state = GUEST_FREEZING;
 	execs_freeze(g);
+	prewarm_end(g);
 	for (s = session_first(g); s != NULL; s = session_next(s))
 		session_freeze(s, reason);
 }
@@ -706,6 +707,7 @@ static void close_all(struct guest *g)
 	call_list_fail(&g->freezing, &e);
 	while (session_first(g) != NULL)
 		session_abandon(session_first(g));
+	prewarm_abandon(g);
 	mcp_sharing_done(&g->sharing);
 	if (g->have_handles) {
 		uv_close((uv_handle_t *)&g->prepare, NULL);
@@ -730,6 +732,7 @@ int guest_run(const struct guest_options *opt, struct err *e)
 	int r;
 
 	TAILQ_INIT(&g.sessions);
+	TAILQ_INIT(&g.prewarmed);
 	mcp_sharing_init(&g.sharing);
 	TAILQ_INIT(&g.execs);
 	TAILQ_INIT(&g.feeds);

@@ -19,6 +19,7 @@
 #include "guest/feed.h"
 #include "guest/mcp_shared.h"
 #include "guest/outbox.h"
+#include "guest/prewarm.h"
 #include "guest/reaper.h"
 
 struct session;
@@ -65,6 +66,7 @@ struct guest {
 	struct fsserve *files;		 /* Of the workspace, for the host. */
 	struct mcp_sharing sharing;	 /* MCP servers of many sessions. */
 	struct session_list sessions;	 /* Those in memory. */
+	struct prewarm_list prewarmed;	 /* Agents without one. */
 	struct sqlops *sql;		 /* Databases of sessions. */
 	struct lookups *lookups;	 /* In their logs. */
 	struct exec_list execs;		 /* Programs that the host has run. */

@@ -341,6 +341,29 @@ int launch_tell(struct launch *l, const char *text, struct err *e)
 	return 0;
 }
 
+static bool is_same_list(char **a, char **b)
+{
+	for (; *a != NULL && *b != NULL; a++, b++)
+		if (strcmp(*a, *b) != 0)
+			return false;
+	return *a == *b;
+}
+
+/* Of what is said to it before it has a session, and of how it is ended. */
+static bool are_same_quirks(const struct quirks *a, const struct quirks *b)
+{
+	return a->no_fs == b->no_fs && a->no_terminal == b->no_terminal &&
+	       a->has_exit_ms == b->has_exit_ms && a->exit_ms == b->exit_ms;
+}
+
+bool launch_starts_same(const struct launch *a, const struct launch *b)
+{
+	return is_same_list(a->argv, b->argv) && is_same_list(a->env, b->env) &&
+	       strcmp(a->cwd, b->cwd) == 0 &&
+	       are_same_quirks(&a->quirks, &b->quirks) &&
+	       place_is_same(&a->files, &b->files);
+}
+
 /* A base variable is named when it has another value than the base's. */
 void launch_write_env_names(const struct launch *l, struct jw *w)
 {

@@ -60,6 +60,9 @@ extern const char *const launch_hide[];
  * none.  Return: 0; -ENOMEM. */
 int launch_tell(struct launch *l, const char *text, struct err *e);
 
+/* Would both start the very same process, in every way that it could notice? */
+bool launch_starts_same(const struct launch *a, const struct launch *b);
+
 /**
  * launch_read_env() - The base and some variables more, and nothing of an agent
  * @env: {} of them; may be absent

@@ -27,7 +27,9 @@
 #define NATIVE_TIMEOUT_MS 15000 /* To load a session; at most half a start. */
 #define REPLAY_EVENTS_MAX 20000 /* Of a log that a replay is compared with. */
 #define CONFIG_JOBS_MAX	  16	/* Changes of settings under way or waiting. */
-#define NOTES_MAX	  64	/* The same of keys, memories, summaries. */
+#define PREWARMED_MAX	  4	/* Agents that wait for a session. */
+#define HELD_BYTES_MAX	  (256u << 10) /* Of what one has said. */
+#define NOTES_MAX	  64 /* The same of keys, memories, summaries. */
 
 /* Prompts. */
 #define PROMPT_TEXT_MAX	  (1u << 20)  /* Text of all blocks, as JSON. */

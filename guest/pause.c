@@ -36,6 +36,7 @@
 #include "guest/halt.h"
 #include "guest/limits.h"
 #include "guest/lookups.h"
+#include "guest/prewarm.h"
 #include "guest/rekey.h"
 #include "guest/renew.h"
 #include "guest/server.h"
@@ -269,6 +270,8 @@ static const char *busy_session(const struct guest *g)
 	for (s = session_first(g); s != NULL; s = session_next(s))
 		if (!session_may_pause(s))
 			return "a session is starting, or ending something";
+	if (prewarm_is_busy(g))
+		return "an agent is being prewarmed";
 	return TAILQ_EMPTY(&g->feeds) ? NULL : "a session is on its way";
 }
 

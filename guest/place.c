@@ -108,6 +108,23 @@ struct head {
 	bool replace;
 };
 
+static bool is_same_file(const struct place_file *a, const struct place_file *b)
+{
+	return strcmp(a->path, b->path) == 0 && a->len == b->len &&
+	       memcmp(a->content, b->content, a->len) == 0 &&
+	       a->mode == b->mode && a->replace == b->replace;
+}
+
+bool place_is_same(const struct place *a, const struct place *b)
+{
+	size_t i = 0;
+
+	while (a->n == b->n && i < a->n &&
+	       is_same_file(&a->file[i], &b->file[i]))
+		i++;
+	return a->n == b->n && i == a->n;
+}
+
 size_t place_size(const struct place *p)
 {
 	size_t n = 0;

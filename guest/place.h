@@ -40,6 +40,7 @@ struct place {
  */
 int place_read(struct jv files, struct place *out, struct err *e);
 void place_done(struct place *p);
+bool place_is_same(const struct place *a, const struct place *b);
 
 /* As bytes in the spec of a session init: their number, writing them (returns
  * the end), and reading them again, which is 0 or -1 with errno; what was read

@@ -289,20 +289,6 @@ static void fail_turn(struct session *s, const struct err *e)
 	session_end_turn(s, "turn.failed", &w);
 }
 
-static void describe_end(const struct session *s, const struct proc_end *end,
-			 struct err *e)
-{
-	if (end->failed != PROC_STEP_NONE)
-		err_set(e, -FAULT_AGENT_SPAWN_FAILED, "%s", end->err.msg);
-	else if (end->signal != 0)
-		err_set(e, -FAULT_AGENT_EXITED, "agent was killed by signal %d",
-			end->signal);
-	else
-		err_set(e, -FAULT_AGENT_EXITED, "agent exited with code %d",
-			end->code);
-	agent_explain(s->agent, end, e);
-}
-
 static void fail_session(struct session *s, const struct err *e)
 {
 	session_record_error(s, e);
@@ -358,7 +344,7 @@ static void die(struct session *s, const struct proc_end *end)
 {
 	struct err e = {0};
 
-	describe_end(s, end, &e);
+	agent_describe_end(s->agent, end, &e);
 	if (turn_is_open(&s->turn))
 		fail_turn(s, &e);
 	agent_record_exit(s->agent, end);
@@ -369,7 +355,7 @@ static void die_starting(struct session *s, const struct proc_end *end)
 {
 	struct err e = {0};
 
-	describe_end(s, end, &e);
+	agent_describe_end(s->agent, end, &e);
 	agent_record_exit(s->agent, end);
 	if (end->failed == PROC_STEP_NONE)
 		session_start_lost(s, &e);

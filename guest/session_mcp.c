@@ -76,8 +76,9 @@ int session_mcp_open(struct session *s, struct err *e)
 	s->gateway = mcp_gateway_new(&spec);
 	if (s->gateway == NULL)
 		return err_set(e, -ENOMEM, "mcp: out of memory");
-	return mcp_entrance_open(s->guest->loop, folder, s->id, s->gateway,
-				 &s->entrance, e);
+	return mcp_entrance_open(s->guest->loop, folder,
+				 s->door[0] != '\0' ? s->door : s->id,
+				 s->gateway, &s->entrance, e);
 }
 
 const char *session_mcp_folder(const struct session *s)

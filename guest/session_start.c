@@ -18,6 +18,7 @@
 #include "core/loop.h"
 #include "core/time.h"
 #include "guest/limits.h"
+#include "guest/prewarm.h"
 #include "guest/session_impl.h"
 
 #define LOG_COMPONENT "session"
@@ -92,16 +93,10 @@ void session_start_refused(struct session *s, const char *method,
 			   const struct rpc_answer *a)
 {
 	struct err e = {0};
-	char words[ERR_MSG_MAX / 2] = "";
-	int64_t code = jv_int(jv_get(a->error, "code"), RPC_INTERNAL);
+	int r = acp_refused(method, a->error, &e);
 
-	(void)jv_strcpy(jv_get(a->error, "message"), words, sizeof(words));
-	err_set(&e,
-		code == ACP_AUTH_REQUIRED ? -FAULT_AGENT_AUTH_REQUIRED
-					  : -FAULT_AGENT_PROTOCOL_ERROR,
-		"agent refused %s: %lld %s", method, (long long)code, words);
 	agent_explain(s->agent, NULL, &e);
-	if (code == ACP_AUTH_REQUIRED)
+	if (r == -FAULT_AGENT_AUTH_REQUIRED)
 		session_explain_auth(s, &e);
 	session_start_failed(s, &e);
 }
@@ -188,44 +183,37 @@ void session_ready(struct session *s)
  * The handshake.
  */
 
-/* We speak one version; an agent answers with ours, or with what it can. */
-static bool check_version(struct session *s, struct jv result)
+static void take_initialized(struct session *s, struct jv result)
 {
-	int64_t version = jv_int(jv_get(result, "protocolVersion"), 0);
-	char why[96];
-
-	if (version == ACP_VERSION)
-		return true;
-	snprintf(why, sizeof(why),
-		 "answered initialize with protocol version %lld, not %d",
-		 (long long)version, ACP_VERSION);
-	session_start_broken(s, why);
-	return false;
-}
-
-static void session_on_initialized(const struct rpc_answer *a, void *arg)
-{
-	struct session *s = arg;
-
-	if (a->status == -ECANCELED || s->state != SESSION_STARTING)
-		return;
-	if (a->status < 0) {
-		session_start_refused(s, "initialize", a);
-		return;
-	}
-	if (!check_version(s, a->result))
-		return;
 	session_forget_agent(s);
-	acp_read_caps(a->result, &s->caps);
-	session_note_auth(s, a->result);
-	s->agent_info = copy_object(jv_get(a->result, "agentInfo"));
-	s->capabilities = copy_object(jv_get(a->result, "agentCapabilities"));
+	acp_read_caps(result, &s->caps);
+	session_note_auth(s, result);
+	s->agent_info = copy_object(jv_get(result, "agentInfo"));
+	s->capabilities = copy_object(jv_get(result, "agentCapabilities"));
 	if (s->launch->quirks.no_load)
 		s->caps.load = false;
 	session_climb(s);
 }
 
-static void record_started(struct session *s)
+static void session_on_initialized(const struct rpc_answer *a, void *arg)
+{
+	struct session *s = arg;
+	struct err e = {0};
+
+	if (a->status == -ECANCELED || s->state != SESSION_STARTING)
+		return;
+	if (a->status < 0) {
+		session_start_refused(s, "initialize", a);
+	} else if (acp_check_version(a->result, &e) < 0) {
+		agent_explain(s->agent, NULL, &e);
+		session_start_failed(s, &e);
+	} else {
+		take_initialized(s, a->result);
+	}
+}
+
+/* @prewarmed_ms: since when it has waited for a session; 0: it has not. */
+static void record_started(struct session *s, int64_t prewarmed_ms)
 {
 	autojw struct jw w = {0};
 
@@ -233,6 +221,8 @@ static void record_started(struct session *s)
 	jw_kint(&w, "pid", agent_pid(s->agent));
 	jw_key(&w, "argv");
 	launch_write_argv(s->launch, &w);
+	if (prewarmed_ms > 0)
+		jw_kint(&w, "prewarmed_ms", prewarmed_ms);
 	jw_obj_end(&w);
 	journal_add_jw(&s->journal, "agent.started", NULL, &w);
 }
@@ -240,17 +230,13 @@ static void record_started(struct session *s)
 static void session_on_started(void *arg)
 {
 	struct session *s = arg;
-	const struct quirks *q = &s->launch->quirks;
-	const struct acp_offer offer = {!q->no_fs, !q->no_terminal};
-	autojw struct jw w = {0};
 
-	record_started(s);
+	record_started(s, 0);
 	if (s->state != SESSION_STARTING)
 		return;
 	session_mcp_begin(s);
-	acp_write_initialize(&w, &offer);
-	if (w.failed || agent_call(s->agent, "initialize", w.buf, 0,
-				   session_on_initialized, s) < 0)
+	if (agent_initialize(s->agent, s->launch, session_on_initialized, s) <
+	    0)
 		journal_break(&s->journal, -ENOMEM, "out of memory");
 }
 
@@ -362,9 +348,47 @@ static int start_agent(struct session *s, struct err *e)
 	return r;
 }
 
+/* Of a session that begins: an agent that has waited for just that. */
+static bool find_prewarmed(struct session *s, struct prewarmed_agent *out)
+{
+	const struct prewarm_want want = {
+		.name = s->agent_name,
+		.launch = s->launch,
+		.quota = &s->quota,
+	};
+
+	s->door[0] = '\0';
+	return s->facts.first && prewarm_take(s->guest, &want, out);
+}
+
+/* What has been said up to now is the session's, as if it had been said now. */
+static void adopt(struct session *s, const struct prewarmed_agent *p)
+{
+	s->agent = p->agent;
+	s->confine = p->confine;
+	session_copy(s->door, sizeof(s->door), p->id);
+	confine_adopt(s->confine, session_on_limit, s);
+	record_started(s, p->started_ms);
+	agent_adopt(s->agent, &s->journal, &agent_events, s);
+}
+
+static void begin_adopted(struct session *s, const struct prewarmed_agent *p)
+{
+	autojson struct json j = {0};
+	struct err e = {0};
+
+	session_mcp_begin(s);
+	if (json_parse(&j, p->initialized, strlen(p->initialized), &e) < 0)
+		session_start_failed(s, &e);
+	else
+		take_initialized(s, json_root(&j));
+}
+
 void session_spawn(struct session *s)
 {
+	autoprewarmed struct prewarmed_agent p = {0};
 	struct err e = {0};
+	bool found;
 
 	s->spawn_due = s->agent != NULL;
 	if (s->spawn_due)
@@ -373,11 +397,21 @@ void session_spawn(struct session *s)
 	s->ready_due = false;
 	if (s->n_starts++ > 0)
 		s->journal.epoch++;
-	if (launch_tell(s->launch, s->instructions, &e) < 0 ||
-	    session_mcp_open(s, &e) < 0 || start_agent(s, &e) < 0)
+	if (launch_tell(s->launch, s->instructions, &e) < 0) {
 		session_start_failed(s, &e);
-	else if (s->guest->holding)
+		return;
+	}
+	found = find_prewarmed(s, &p);
+	if (found)
+		adopt(s, &p);
+	if (session_mcp_open(s, &e) < 0 || (!found && start_agent(s, &e) < 0)) {
+		session_start_failed(s, &e);
+		return;
+	}
+	if (s->guest->holding)
 		session_hold(s, true);
+	if (found)
+		begin_adopted(s, &p);
 }
 
 void session_arm_start(struct session *s)
