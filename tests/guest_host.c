@@ -239,7 +239,7 @@ static void write_map(const char *path, unsigned outside)
 	close(fd);
 }
 
-/* No control group of the machine's is to be seen. */
+/* No control group of the machine's is to be seen, and nothing left in /run. */
 static void enter_isolation(uid_t uid, gid_t gid)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -254,6 +254,7 @@ static void enter_isolation(uid_t uid, gid_t gid)
 	}
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("none", "/sys/fs/cgroup", "tmpfs", MS_RDONLY, NULL) < 0 ||
+	    mount("none", "/run", "tmpfs", 0, NULL) < 0 ||
 	    mount("proc", "/proc", "proc", 0, NULL) < 0)
 		_exit(126);
 }

@@ -140,7 +140,7 @@ static unsigned stream_and_nap(struct host *h)
 	create(h);
 	done(prompt(h, "!flood 20000 100 40"));
 	while (!turn_is_over(h)) {
-		for (long n = random() % 4; n >= 0; n--)
+		for (long n = random() % 4; n >= 0 && !turn_is_over(h); n--)
 			tick(h);
 		if (turn_is_over(h))
 			break;
