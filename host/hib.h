@@ -295,6 +295,27 @@ HIB_API int hib_snapshot_get(struct hib *h, const char *snapshot, char **json,
  * "ms"}. */
 HIB_API int hib_snapshot_verify(struct hib *h, const char *snapshot,
 				char **json, struct hib_error *e);
+/* Set its VM back to it: disk, memory if it has that, and logs, which go on with
+ * session.rewound; nothing of them is deleted.  The VM is stopped for that; of
+ * kind memory, and else if it ran, it runs afterwards.  -HIB_TURN_ACTIVE while a
+ * turn runs, unless @force.  @json: the VM. */
+HIB_API int hib_vm_restore(struct hib *h, const char *snapshot, bool force,
+			   char **json, struct hib_error *e);
+
+struct hib_snapshot_fork_options {
+	size_t size;	  /* sizeof(struct hib_snapshot_fork_options) */
+	unsigned n;	  /* How many VMs; 0: one. */
+	const char *name; /* Of one; or NULL. */
+};
+
+/* Make VMs that are as it was, their sessions forks of its.  Of kind memory they
+ * run, and share the memory that they do not change.  @snapshot: or a VM that
+ * runs, whose memory is forked.  @o: NULL for the defaults.  @json: {"snapshot",
+ * "from","kind","vms":[{"vm","ms","sessions":[{"from","id"}]}],"ms"}.  After a
+ * failure there is no new VM. */
+HIB_API int hib_snapshot_fork(struct hib *h, const char *snapshot,
+			      const struct hib_snapshot_fork_options *o,
+			      char **json, struct hib_error *e);
 /* What was forked from it stays. */
 HIB_API int hib_snapshot_remove(struct hib *h, const char *snapshot,
 				struct hib_error *e);

@@ -47,6 +47,7 @@ void snapshot_write(const struct snapshot *s, struct jw *w)
 	jw_kstr(w, "image", s->image);
 	jw_kstr(w, "net", s->net);
 	jw_kint(w, "idle_ms", s->idle_ms);
+	jw_kint(w, "cold_ms", s->cold_ms);
 	jw_kint(w, "max_sessions", s->max_sessions);
 	jw_kint(w, "quota", s->quota);
 	jw_kint(w, "memory", s->ram_mib);
@@ -148,6 +149,7 @@ static bool read_config(struct snapshot *s, struct jv v)
 	       read_text(jv_get(v, "net"), s->net, sizeof(s->net), "none") &&
 	       (strcmp(s->net, "none") == 0 || strcmp(s->net, "host") == 0) &&
 	       read_number(jv_get(v, "idle_ms"), 0, &s->idle_ms) &&
+	       read_number(jv_get(v, "cold_ms"), 0, &s->cold_ms) &&
 	       read_number(jv_get(v, "max_sessions"), 1, &s->max_sessions) &&
 	       read_number(jv_get(v, "quota"), 0, &s->quota) &&
 	       read_number(jv_get(v, "memory"), 0, &s->ram_mib) &&

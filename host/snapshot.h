@@ -39,7 +39,7 @@ struct snapshot {
 
 	/* How the VM was made. */
 	char backend[16], image[256], net[8];
-	int64_t idle_ms, max_sessions, quota, ram_mib, cpus;
+	int64_t idle_ms, cold_ms, max_sessions, quota, ram_mib, cpus;
 	char *mounts; /* JSON list, or NULL. */
 
 	/* Its files: generation, what that began with, and the newest commit. */

@@ -106,6 +106,97 @@ removed() {
 }
 ok "one is removed, and the next follows what it followed" removed
 
+# --- given back ---------------------------------------------------------------
+
+# home VM - what the file in the agent's home says.
+in_home() {
+	cat "$HIB_HOME/vms/$1/disk/home/user/deep/er/x"
+}
+changed() {
+	says "$SES" '!say after' after &&
+		in_vm "$SES" 'echo two >a; echo new >b; echo other >~/deep/er/x' >"$tmp/x" &&
+		hib sql "$SES" notes 'CREATE TABLE u(a)' &&
+		LATER=$(hib session create --agent echo --vm one) &&
+		says "$LATER" '!say later' later
+}
+ok "much has changed since" changed
+restored() {
+	before=$(last_seq "$SES") kept=$(row "$S1" ".cursors.$SES")
+	hib vm restore "$S1" && equal "$(in_home "$VM")" mine &&
+		holds "$SES" "map(select(.type == \"session.rewound\")) |
+			length == 1 and .[0].data.snapshot == \"$S1\" and
+			.[0].data.to_seq == $kept and .[0].data.abandoned[0] == $kept + 1 and
+			.[0].seq > $before" &&
+		says "$SES" '!say anew' anew &&
+		equal "$(in_vm "$SES" 'cat a; ls; cat ~/second')" "one
+a
+mine" && equal "$(hib sql "$SES" notes)" 'CREATE TABLE t(a);'
+}
+ok "it is as it was: files, databases, logs" restored
+told() {
+	hib messages "$SES" --json >"$tmp/x" && cat "$tmp/x" &&
+		not grep -q '!say after' "$tmp/x" && grep -q anew "$tmp/x" &&
+		hib log "$SES" --json | grep -q '!say after' &&
+		equal "$(hib files cat --at HEAD one a)" one &&
+		equal "$(hib vm get one --json | jq -r .from_snapshot)" "$S1"
+}
+ok "what came after is no message any more, and can be read" told
+others() {
+	says "$LATER" '!say still' still &&
+		equal "$(hib messages "$LATER" --json | jq length)" 4
+}
+ok "a session that it did not know goes on" others
+mid_turn() {
+	prompt_bg "$SES" '!flood 100000 50' &&
+		refused turn_active 7 hib vm restore "$S1" &&
+		hib vm restore --force "$S1" &&
+		holds "$SES" 'map(select(.type == "session.rewound")) | length == 2' &&
+		says "$SES" '!say again' again
+}
+ok "a turn that runs is in the way, but for force" mid_turn
+damaged() {
+	S4=$(hib snapshot create one) && verified "$S4" &&
+		rm "$(folder "$S4")/disk/home/user/deep/er/x" &&
+		exits 1 hib snapshot verify "$S4" >"$tmp/x" &&
+		refused store_corrupt 2 hib vm restore "$S4" &&
+		refused store_corrupt 2 hib vm fork "$S4" && hib snapshot rm "$S4"
+}
+ok "one that is damaged is not given back" damaged
+
+# --- multiplied ----------------------------------------------------------------
+
+forked() {
+	hib vm fork -n 3 "$S1" --json >"$tmp/forks" &&
+		equal "$(jq '.vms | length' "$tmp/forks")" 3 &&
+		for one in $(jq -r '.vms[].vm' "$tmp/forks"); do
+			ses=$(jq -r --arg v "$one" '.vms[] | select(.vm == $v) |
+				.sessions[] | select(.from == "'"$SES"'").id' "$tmp/forks")
+			equal "$(session_field "$ses" vm_id)" "$one" &&
+				equal "$(session_field "$ses" forked_from)" "$SES" &&
+				equal "$(in_vm "$ses" 'cat a; cat ~/deep/er/x; hostname;
+					echo "$$" >~/own')" "one
+mine
+vm-$(printf %s "$one" | tail -c 8)" &&
+				equal "$(hib sql "$ses" notes)" 'CREATE TABLE t(a);' ||
+				return 1
+		done && not test -e "$HIB_HOME/vms/$VM/disk/home/user/own"
+}
+ok "three VMs are made of it, each with files and sessions of its own" forked
+apart() {
+	one=$(jq -r '.vms[0].vm' "$tmp/forks") ses=$(jq -r '.vms[0].sessions[0].id' "$tmp/forks")
+	before=$(last_seq "$SES") && says "$ses" '!say mine' mine &&
+		equal "$(last_seq "$SES")" "$before" &&
+		refused invalid_argument 5 hib vm fork -n 2 --name x "$S1" &&
+		refused invalid_argument 5 hib vm fork -n 65 "$S1" &&
+		equal "$(hib vm fork --name four "$S1")" \
+			"$(hib vm get four --json | jq -r .id)" &&
+		refused capability_unsupported 5 hib vm fork --memory one &&
+		for one in four $(jq -r '.vms[].vm' "$tmp/forks"); do
+			hib vm destroy "$one" || return 1
+		done
+}
+ok "they know nothing of one another" apart
+
 # --- what a kill leaves ------------------------------------------------------
 
 leftovers() {

@@ -94,7 +94,7 @@ static int clone_vm(struct host *h, const char *vm, const char *cursors,
 			 : "INSERT INTO vm(id, image, state, created_ms,"
 			   " updated_ms) VALUES(?1, 'i', 'suspended', 1, 1)",
 		   1, vm);
-	lineage_clone(&spec, more, on_done, &a);
+	lineage_clone(&spec, more, false, on_done, &a);
 	return wait_for(h, &a);
 }
 

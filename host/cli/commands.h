@@ -99,6 +99,10 @@ int snapshot_create_command(struct cli *c, int argc, char **argv);
 int snapshot_list_command(struct cli *c, int argc, char **argv);
 int snapshot_show_command(struct cli *c, int argc, char **argv);
 int snapshot_verify_command(struct cli *c, int argc, char **argv);
+int vm_restore_command(struct cli *c, int argc, char **argv);
+/* Fork a snapshot, or the memory of a VM.  Return: exit status. */
+int cli_fork_snapshot(struct cli *c, const char *what, int64_t n,
+		      const char *name, bool json);
 int snapshot_remove_command(struct cli *c, int argc, char **argv);
 
 /* exec.c */

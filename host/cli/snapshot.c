@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * snapshot.c - hib snapshot
+ * snapshot.c - hib snapshot, vm restore, and vm fork of a snapshot
  */
 #include <string.h>
 
@@ -9,7 +9,7 @@
 
 struct snapshot_options {
 	const char *label, *kind;
-	bool json;
+	bool json, force;
 };
 
 static const struct opt json_only[] = {
@@ -162,4 +162,52 @@ int snapshot_verify_command(struct cli *c, int argc, char **argv)
 	else
 		print_damage(jv_get(json_root(&j), "damage"));
 	return good ? 0 : EXIT_NEGATIVE;
+}
+
+int vm_restore_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_FLAG, snapshot_options, force, "force"),
+		OPT(OPT_FLAG, snapshot_options, json, "json"),
+		OPT_END,
+	};
+	struct snapshot_options o = {0};
+	autofree char *row = NULL;
+	struct hib_error e;
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	if (hib_vm_restore(c->hib, c->argv[0], o.force, &row, &e) < 0)
+		return cli_fail_hib(&e);
+	if (o.json)
+		cli_print(row);
+	return 0;
+}
+
+int cli_fork_snapshot(struct cli *c, const char *what, int64_t n,
+		      const char *name, bool json)
+{
+	struct hib_snapshot_fork_options o = {
+		.size = sizeof(o), .n = (unsigned)n, .name = name};
+	autofree char *text = NULL;
+	autojson struct json j = {0};
+	char vm[HIB_ID_MAX];
+	struct hib_error e;
+	struct jv vms;
+
+	if (hib_snapshot_fork(c->hib, what, &o, &text, &e) < 0)
+		return cli_fail_hib(&e);
+	if (json) {
+		cli_print(text);
+		return 0;
+	}
+	(void)json_parse(&j, text, strlen(text), NULL);
+	vms = jv_get(json_root(&j), "vms");
+	for (struct jv v = jv_first(vms); jv_has(v); v = jv_next(vms, v))
+		if (jv_strcpy(jv_get(v, "vm"), vm, sizeof(vm)) > 0)
+			cli_print(vm);
+	return 0;
 }

@@ -14,8 +14,8 @@
 struct vm_options {
 	const char *backend, *image, *name, *net, *id;
 	const char *quota, *workspace, *at;
-	int64_t idle_ms, max_sessions, memory, cpus;
-	bool json, force, no_boot, no_sessions;
+	int64_t idle_ms, max_sessions, memory, cpus, n;
+	bool json, force, no_boot, no_sessions, with_memory;
 	struct opt_list mounts, files;
 };
 
@@ -239,6 +239,26 @@ int vm_events_command(struct cli *c, int argc, char **argv)
 	return cli_print_rows(&rows, o.json, columns);
 }
 
+/* One VM with the files of another. */
+static int fork_files(struct cli *c, const struct vm_options *o)
+{
+	struct hib_vm_fork_options f = {
+		.size = sizeof(f),
+		.id = o->id,
+		.name = o->name,
+		.at = o->at,
+		.no_sessions = o->no_sessions,
+	};
+	char id[HIB_ID_MAX];
+	struct hib_error e;
+	char *row = NULL;
+	int r = hib_vm_fork(c->hib, c->argv[0], &f, id, &row, &e);
+
+	if (r == 0 && !o->json)
+		cli_print(id);
+	return finish(o->json, r, row, &e);
+}
+
 int vm_fork_command(struct cli *c, int argc, char **argv)
 {
 	static const struct opt opts[] = {
@@ -246,28 +266,30 @@ int vm_fork_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_TEXT, vm_options, name, "name"),
 		OPT(OPT_TEXT, vm_options, id, "id"),
 		OPT(OPT_FLAG, vm_options, no_sessions, "no-sessions"),
+		OPT_LETTER(OPT_NUMBER, vm_options, n, "count", 'n'),
+		OPT(OPT_FLAG, vm_options, with_memory, "memory"),
 		OPT(OPT_FLAG, vm_options, json, "json"),
 		OPT_END,
 	};
-	struct vm_options o = {0};
-	struct hib_vm_fork_options f = {.size = sizeof(f)};
-	char id[HIB_ID_MAX];
-	struct hib_error e;
-	char *row = NULL;
+	struct vm_options o = {.n = 1};
+	bool whole;
 	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
-	f.id = o.id;
-	f.name = o.name;
-	f.at = o.at;
-	f.no_sessions = o.no_sessions;
-	r = hib_vm_fork(c->hib, c->argv[0], &f, id, &row, &e);
-	if (r == 0 && !o.json)
-		cli_print(id);
-	return finish(o.json, r, row, &e);
+	whole = o.with_memory || id_is(c->argv[0], "snp");
+	if (whole && (o.at != NULL || o.id != NULL || o.no_sessions))
+		return cli_usage(c, "--at, --id and --no-sessions are for "
+				    "forks of files");
+	if (o.n < 1 || (!whole && o.n > 1 && (o.id != NULL || o.name != NULL)))
+		return cli_usage(c, "--count: at least 1, and --id and --name "
+				    "are for one VM");
+	r = cli_hib(c);
+	if (r < 0 && whole)
+		return cli_fork_snapshot(c, c->argv[0], o.n, o.name, o.json);
+	for (int64_t i = 0; r <= 0 && i < o.n; i++)
+		r = fork_files(c, &o);
+	return r;
 }
 
 /* wake, sleep and stop differ in one call. */

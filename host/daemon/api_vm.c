@@ -25,7 +25,7 @@ struct vm *op_vm(struct op *op)
 	return vm;
 }
 
-static void reply_vm(struct op *op)
+void op_reply_vm(struct op *op)
 {
 	struct err e = {0};
 
@@ -46,7 +46,7 @@ static void vm_on_settled(const struct err *e, void *arg)
 	if (op->err.code < 0)
 		op_fail(op, &op->err);
 	else
-		reply_vm(op);
+		op_reply_vm(op);
 }
 
 static void vm_reply_stored(struct op *op)

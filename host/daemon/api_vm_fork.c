@@ -187,15 +187,18 @@ static int64_t turn_end(struct op *op, const char *vm, const char *turn)
 void vm_fork_route(struct op *op)
 {
 	struct vm *vm = op_vm(op);
-	struct vm_forking *f = calloc(1, sizeof(*f));
+	struct vm_forking *f;
 	autofree char *at = NULL;
 	struct err e = {0};
 
+	if (vm == NULL || op_fork_snapshot(op, vm))
+		return;
+	f = calloc(1, sizeof(*f));
 	if (f == NULL)
 		abort();
 	f->op = op;
 	f->time_ms = INT64_MAX;
-	if (vm == NULL || !op_string(op, "at", VFS_REV_MAX, &at) ||
+	if (!op_string(op, "at", VFS_REV_MAX, &at) ||
 	    !op_string(op, "id", 64, &f->id) ||
 	    !op_string(op, "name", 256, &f->name)) {
 		forking_free(f);

@@ -22,7 +22,7 @@ struct lineage {
 	struct hibd *d;
 	char vm[ID_MAX], snapshot[ID_MAX];
 	struct json cursors;
-	bool warm;
+	bool warm, cold;
 	struct change *more; /* Of the transaction under way; or NULL. */
 	struct err err;	     /* Why there is none. */
 	lineage_done_cb cb;
@@ -192,6 +192,25 @@ static int reseal(struct lineage *l, const char *from, const char *to,
 	return r;
 }
 
+/* What a guest would say of a fork whose agent it has. */
+static void add_forked(struct lineage *l, struct store_rekey_one *o,
+		       const struct session_brief *source)
+{
+	struct session_brief b = *source;
+	autojw struct jw data = {0};
+
+	memcpy(b.id, o->tail.session, ID_MAX);
+	b.last_seq = o->to;
+	jw_obj(&data);
+	jw_kstr(&data, "from", source->id);
+	jw_kint(&data, "at", o->to);
+	jw_kstr(&data, "vm", l->vm);
+	jw_kstr(&data, "snapshot", l->snapshot);
+	jw_obj_end(&data);
+	add_event(l, o, &b, &(struct event_spec){.type = "session.forked"},
+		  &data);
+}
+
 static int copy_session(struct lineage *l, const struct session_brief *b,
 			int64_t to)
 {
@@ -205,7 +224,10 @@ static int copy_session(struct lineage *l, const struct session_brief *b,
 	o->how = STORE_COPY;
 	o->to = to < b->last_seq ? to : b->last_seq;
 	memcpy(o->from, b->id, ID_MAX);
-	change_add(l->more, make_fork, 3, id, l->vm, b->id);
+	if (l->cold)
+		add_forked(l, o, b);
+	else
+		change_add(l->more, make_fork, 3, id, l->vm, b->id);
 	change_add(l->more, keep_tail, 1, id);
 	for (size_t i = 0; r >= 0 && i < ARRAY_LEN(sealed); i++)
 		r = reseal(l, b->id, id, sealed[i]);
@@ -237,15 +259,16 @@ static int copy_all(struct lineage *l)
 }
 
 void lineage_clone(const struct lineage_spec *spec, struct change *more,
-		   lineage_done_cb cb, void *arg)
+		   bool cold, lineage_done_cb cb, void *arg)
 {
 	struct lineage *l = lineage_new(spec, cb, arg);
 
 	l->more = more;
+	l->cold = cold;
 	if (l->err.code == 0)
 		(void)copy_all(l);
 	if (l->err.code < 0)
-		l->store.n = 0; /* Copies have no tail to be freed. */
+		drop_entries(l);
 	store_all(l, lineage_on_stored);
 }
 

@@ -41,10 +41,11 @@ typedef void (*lineage_done_cb)(const struct err *e, void *arg);
  * lineage_clone() - Make the logs of a new VM
  * @spec: Borrowed for the call
  * @more: For the same transaction, as the row of the VM; taken over
+ * @cold: Of a disk alone: no guest will say that these are forks, so the host does
  * @cb:	  Once, never during this call: all is stored, or nothing
  */
 void lineage_clone(const struct lineage_spec *spec, struct change *more,
-		   lineage_done_cb cb, void *arg);
+		   bool cold, lineage_done_cb cb, void *arg);
 
 /**
  * lineage_rewind() - Have the logs of a VM follow a snapshot

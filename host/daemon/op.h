@@ -45,6 +45,7 @@ struct op {
 	bool resumed; /* The agent was started for this op. */
 	bool wants_os_instructions; /* Says the agent's manifest. */
 	char *policy;		    /* Its policy, JSON; or NULL. */
+	bool made_snapshot;	    /* The same of op->snapshot. */
 	bool made_vm;		    /* The VM was made for this op. */
 	bool fed; /* The guest was given the session, or shall not be. */
 	const char *method; /* Of the last op_call(), and who gets its end. */

@@ -36,6 +36,8 @@ void vm_wake_route(struct op *op);
 void vm_sleep_route(struct op *op);
 void vm_stop_route(struct op *op);
 void vm_destroy_route(struct op *op);
+/* The row of op->vm, as it is now. */
+void op_reply_vm(struct op *op);
 /* Path parameter to VM; answers when there is none. */
 struct vm *op_vm(struct op *op);
 
@@ -48,6 +50,11 @@ void snapshot_create_route(struct op *op);
 void snapshot_get_route(struct op *op);
 void snapshot_remove_route(struct op *op);
 void snapshot_verify_route(struct op *op);
+void snapshot_restore_route(struct op *op);
+void vm_restore_snapshot_route(struct op *op);
+void snapshot_fork_route(struct op *op);
+/* POST /v1/vms/:vm/fork of a snapshot, or of memory.  False: it is neither. */
+bool op_fork_snapshot(struct op *op, struct vm *vm);
 
 /* api_exec.c */
 void vm_exec_route(struct op *op);

@@ -227,6 +227,20 @@ static void check_on_worked(uv_work_t *w, int status)
 	check_next(d->snapshots);
 }
 
+int snapshot_check_damage(struct hibd *d, const char *id, struct err *e)
+{
+	const char *args[] = {id, NULL};
+	autofree char *damage = NULL;
+
+	if (reader_value(d->reader,
+			 "SELECT damage FROM snapshot WHERE id=?1 AND damage "
+			 "IS NOT NULL",
+			 args, &damage, NULL) != 1)
+		return 0;
+	return err_set(e, -FAULT_STORE_CORRUPT, "%s is damaged: %.100s", id,
+		       damage);
+}
+
 static int check_prepare(struct check *k)
 {
 	const char *args[] = {k->id, NULL};

@@ -277,6 +277,9 @@ static void note_config(struct snapshotting *m, const struct vm *vm)
 	snprintf(m->s.net, sizeof(m->s.net), "%s",
 		 cfg.net == VM_NET_HOST ? "host" : "none");
 	m->s.idle_ms = cfg.idle_ms;
+	m->s.cold_ms = cfg.cold_ms;
+	m->s.ram_mib = cfg.memory;
+	m->s.cpus = cfg.cpus;
 	m->s.max_sessions = cfg.max_sessions;
 	m->s.quota = cfg.quota;
 	m->s.mounts = cfg.mounts != NULL ? strdup(cfg.mounts) : NULL;
@@ -358,7 +361,8 @@ static int prepare(struct snapshotting *m, const struct snapshot_spec *spec)
 	if (r < 0)
 		return r;
 	id_new(m->s.id, "snp");
-	m->s.memory = vm_keeps_memory(spec->vm) && !vm_is_off(spec->vm);
+	m->s.memory = vm_keeps_memory(spec->vm) &&
+		      (!vm_is_off(spec->vm) || vm_has_origin(spec->vm));
 	m->s.created_ms = now_ms();
 	snprintf(m->s.label, sizeof(m->s.label), "%s",
 		 spec->label != NULL ? spec->label : "");
@@ -425,7 +429,7 @@ void snapshot_make(struct hibd *d, const struct snapshot_spec *spec,
 	memcpy(m->s.vm, vm_id(spec->vm), ID_MAX);
 	if (prepare(m, spec) < 0) {
 		making_end(m);
-	} else if (!vm_is_off(spec->vm)) {
+	} else if (!vm_is_off(spec->vm) || vm_has_origin(spec->vm)) {
 		vm_need(spec->vm, making_on_up, m);
 	} else if (check_tails(m) < 0) {
 		making_end(m);

@@ -384,6 +384,7 @@ void snapshots_load(struct hibd *d)
 	else if (n > 0)
 		log_info("%d half-made snapshots removed", n);
 	look_at_rows(d);
+	snapshot_restores_load(d);
 	for (struct vm *vm = vms_first(d); vm != NULL; vm = vms_next(vm))
 		look_at_folders(d, vm);
 }

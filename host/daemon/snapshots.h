@@ -67,6 +67,28 @@ typedef void (*snapshot_done_cb)(const struct err *e, void *arg);
 void snapshot_remove(struct hibd *d, const char *id, snapshot_done_cb cb,
 		     void *arg);
 
+/* Set its VM back to it, stopping it for that; of kind memory, or if it ran, it
+ * runs when @cb is told.  -FAULT_TURN_ACTIVE unless @force; -FAULT_STORE_CORRUPT
+ * when it is known to be damaged. */
+void snapshot_restore(struct hibd *d, const char *id, bool force,
+		      snapshot_done_cb cb, void *arg);
+
+#define SNAPSHOT_FORKS_MAX 64 /* At once. */
+
+struct snapshot_fork_spec {
+	unsigned n;	  /* How many VMs. */
+	const char *name; /* Of one; or NULL.  Borrowed for the call. */
+};
+/* @out: {"snapshot","from","kind","vms":[{"vm","ms","sessions":[{"from","id"}]}],
+ * "ms"}; ms is when each was ready.  After a failure there are none. */
+typedef void (*snapshot_forked_cb)(const struct jw *out, const struct err *e,
+				   void *arg);
+void snapshot_fork(struct hibd *d, const char *id,
+		   const struct snapshot_fork_spec *spec, snapshot_forked_cb cb,
+		   void *arg);
+
+/* Was it found to be another than it was?  Return: 0 or -FAULT_STORE_CORRUPT. */
+int snapshot_check_damage(struct hibd *d, const char *id, struct err *e);
 /* Take the hashes of one that has none yet, when nobody waits for that. */
 void snapshot_check_later(struct hibd *d, const char *id);
 /* Compare what is there with its hashes; one that has none gets them.  @out:

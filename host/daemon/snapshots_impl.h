@@ -14,6 +14,8 @@ struct snapshots {
 	bool checking;
 };
 
+/* Go on with restores that were begun, and clear up after the others. */
+void snapshot_restores_load(struct hibd *d);
 /* hibd stops: those that wait are told. */
 void snapshot_checks_end(struct snapshots *s);
 

@@ -32,7 +32,7 @@ const char *const vm_state_names[] = {
 };
 
 static const unsigned vm_moves[] = {
-	[VM_STOPPED] = BIT(VM_BOOTING),
+	[VM_STOPPED] = BIT(VM_BOOTING) | BIT(VM_RESUMING),
 	[VM_BOOTING] = BIT(VM_RUNNING) | BIT(VM_FAILED) | BIT(VM_SUSPENDING) |
 		       BIT(VM_STOPPED),
 	[VM_RUNNING] = BIT(VM_SUSPENDING) | BIT(VM_STOPPED) | BIT(VM_FAILED),
@@ -42,7 +42,8 @@ static const unsigned vm_moves[] = {
 		BIT(VM_RESUMING) | BIT(VM_STOPPED) | BIT(VM_SUSPENDING),
 	[VM_RESUMING] = BIT(VM_RUNNING) | BIT(VM_FAILED) | BIT(VM_SUSPENDING) |
 			BIT(VM_STOPPED),
-	[VM_FAILED] = BIT(VM_BOOTING) | BIT(VM_STOPPED) | BIT(VM_SUSPENDED),
+	[VM_FAILED] = BIT(VM_BOOTING) | BIT(VM_STOPPED) | BIT(VM_SUSPENDED) |
+		      BIT(VM_RESUMING),
 };
 
 static void vm_on_up(struct link *l, void *arg);
@@ -238,7 +239,7 @@ void vm_deadline(struct vm *vm, uint64_t ms)
 	uv_timer_start(&vm->timer, vm_on_timer, ms, 0);
 }
 
-static void vm_fail_boot(struct vm *vm, const struct err *e)
+void vm_fail_boot(struct vm *vm, const struct err *e)
 {
 	struct change *c;
 	char data[ERR_MSG_MAX * 2];
@@ -275,6 +276,7 @@ void vm_connect(struct vm *vm)
 		.max_sessions = vm->max_sessions,
 		.dir = vm->dir,
 		.generation = vm->generation,
+		.clone_of = vm_origin_clone_of(vm),
 	};
 
 	vm_workspace_write_start(vm, &workspace);
@@ -345,6 +347,10 @@ void vm_boot(struct vm *vm)
 	/* One that is gone by now is the backend's to complain of. */
 	(void)image_files(&vm->d->home, vm->image, vm->files, NULL);
 	vm_memory_forget(vm);
+	if (vm->origin != NULL) {
+		vm_resume(vm);
+		return;
+	}
 	vm_begin(vm, vm->state == VM_SUSPENDED ? VM_RESUMING : VM_BOOTING);
 	vm->powering = true;
 	vm->ops->boot(&vm->d->loop, &spec, &vm_machine_events, vm,
@@ -369,7 +375,7 @@ static void vm_go_on(struct vm *vm)
 /* It serves calls, since now. */
 static void vm_is_up(struct vm *vm)
 {
-	bool warm = vm->memory != VM_MEMORY_NONE;
+	bool warm = vm->memory != VM_MEMORY_NONE || vm->origin != NULL;
 	bool resumed = vm->state == VM_RESUMING;
 	struct change *c;
 	char data[256];
@@ -387,6 +393,8 @@ static void vm_is_up(struct vm *vm)
 		change_add_vm_event(c, vm->id, "vm.booted", data);
 	if (resumed)
 		change_add_vm_event(c, vm->id, "vm.resumed", data);
+	if (vm->origin != NULL)
+		vm_origin_done(vm, c);
 	change_submit(vm->d->store, c, NULL, NULL);
 	vm_go_on(vm);
 }

@@ -182,6 +182,17 @@ bool vm_keeps_memory(const struct vm *vm);
 void vm_copy_memory(struct vm *vm, const char *dir, backend_done_cb cb,
 		    void *arg);
 
+/*
+ * Have a VM that is off go on from the memory of a snapshot, of its own or of
+ * another VM, when it is needed next.  In a change, and once that is stored, or
+ * before, in memory.
+ */
+void vm_change_origin(struct change *c, const char *vm, const char *snapshot);
+int vm_set_origin(struct vm *vm, const char *snapshot, struct err *e);
+bool vm_has_origin(const struct vm *vm);
+/* It boots as it is, after all. */
+void vm_forget_origin(struct vm *vm);
+
 /* Keep a VM that is off from booting; who needs it waits.  A locked one is not
  * destroyed. */
 void vm_lock(struct vm *vm);
@@ -211,6 +222,8 @@ int64_t vm_workspace_n(const struct vm *vm);
 void vm_change_workspace(struct change *c, const char *vm, int64_t n,
 			 const struct vfs_oid *base);
 void vm_set_workspace(struct vm *vm, int64_t n, const struct vfs_oid *base);
+/* The same for files that are what they were: @base "": none. */
+void vm_set_files(struct vm *vm, int64_t n, const char *base, bool complete);
 /* How it was made, for another like it.  Strings live as long as @vm. */
 void vm_describe(const struct vm *vm, struct vm_config *out);
 

@@ -7,6 +7,7 @@
  *	vm_warm.c	sleep that keeps the memory, and waking from it
  *	vm_memory.c	the memory that is kept
  *	vm_pause.c	standing still for a snapshot
+ *	vm_origin.c	going on from one
  *	vm_idle.c	sleeping by itself
  *	vms.c		all of them: made, found again at a start, let go
  *	vm_workspace.c	its files
@@ -103,6 +104,9 @@ struct vm {
 	int64_t slept_at_ms;   /* Warm, since. */
 	double took_ms;
 
+	/* Memory of a snapshot, that it goes on from next; NULL: none. */
+	struct vm_origin *origin;
+
 	enum vm_pause pause;
 	struct waiter pauser; /* cb NULL: none. */
 	bool off_later;	      /* As vm->off says, once it goes on. */
@@ -148,6 +152,8 @@ void vm_power_off(struct vm *vm);
 void vm_settle(struct vm *vm);
 /* Something has changed on which vm_on_up() waited. */
 void vm_look_up(struct vm *vm);
+/* It did not come up: FAILED until somebody asks for it. */
+void vm_fail_boot(struct vm *vm, const struct err *e);
 
 /* vm_barrier.c.  @reason: for the guest. */
 void vm_barrier(struct vm *vm, const char *reason, bool warm,
@@ -186,6 +192,17 @@ void vm_memory_path(const struct vm *vm, char dir[PATH_MAX]);
 void vm_memory_lost(struct vm *vm, const char *why);
 /* Nobody needs the files. */
 void vm_memory_forget(const struct vm *vm);
+
+/* vm_origin.c.  The member "origin" of the row's config; absent: nothing. */
+void vm_origin_read(struct vm *vm, struct jv origin);
+/* The folder to go on from, and what its guest called the VM; NULL: as we do. */
+const char *vm_origin_dir(const struct vm *vm);
+const char *vm_origin_clone_of(const struct vm *vm);
+/* Members of a thaw. */
+int vm_origin_write_thaw(const struct vm *vm, struct jw *params, struct err *e);
+/* It runs: the next time it boots. */
+void vm_origin_done(struct vm *vm, struct change *c);
+void vm_origin_free(struct vm *vm);
 
 /* vm_pause.c: the guest goes on; the machine is gone. */
 void vm_pause_ended(struct vm *vm, const struct err *e);

@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "core/hex.h"
 #include "core/log.h"
 #include "core/time.h"
 #include "host/daemon/vm_impl.h"
@@ -175,9 +176,15 @@ static void resume_on_machine(struct machine *m, const struct err *e, void *arg)
 	}
 	if (m != NULL) {
 		vm->machine = m;
+		if (vm->origin != NULL)
+			vm_deadline(vm, VM_THAW_MS);
 		if (vm->state == VM_SUSPENDING)
 			vm->memory = VM_MEMORY_NONE;
 		vm_connect(vm);
+		return;
+	}
+	if (vm->origin != NULL && vm->state == VM_RESUMING) {
+		vm_fail_boot(vm, e);
 		return;
 	}
 	vm_memory_lost(vm, e->msg);
@@ -194,11 +201,17 @@ static void resume_machine(struct vm *vm)
 	struct vm_spec spec = vm_spec(vm);
 	char dir[PATH_MAX];
 
-	vm_deadline(vm, VM_THAW_MS);
+	if (vm->origin == NULL) /* Else its disk is copied first. */
+		vm_deadline(vm, VM_THAW_MS);
 	if (vm->memory == VM_MEMORY_RAM)
 		return;
-	vm_memory_path(vm, dir);
 	vm->powering = true;
+	if (vm->origin != NULL) {
+		vm->ops->resume(&vm->d->loop, &spec, vm_origin_dir(vm), false,
+				&vm_machine_events, vm, resume_on_machine);
+		return;
+	}
+	vm_memory_path(vm, dir);
 	vm->ops->resume(&vm->d->loop, &spec, dir, true, &vm_machine_events, vm,
 			resume_on_machine);
 }
@@ -210,11 +223,19 @@ void vm_resume(struct vm *vm)
 	link_thaw(vm->channel);
 }
 
+static const char *thaw_reason(const struct vm *vm)
+{
+	if (vm->origin != NULL)
+		return vm_origin_clone_of(vm) != NULL ? "fork" : "restore";
+	return vm->state == VM_RUNNING ? "snapshot" : "resume";
+}
+
 bool vm_on_paused(struct link *l, struct jw *params, void *arg)
 {
 	const struct vm *vm = arg;
 	unsigned char entropy[ENTROPY_BYTES];
 	char hex[2 * ENTROPY_BYTES + 1];
+	struct err e = {0};
 
 	(void)l;
 	if (vm->state != VM_BOOTING && vm->state != VM_RESUMING &&
@@ -222,14 +243,16 @@ bool vm_on_paused(struct link *l, struct jw *params, void *arg)
 		return false;
 	/* Up to 256 bytes it neither fails nor falls short (getrandom(2)). */
 	(void)!getrandom(entropy, sizeof(entropy), 0);
-	for (size_t i = 0; i < ENTROPY_BYTES; i++)
-		snprintf(hex + 2 * i, 3, "%02x", entropy[i]);
+	hex_encode(entropy, sizeof(entropy), hex);
 	jw_obj(params);
 	jw_kint(params, "generation", vm->generation);
 	jw_kint(params, "now", now_ms());
 	jw_kstr(params, "entropy", hex);
-	jw_kstr(params, "reason",
-		vm->state == VM_RUNNING ? "snapshot" : "resume");
+	jw_kstr(params, "reason", thaw_reason(vm));
+	if (vm->origin != NULL && vm_origin_write_thaw(vm, params, &e) < 0) {
+		log_error("%s: thaw: %s", vm->id, e.msg);
+		return false;
+	}
 	jw_obj_end(params);
 	return true;
 }

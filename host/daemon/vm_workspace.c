@@ -67,6 +67,13 @@ void vm_set_workspace(struct vm *vm, int64_t n, const struct vfs_oid *base)
 	vfs_oid_format(base, vm->workspace.base);
 }
 
+void vm_set_files(struct vm *vm, int64_t n, const char *base, bool complete)
+{
+	vm->workspace.n = n;
+	vm->workspace.complete = vm->workspace.noted = complete;
+	snprintf(vm->workspace.base, sizeof(vm->workspace.base), "%s", base);
+}
+
 void vm_change_workspace(struct change *c, const char *vm, int64_t n,
 			 const struct vfs_oid *base)
 {

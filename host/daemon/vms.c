@@ -95,6 +95,7 @@ static void vm_on_timer_closed(uv_handle_t *h)
 void vm_free(struct vm *vm)
 {
 	vm_marks_free(vm);
+	vm_origin_free(vm);
 	depot_close(vm->depot, NULL, NULL);
 	free(take_ptr(vm->mounts));
 	uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
@@ -600,6 +601,7 @@ static void vm_load(struct hibd *d, struct jv row)
 		text[0] = '\0';
 	vm->state = state_from_name(text);
 	TAILQ_INSERT_TAIL(&d->vms, vm, link);
+	vm_origin_read(vm, jv_get(config, "origin"));
 	vm_recover(vm, vm->state);
 }
 

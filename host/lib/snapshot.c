@@ -97,3 +97,39 @@ int hib_snapshot_remove(struct hib *h, const char *snapshot,
 
 	return request_delete(h, &path, e);
 }
+
+int hib_vm_restore(struct hib *h, const char *snapshot, bool force, char **json,
+		   struct hib_error *e)
+{
+	struct jw path = path_snapshot(snapshot, "/restore"), body = {0};
+
+	jw_obj(&body);
+	if (force)
+		jw_kbool(&body, "force", true);
+	jw_obj_end(&body);
+	return request_post(h, &path, &body, true, json, e);
+}
+
+int hib_snapshot_fork(struct hib *h, const char *snapshot,
+		      const struct hib_snapshot_fork_options *options,
+		      char **json, struct hib_error *e)
+{
+	struct hib_snapshot_fork_options o;
+	struct jw path, body = {0};
+	struct err err = {0};
+	bool of_vm = snapshot != NULL && !id_is(snapshot, "snp");
+	int r = lib_options(&o, sizeof(o), options, &err);
+
+	if (r < 0)
+		return lib_result(r, &err, e);
+	path = of_vm ? path_vm(snapshot, "/fork")
+		     : path_snapshot(snapshot, "/fork");
+	jw_obj(&body);
+	if (of_vm)
+		jw_kbool(&body, "memory", true);
+	if (o.n > 0)
+		jw_kint(&body, "n", o.n);
+	put_kstr(&body, "name", o.name);
+	jw_obj_end(&body);
+	return request_post(h, &path, &body, true, json, e);
+}
