@@ -720,7 +720,7 @@ static const struct method {
 	{"workspace.checkpoint", guest_checkpoint, BIT(GUEST_SERVING)},
 	{"freeze", call_freeze,
 	 AWAKE | BIT(GUEST_FREEZING) | BIT(GUEST_FROZEN)},
-	{"thaw", guest_thaw, AWAKE},
+	{"thaw", guest_thaw, AWAKE | BIT(GUEST_NEW)},
 	{"poweroff", call_poweroff, ~0u},
 };
 

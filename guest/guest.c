@@ -28,6 +28,7 @@
 #include "guest/limits.h"
 #include "guest/lookups.h"
 #include "guest/machine.h"
+#include "guest/named.h"
 #include "guest/pause.h"
 #include "guest/server.h"
 #include "guest/session.h"
@@ -91,8 +92,8 @@ static int read_vm(struct guest *g, struct err *e)
 }
 
 /* The first host that says hello names the VM; others are turned away.  But a
- * paused guest may be told that it is a clone: who it is now is said by the
- * thaw. */
+ * guest that is paused, or not started, may be told that it is a clone: who it is
+ * now is said by the thaw. */
 static int check_vm(struct guest *g, struct jv params, struct err *e)
 {
 	char vm[ID_MAX];
@@ -104,7 +105,7 @@ static int check_vm(struct guest *g, struct jv params, struct err *e)
 		memcpy(g->vm, vm, ID_MAX);
 		guest_put_meta(g, "vm_id", vm);
 	}
-	if (g->state == GUEST_PAUSED &&
+	if ((g->state == GUEST_PAUSED || g->state == GUEST_NEW) &&
 	    jv_eq(jv_get(params, "clone_of"), g->vm))
 		return 0;
 	if (strcmp(g->vm, vm) != 0)
@@ -299,6 +300,9 @@ static int check_start(const struct guest *g, struct err *e)
 {
 	if (g->vm[0] == '\0')
 		return err_set(e, -FAULT_NOT_READY, "nobody has said hello");
+	if (named_is_busy(g))
+		return err_set(e, -FAULT_NOT_READY,
+			       "its sessions are being renamed");
 	if (g->state > GUEST_SERVING)
 		return err_set(e, -FAULT_DRAINING, "the VM goes to sleep");
 	return 0;

@@ -83,6 +83,7 @@ struct guest {
 	unsigned n_starting;	   /* Sessions still to be reconciled. */
 	struct call_list freezing; /* Calls of freeze. */
 	bool ending;		   /* End once frozen. */
+	struct named *named;	   /* While NEW: see named.h. */
 	struct pause *pause;	   /* PAUSING to THAWING; else NULL. */
 
 	/* Private. */

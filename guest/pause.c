@@ -36,6 +36,7 @@
 #include "guest/halt.h"
 #include "guest/limits.h"
 #include "guest/lookups.h"
+#include "guest/named.h"
 #include "guest/prewarm.h"
 #include "guest/rekey.h"
 #include "guest/renew.h"
@@ -590,6 +591,8 @@ static int begin_thaw(struct guest *g, struct call *c, struct err *e)
 
 int guest_thaw(struct guest *g, struct call *c, struct err *e)
 {
+	if (g->state == GUEST_NEW)
+		return named_thaw(g, c, e);
 	if (g->state == GUEST_PAUSED)
 		return begin_thaw(g, c, e);
 	if (g->state == GUEST_SERVING) {

@@ -24,7 +24,7 @@ struct guest;
  * answer is not_ready.  Return: 0; a refusal. */
 int guest_pause(struct guest *g, struct call *c, struct err *e);
 /* thaw: answered once the sessions are stored as going on.  One that is not
- * paused is thawed already.  Return: 0; a refusal. */
+ * paused is thawed already; for one that is not started see named.h.  Return: 0; a refusal. */
 int guest_thaw(struct guest *g, struct call *c, struct err *e);
 
 /* Take the next step, if it can be taken. */

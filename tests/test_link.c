@@ -620,6 +620,16 @@ TEST(a_clone_may_call_itself_what_it_was_copied_from)
 	teardown();
 }
 
+TEST(so_may_one_that_has_its_disk_and_is_not_started)
+{
+	setup("{\"version\":1,\"vm\":\"" VM2
+	      "\",\"boot_id\":\"b\",\"started\":false}");
+	connect_link();
+	run_until(is_up);
+	EQ(t.thaws, 1);
+	teardown();
+}
+
 TEST(but_only_until_it_is_thawed)
 {
 	setup(HELLO_AS(VM2, "false"));
@@ -660,5 +670,6 @@ TESTS(CASE(events_are_stored_before_they_are_acked),
       CASE(a_paused_guest_is_thawed_and_says_hello_again),
       CASE(one_that_stays_paused_takes_few_calls_until_it_is_thawed),
       CASE(a_clone_may_call_itself_what_it_was_copied_from),
+      CASE(so_may_one_that_has_its_disk_and_is_not_started),
       CASE(but_only_until_it_is_thawed),
       CASE(an_answer_that_is_too_long_is_a_bad_frame))

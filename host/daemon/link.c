@@ -644,26 +644,40 @@ static void link_follow_paused(struct link *l, struct jv hello)
 
 /* --- hello -------------------------------------------------------------- */
 
-/* A guest that is paused may not know yet whose it is. */
+/* A guest that is paused, or not started, may not know yet whose it is. */
+static bool is_unnamed(const struct link *l, struct jv hello)
+{
+	bool may = jv_bool(jv_get(hello, "paused"), false) ||
+		   !jv_bool(jv_get(hello, "started"), true);
+
+	return may && l->clone_of[0] != '\0' &&
+	       jv_eq(jv_get(hello, "vm"), l->clone_of);
+}
+
 static bool is_its_hello(const struct link *l, struct jv hello)
 {
-	struct jv vm = jv_get(hello, "vm");
-
-	return jv_eq(vm, l->vm) ||
-	       (jv_bool(jv_get(hello, "paused"), false) &&
-		l->clone_of[0] != '\0' && jv_eq(vm, l->clone_of));
+	return jv_eq(jv_get(hello, "vm"), l->vm) || is_unnamed(l, hello);
 }
 
 static void link_go_on(struct link *l, struct jv hello)
 {
+	struct err e = {0};
+
 	l->paused = jv_bool(jv_get(hello, "paused"), false);
-	if (!l->paused) {
+	if (!l->paused && !is_unnamed(l, hello)) {
 		link_feed(l, hello);
 		return;
 	}
 	l->state = LINK_THAW;
-	if (!link_try_thaw(l))
+	if (link_try_thaw(l))
+		return;
+	if (l->paused) {
 		link_follow_paused(l, hello);
+		return;
+	}
+	err_set(&e, -FAULT_SESSION_CONFLICT, "%s: it has the disk of %s", l->vm,
+		l->clone_of);
+	link_fail(l, &e);
 }
 
 static void link_on_hello(const char *body, size_t len, const struct err *e,

@@ -15,6 +15,8 @@
  * events flow all the same, but it takes no calls:
  *
  *	HELLO --> THAW --> HELLO		HELLO --> UP, paused
+ *
+ * One that has the disk of another VM (clone_of) is thawed before it is started.
  */
 #ifndef HOST_DAEMON_LINK_H
 #define HOST_DAEMON_LINK_H
@@ -44,8 +46,9 @@ struct link_spec {
 	/* Of /start, a JSON object; copied.  NULL: the guest is told nothing of
 	 * its files. */
 	const char *workspace;
-	/* What a paused guest may call itself until it is thawed: the VM that it
-	 * was copied from; copied.  NULL: nothing else. */
+	/* What a guest that is paused, or not started, may call itself until it
+	 * is thawed: the VM that it was copied from; copied.  NULL: nothing
+	 * else. */
 	const char *clone_of;
 };
 
