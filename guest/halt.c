@@ -3,7 +3,9 @@
  * halt.c - Stop every process of the VM but ourselves, and continue them
  *
  * kill(-1) goes to each process that we may signal, in our PID namespace and
- * those below it.  What the processes do is read from /proc/PID/stat (proc(5)).
+ * those below it.  What their threads do is read from /proc/PID/task/TID/stat
+ * (proc(5)); one that is in a system call that cannot be left (D) stops at its
+ * end, and executes nothing of its own before.
  *
  * They are continued one by one, the youngest first: a shell that continues
  * before its child could see it stopped, and take it for a job that the user has
@@ -17,16 +19,18 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/syscall.h>
 
 #define STAT_MAX   1024
 #define PF_KTHREAD 0x00200000 /* linux/sched.h */
 
-/* Some process, as /proc shows it. */
+/* Some process, or one thread of it, as /proc shows it. */
 struct seen {
 	pid_t pid;
 	char state;
 	bool kernel; /* A thread of the kernel. */
+	int threads; /* Of the process. */
+	int dir;     /* That has it, by its pid; during the call. */
 };
 
 typedef int (*seen_cb)(const struct seen *s, void *arg);
@@ -37,40 +41,52 @@ static bool parse_stat(const char *text, struct seen *s)
 	const char *end = strrchr(text, ')');
 	unsigned flags;
 
-	if (end == NULL || sscanf(end + 1, " %c %*d %*d %*d %*d %*d %u",
-				  &s->state, &flags) != 2)
+	if (end == NULL ||
+	    sscanf(end + 1,
+		   " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d "
+		   "%*d %*d %*d %d",
+		   &s->state, &flags, &s->threads) != 3)
 		return false;
 	s->kernel = (flags & PF_KTHREAD) != 0;
 	return true;
 }
 
+/* The start of a small file below @dir.  Return: its length, 0: it is gone. */
+static size_t read_start(int dir, const char *path, char *text, size_t cap)
+{
+	autoclose int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, cap - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	return n > 0 ? (size_t)n : 0;
+}
+
 /* False: it is gone. */
-static bool look_at(int proc, const char *name, struct seen *s)
+static bool look_at(int dir, const char *name, struct seen *s)
 {
 	char path[300], text[STAT_MAX];
-	autoclose int fd = -1;
-	ssize_t n;
 
 	snprintf(path, sizeof(path), "%s/stat", name);
-	fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
+	if (read_start(dir, path, text, sizeof(text)) == 0)
 		return false;
-	text[n] = '\0';
 	s->pid = (pid_t)strtol(name, NULL, 10);
+	s->dir = dir;
 	return parse_stat(text, s);
 }
 
-/* Each but us and the kernel's. */
-static int each_process(seen_cb cb, void *arg)
+/* Each number that is the name of an entry of @fd, which is closed. */
+static int each_of(int fd, seen_cb cb, void *arg)
 {
-	DIR *dir = opendir("/proc");
-	struct dirent *d;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *d;
 	struct seen s;
 	int r = 0;
 
-	if (dir == NULL)
-		return -errno;
+	if (dir == NULL) {
+		r = -errno;
+		close_fd(&fd);
+		return r;
+	}
 	while (r == 0 && (d = readdir(dir)) != NULL)
 		if (isdigit((unsigned char)d->d_name[0]) &&
 		    look_at(dirfd(dir), d->d_name, &s) && s.pid != getpid() &&
@@ -78,6 +94,13 @@ static int each_process(seen_cb cb, void *arg)
 			r = cb(&s, arg);
 	closedir(dir);
 	return r;
+}
+
+/* Each process but us and the kernel's. */
+static int each_process(seen_cb cb, void *arg)
+{
+	return each_of(open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC), cb,
+		       arg);
 }
 
 /*
@@ -161,21 +184,58 @@ int halt_begin(struct halt *h)
 	return r;
 }
 
-static int count_one(const struct seen *s, void *arg)
+/* A parent in vfork(2) waits for a child that has stopped: it is as good as
+ * stopped itself. */
+static bool is_in_vfork(const struct seen *s)
+{
+	static const long calls[] = {
+#ifdef SYS_vfork
+		SYS_vfork,
+#endif
+		SYS_clone,
+		SYS_clone3,
+	};
+	char path[32], text[32];
+	long call;
+
+	snprintf(path, sizeof(path), "%d/syscall", s->pid);
+	if (read_start(s->dir, path, text, sizeof(text)) == 0)
+		return false;
+	call = strtol(text, NULL, 10);
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+		if (call == calls[i])
+			return true;
+	return false;
+}
+
+static int count_thread(const struct seen *s, void *arg)
 {
 	struct halt_count *n = arg;
 
-	if (s->state == 'D')
+	if (s->state != 'D')
+		n->running += strchr("TtZXx", s->state) == NULL;
+	else if (!is_in_vfork(s))
 		n->waiting++;
-	else if (strchr("TtZXx", s->state) == NULL)
-		n->running++;
 	return 0;
+}
+
+/* What is said of a process is said of its first thread. */
+static int count_process(const struct seen *s, void *arg)
+{
+	char path[32];
+	int fd;
+
+	if (s->threads <= 1)
+		return count_thread(s, arg);
+	snprintf(path, sizeof(path), "%d/task", s->pid);
+	fd = openat(s->dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? 0 : each_of(fd, count_thread, arg); /* It is gone. */
 }
 
 int halt_count(struct halt_count *out)
 {
 	*out = (struct halt_count){0};
-	return getpid() == 1 ? each_process(count_one, out) : 0;
+	return getpid() == 1 ? each_process(count_process, out) : 0;
 }
 
 void halt_end(struct halt *h)

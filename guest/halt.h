@@ -25,9 +25,9 @@ struct halt {
 	size_t n, cap;
 };
 
-/* What the processes do. */
+/* Threads that have not stopped yet. */
 struct halt_count {
-	unsigned running; /* Not stopped yet. */
+	unsigned running;
 	unsigned waiting; /* In a system call that ends before they stop. */
 };
 

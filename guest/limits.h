@@ -217,7 +217,7 @@
 /* Sleep with memory. */
 #define PAUSE_MS	 5000  /* Until all stands still, if not told... */
 #define PAUSE_MAX_MS	 60000 /* ...and at most. */
-#define PAUSE_WAITING_MS 100   /* For processes in a system call. */
+#define PAUSE_WAITING_MS 1000  /* For processes in a system call. */
 
 /* The workspace. */
 #define SIDELOOP_STACK	    (1u << 20)

@@ -11,9 +11,8 @@
  *
  * Up to PAUSE_DONE there is a deadline, at which all goes on as if nothing had
  * been asked.  What a process has written before it was stopped stays in its
- * pipe.  One that does not stop waits in a system call: it executes nothing of
- * its own before it does, so it is waited for no longer than PAUSE_WAITING_MS
- * (a parent in vfork(2) waits for a child that has stopped).
+ * pipe.  One that waits in a system call, for a file of the host say, is given
+ * PAUSE_WAITING_MS to end it; it executes nothing of its own after that.
  *
  * A thaw renews the machine, then the sessions, then continues the processes;
  * what those say from there on follows session.resumed in the log.
