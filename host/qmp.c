@@ -268,11 +268,13 @@ static void qmp_on_readable(uv_poll_t *h, int status, int events)
 	ssize_t n = recv(q->fd, buf, sizeof(buf), MSG_DONTWAIT);
 	int r;
 
-	(void)status, (void)events;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	(void)events;
+	if (status == 0 && n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	r = n <= 0 ? err_set(&e, -ECONNRESET, "qmp: QEMU has hung up")
-		   : lines_feed(&q->lines, buf, (size_t)n, qmp_on_line, q);
+	/* libuv has stopped watching a socket that it reports an error of. */
+	r = status < 0 || n <= 0
+		    ? err_set(&e, -ECONNRESET, "qmp: QEMU has hung up")
+		    : lines_feed(&q->lines, buf, (size_t)n, qmp_on_line, q);
 	if (r == -EMSGSIZE)
 		err_set(&e, r, "qmp: a line of more than %d bytes",
 			QMP_LINE_MAX);
