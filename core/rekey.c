@@ -12,8 +12,8 @@
 #include "core/purge.h"
 
 static const char *const renames[] = {
-	"UPDATE session SET id=?2, root_id=iif(root_id=?1, ?2, root_id)"
-	" WHERE id=?1",
+	("UPDATE session SET id=?2, root_id=iif(root_id=?1, ?2, root_id)"
+	 " WHERE id=?1"),
 	"UPDATE turn SET session_id=?2 WHERE session_id=?1",
 	"UPDATE request SET session_id=?2 WHERE session_id=?1",
 	"UPDATE diff SET session_id=?2 WHERE session_id=?1",
