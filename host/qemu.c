@@ -319,8 +319,10 @@ static void on_continued(const struct err *e, void *arg)
 
 	v->run = NULL;
 	if (e->code < 0) {
-		log_error("%s: the machine does not go on: %s", v->spec.dir,
-			  e->msg);
+		/* One that has ended meanwhile will be told of anyway. */
+		if (e->code != -ECONNRESET)
+			log_error("%s: the machine does not go on: %s",
+				  v->spec.dir, e->msg);
 		launched_kill(v->m);
 	}
 	qemu_finish(v, &v->err);
