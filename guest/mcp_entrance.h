@@ -16,7 +16,7 @@ struct mcp_entrance; /* Opaque. */
 /**
  * mcp_entrance_open() - Open it
  * @folder:  Of all sessions' sockets
- * @session: Its id
+ * @session: Its name there; shims are told the same
  * @g:       Must outlive the entrance
  *
  * Return: 0 or a negative errno.

@@ -127,7 +127,7 @@ struct session {
 	struct mcp_set *mcp;	     /* Its servers; NULL: none. */
 	struct mcp_gateway *gateway; /* To them; NULL: the same. */
 	struct mcp_entrance *entrance;
-	char door[ID_MAX]; /* Its name, if not the session's; else "". */
+	char door[ID_MAX]; /* Its name, which shims are told. */
 
 	/* A start, while SESSION_STARTING. */
 	struct restore_facts facts;

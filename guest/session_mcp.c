@@ -76,9 +76,8 @@ int session_mcp_open(struct session *s, struct err *e)
 	s->gateway = mcp_gateway_new(&spec);
 	if (s->gateway == NULL)
 		return err_set(e, -ENOMEM, "mcp: out of memory");
-	return mcp_entrance_open(s->guest->loop, folder,
-				 s->door[0] != '\0' ? s->door : s->id,
-				 s->gateway, &s->entrance, e);
+	return mcp_entrance_open(s->guest->loop, folder, s->door, s->gateway,
+				 &s->entrance, e);
 }
 
 const char *session_mcp_folder(const struct session *s)
@@ -170,7 +169,7 @@ static void write_entry(const struct session *s, const char *program,
 		jw_str(w, "--socket");
 		jw_str(w, mcp_entrance_socket(s->entrance));
 	}
-	jw_str(w, s->id);
+	jw_str(w, s->door);
 	jw_str(w, name);
 	jw_arr_end(w);
 	jw_kraw(w, "env", "[]");

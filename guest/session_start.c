@@ -357,7 +357,7 @@ static bool find_prewarmed(struct session *s, struct prewarmed_agent *out)
 		.quota = &s->quota,
 	};
 
-	s->door[0] = '\0';
+	session_copy(s->door, sizeof(s->door), s->id);
 	return s->facts.first && prewarm_take(s->guest, &want, out);
 }
 

@@ -369,6 +369,14 @@ HIB_API int hib_create_session(struct hib *h,
 			       char id[HIB_ID_MAX], char **json,
 			       struct hib_error *e);
 
+/* Start an agent in a VM before there is a session for it.  The next session there
+ * that would start the very same process, by the same agent, env, cwd and limits,
+ * takes it, and is ready the sooner.  It ends when the VM sleeps cold.  @json:
+ * {"agent","pid","started_ms"}. */
+HIB_API int hib_vm_prewarm(struct hib *h, const char *vm,
+			   const struct hib_session_options *o, char **json,
+			   struct hib_error *e);
+
 struct hib_list_options {
 	size_t size; /* sizeof(struct hib_list_options) */
 	const char *state, *vm, *tag;

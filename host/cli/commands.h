@@ -89,6 +89,7 @@ int vm_list_command(struct cli *c, int argc, char **argv);
 int vm_get_command(struct cli *c, int argc, char **argv);
 int vm_events_command(struct cli *c, int argc, char **argv);
 int vm_wake_command(struct cli *c, int argc, char **argv);
+int vm_prewarm_command(struct cli *c, int argc, char **argv);
 int vm_fork_command(struct cli *c, int argc, char **argv);
 int vm_sleep_command(struct cli *c, int argc, char **argv);
 int vm_stop_command(struct cli *c, int argc, char **argv);

@@ -152,6 +152,11 @@ const struct command commands[] = {
 	 "[--at TURN|COMMIT] [--name N] [--id ID] [--no-sessions] "
 	 "[-n | --count N] [--memory] [--json] VM|SNP",
 	 "Make VMs like it, with its files and sessions", vm_fork_command},
+	{"vm prewarm",
+	 "--agent A [--env K=V]... [--env-secret K[=SECRET]]... [--cwd DIR] "
+	 "[--instructions TEXT] [--skip-os-instructions] "
+	 "[--start-timeout-ms N] [--json] VM",
+	 "Start an agent that waits for a session", vm_prewarm_command},
 	{"vm sleep", "[--json] VM", "Put it to sleep; nothing is lost",
 	 vm_sleep_command},
 	{"vm wake", "[--json] VM", "Wake it", vm_wake_command},

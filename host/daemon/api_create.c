@@ -278,7 +278,7 @@ static bool creation_write(struct op *op, const struct creation *c)
 	put_config(op, c);
 	put_instructions(op, c);
 	op_put_env_names(op, w);
-	jw_kstr(w, "root", op->session);
+	jw_kstr(w, "root", op->session[0] != '\0' ? op->session : NULL);
 	if (jv_has(jv_get(op->in, "tools")))
 		jw_kvalue(w, "tools", jv_get(op->in, "tools"));
 	if (c->ttl_ms > 0)
@@ -645,6 +645,18 @@ static void create_begin(struct op *op)
 	if (creation_read(op, &c))
 		create_checked(op, &c);
 	creation_done(&c);
+}
+
+bool op_put_creation(struct op *op)
+{
+	struct creation c = {0};
+	bool ok = creation_read(op, &c);
+
+	jw_obj(&op->params);
+	ok = ok && op_put_new_agent(op, c.agent) &&
+	     op_check_required(op, c.agent) && creation_write(op, &c);
+	creation_done(&c);
+	return ok;
 }
 
 void session_create_route(struct op *op)

@@ -44,6 +44,9 @@ struct vm *op_vm(struct op *op);
 /* api_vm_fork.c */
 void vm_fork_route(struct op *op);
 
+/* api_prewarm.c */
+void vm_prewarm_route(struct op *op);
+
 /* api_snapshot.c */
 void snapshot_list_route(struct op *op);
 void snapshot_create_route(struct op *op);
@@ -70,6 +73,9 @@ void vm_restore_route(struct op *op);
 /* api_create.c: birth. */
 #define AGENT_MAX 64
 void session_create_route(struct op *op);
+/* The body, as that of a session that may come: what the guest would be told,
+ * but for the session, into op->params.  Failure answers the op. */
+bool op_put_creation(struct op *op);
 /* Checks that answer the op and return false: that no session of that id was
  * destroyed. */
 bool op_check_initial_files(struct op *op);

@@ -48,7 +48,7 @@ static int create_body(struct hib *h, const struct hib_session_options *o,
 	if (o->agent == NULL)
 		return err_set(e, -FAULT_INVALID_ARGUMENT, "no agent given");
 	jw_obj(w);
-	jw_kstr(w, "id", id);
+	put_kstr(w, "id", id);
 	jw_kstr(w, "agent", o->agent);
 	put_kstr(w, "vm", o->vm);
 	put_kstr(w, "cwd", o->cwd);
@@ -138,6 +138,35 @@ int hib_create_session(struct hib *h, const struct hib_session_options *options,
 	if (json != NULL)
 		*json = take_ptr(answer);
 	return o.tools != NULL ? r : tools_attach(h, id, e);
+}
+
+/* --- before there is one -------------------------------------------------- */
+
+static int prewarm(struct hib *h, struct jw *path,
+		   const struct hib_session_options *options, char **json,
+		   struct hib_error *e)
+{
+	struct hib_session_options o;
+	struct jw body = {0};
+	struct err err = {0};
+	int r = lib_options(&o, sizeof(o), options, &err);
+
+	if (r == 0)
+		r = create_body(h, &o, NULL, &body, &err);
+	if (r == 0)
+		return request_post(h, path, &body, false, json, e);
+	jw_done(path);
+	jw_done(&body);
+	return lib_result(r, &err, e);
+}
+
+int hib_vm_prewarm(struct hib *h, const char *vm,
+		   const struct hib_session_options *o, char **json,
+		   struct hib_error *e)
+{
+	struct jw path = path_vm(vm, "/prewarm");
+
+	return prewarm(h, &path, o, json, e);
 }
 
 /* --- fork --------------------------------------------------------------- */
