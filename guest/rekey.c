@@ -417,7 +417,7 @@ int rekey_begin(struct guest *g, const struct rekey_spec *spec, rekey_cb cb,
 	k->store.also = store_vm;
 	k->store.done = rekey_on_stored;
 	if (spec->vm != NULL && strcmp(spec->vm, g->vm) != 0)
-		memcpy(k->vm, spec->vm, ID_MAX);
+		strcpy(k->vm, spec->vm); /* It is an id. */
 	r = read_all(k, spec->sessions, e);
 	if (r < 0) {
 		rekey_free(k);

@@ -297,7 +297,9 @@ int views_created(struct reader *r, const char *session, struct jw *out,
 	n = reader_value(r,
 			 "SELECT data FROM event WHERE session_n="
 			 "(SELECT n FROM session WHERE id=?1) AND "
-			 "type='session.ready' ORDER BY seq DESC LIMIT 1",
+			 "type='session.ready' AND NOT EXISTS (SELECT 1 FROM "
+			 "abandoned WHERE session_id=?1 AND seq BETWEEN "
+			 "from_seq AND to_seq) ORDER BY seq DESC LIMIT 1",
 			 args, &ready, e);
 	if (n < 0)
 		return n;

@@ -131,6 +131,12 @@ TEST(its_agent_reaches_its_servers)
 	OK(strstr(text, "hi") != NULL);
 	free(text);
 	EQ(count(h, SES, "mcp.call"), 1);
+	/* So does a shim that is started now. */
+	free(turn(h, "!mcp close a"));
+	free(turn(h, "!mcp open a"));
+	text = turn(h, "!mcp call a echo {\"message\":\"again\"}");
+	OK(strstr(text, "again") != NULL);
+	free(text);
 	check_log(h, SES);
 	down(h);
 }

@@ -16,7 +16,9 @@
 	"SELECT json_extract(e.data,'$.commit') FROM event e WHERE "          \
 	"e.session_n=(SELECT n FROM session WHERE id=?1) AND e.type IN ("     \
 	"'turn.completed','turn.failed','turn.cancelled','turn.interrupted'," \
-	"'turn.diff') AND json_extract(e.data,'$.commit') IS NOT NULL "
+	"'turn.diff') AND json_extract(e.data,'$.commit') IS NOT NULL "       \
+	"AND NOT EXISTS (SELECT 1 FROM abandoned a WHERE a.session_id=?1 "    \
+	"AND e.seq BETWEEN a.from_seq AND a.to_seq) "
 
 /* Of turn ?2. */
 #define OF_TURN "AND (e.turn_id=?2 OR json_extract(e.ctx,'$.late')=?2) "
