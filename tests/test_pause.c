@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <time.h>
 
 #include "tests/guest_host.h"
@@ -543,9 +544,10 @@ TEST(a_lost_host_comes_back_to_a_paused_guest)
 	drop(r);
 	check_log(h, SES);
 	/* The answer to a thaw is lost, and its connection. */
-	(void)thaw(h);
+	r = thaw(h);
 	await(h, "session.resumed");
 	disconnect(h);
+	drop(r);
 	host_connect(h);
 	paused_is(h, false);
 	done(thaw(h));
@@ -605,7 +607,75 @@ TEST(F043_the_memory_of_a_paused_guest_is_lost)
 	down(h);
 }
 
-TESTS(CASE(F212_a_pause_is_told_refuses_calls_and_ends),
+/* The disk of the log has a little room only, which the case fills itself. */
+static bool small_disk(struct host *h)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/state", h->dir);
+	return unshare(CLONE_NEWNS) == 0 &&
+	       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount("tmpfs", path, "tmpfs", 0, "size=6m") == 0;
+}
+
+static void fill_disk(const struct host *h)
+{
+	static const char block[4096];
+	char path[96];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/state/filler", h->dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	OK(fd >= 0);
+	while (write(fd, block, sizeof(block)) > 0)
+		continue;
+	close(fd);
+}
+
+static void empty_disk(const struct host *h)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/state/filler", h->dir);
+	EQ(unlink(path), 0);
+}
+
+TEST(F119_a_pause_that_cannot_be_stored_is_none)
+{
+	struct host *h = host_new();
+	struct reply *r;
+
+	if (!small_disk(h))
+		SKIP("no small disk: %s", strerror(errno));
+	host_spawn(h);
+	host_serve(h);
+	sync_begin(h, "{\"have\":{}}\n");
+	create(h);
+	done(prompt(h, "!sleep 100000"));
+	await(h, "acp.request");
+	fill_disk(h);
+	/* Up to some event the log has room in what it has. */
+	for (;;) {
+		r = finish(begin(h, "freeze",
+				 "{\"warm\":true,\"deadline_ms\":1000}"));
+		if (r->status != 200)
+			break;
+		drop(r);
+		drop(finish(thaw(h)));
+	}
+	OK(str_is(jv_path(r->v, "data.code"), "not_ready"));
+	drop(r);
+	paused_is(h, false);
+	empty_disk(h);
+	drop(finish(simple(h, "session.get", "")));
+	while (count(h, SES, "turn.failed") == 0)
+		tick(h);
+	check_log(h, SES);
+	down(h);
+}
+
+TESTS(CASE(F119_a_pause_that_cannot_be_stored_is_none),
+      CASE(F212_a_pause_is_told_refuses_calls_and_ends),
       CASE(F212_F118_pauses_of_a_stream_lose_and_double_nothing),
       CASE(pauses_of_a_stream_whose_processes_go_on_lose_nothing),
       CASE(nothing_runs_and_nothing_wakes_during_a_pause),
