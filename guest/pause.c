@@ -167,10 +167,13 @@ static void wait_for(struct thaw_wait *w, struct session *s)
 
 static void answer_thawers(struct pause *p)
 {
-	struct thaw_wait *w = calloc(1, sizeof(*w));
+	struct thaw_wait *w;
 	struct err e = {0};
 	struct session *s;
 
+	if (TAILQ_EMPTY(&p->thawers))
+		return;
+	w = calloc(1, sizeof(*w));
 	if (w == NULL) {
 		err_set(&e, -ENOMEM, "thaw: out of memory");
 		call_list_fail(&p->thawers, &e);
