@@ -139,7 +139,7 @@ static unsigned stream_and_nap(struct host *h)
 	unsigned n_naps = 0;
 
 	create(h);
-	done(prompt(h, "!flood 20000 100 40"));
+	done(prompt(h, "!flood 20000 100 12"));
 	while (!turn_is_over(h)) {
 		for (long n = random() % 4; n >= 0 && !turn_is_over(h); n--)
 			tick(h);
