@@ -99,25 +99,16 @@ static int add_event(struct store_rekey_one *o, const struct session_brief *b,
 	return 0;
 }
 
-static int add_rewound(struct rekey *k, const struct session_brief *b,
-		       struct jv said, struct err *e)
+/* The host has more than we: add the event that says so.  Return: 0; 1 when it
+ * has not; an error. */
+static int add_rewound(struct store_rekey_one *o, const struct session_brief *b,
+		       struct jv said, int64_t epoch, struct err *e)
 {
 	int64_t next = jv_int(jv_get(said, "next_seq"), 0);
-	int64_t epoch = jv_int(jv_get(said, "epoch"), 0);
-	struct store_rekey_one *o;
 	autojw struct jw w = {0};
 
-	if (next < 1 || !jv_is(jv_get(said, "chain"), JV_NUMBER))
-		return wrong(b->id, "next_seq and chain", e);
-	if (next <= b->last_seq)
-		return 0; /* It is said again. */
-	if (epoch <= b->epoch)
-		epoch = b->epoch + 1;
-	o = next_one(k, b->id);
-	if (next == b->last_seq + 1) {
-		o->epoch = epoch;
-		return 0;
-	}
+	if (next <= b->last_seq + 1)
+		return 1;
 	o->tail.rewinds = true;
 	o->tail.chain_before = jv_int(jv_get(said, "chain"), 0);
 	jw_obj(&w);
@@ -136,12 +127,57 @@ static int add_rewound(struct rekey *k, const struct session_brief *b,
 			 &w, e);
 }
 
+static int64_t epoch_of(const struct session_brief *b, struct jv said)
+{
+	int64_t epoch = jv_int(jv_get(said, "epoch"), 0);
+
+	return epoch > b->epoch ? epoch : b->epoch + 1;
+}
+
+static int add_set_back(struct rekey *k, const struct session_brief *b,
+			struct jv said, struct err *e)
+{
+	struct store_rekey_one *o;
+	int r;
+
+	if (jv_int(jv_get(said, "next_seq"), 0) < 1 ||
+	    !jv_is(jv_get(said, "chain"), JV_NUMBER))
+		return wrong(b->id, "next_seq and chain", e);
+	if (jv_int(jv_get(said, "next_seq"), 0) <= b->last_seq)
+		return 0; /* It is said again. */
+	o = next_one(k, b->id);
+	r = add_rewound(o, b, said, epoch_of(b, said), e);
+	if (r > 0)
+		o->epoch = epoch_of(b, said);
+	return r < 0 ? r : 0;
+}
+
+static void write_forked(const struct rekey *k, const struct session_brief *b,
+			 struct jv said, struct jw *w)
+{
+	jw_obj(w);
+	jw_kstr(w, "from", b->id);
+	jw_kint(w, "at", b->last_seq);
+	jw_kstr(w, "vm", k->vm);
+	put_snapshot(said, w);
+	if (k->warm)
+		jw_kbool(w, "warm", true);
+	if (k->warm && b->suspended_from[0] != '\0')
+		jw_kstr(w, "suspended_from", b->suspended_from);
+	jw_obj_end(w);
+}
+
+/* One that has been this clone before, and was lost, is set back first. */
 static int add_forked(struct rekey *k, const struct session_brief *b,
 		      struct jv said, struct err *e)
 {
+	struct event_spec spec = {.type = "session.forked",
+				  .seq = b->last_seq + 1,
+				  .epoch = epoch_of(b, said)};
 	struct store_rekey_one *o;
 	autojw struct jw w = {0};
 	char id[ID_MAX];
+	int r;
 
 	if (jv_strcpy(jv_get(said, "id"), id, sizeof(id)) < 0 ||
 	    !id_is(id, "ses"))
@@ -149,21 +185,13 @@ static int add_forked(struct rekey *k, const struct session_brief *b,
 	o = next_one(k, id);
 	o->how = STORE_RENAME;
 	memcpy(o->from, b->id, ID_MAX);
-	jw_obj(&w);
-	jw_kstr(&w, "from", b->id);
-	jw_kint(&w, "at", b->last_seq);
-	jw_kstr(&w, "vm", k->vm);
-	put_snapshot(said, &w);
-	if (k->warm)
-		jw_kbool(&w, "warm", true);
-	if (k->warm && b->suspended_from[0] != '\0')
-		jw_kstr(&w, "suspended_from", b->suspended_from);
-	jw_obj_end(&w);
-	return add_event(o, b,
-			 &(struct event_spec){.type = "session.forked",
-					      .seq = b->last_seq + 1,
-					      .epoch = b->epoch + 1},
-			 &w, e);
+	r = add_rewound(o, b, said, spec.epoch, e);
+	if (r < 0)
+		return r;
+	if (r == 0)
+		spec.seq = TAILQ_FIRST(&o->tail.events)->seq + 1;
+	write_forked(k, b, said, &w);
+	return add_event(o, b, &spec, &w, e);
 }
 
 static int add_purge(struct rekey *k, const char *session)
@@ -187,7 +215,7 @@ static int add_one(struct rekey *k, const char *id, struct jv said,
 	if (!jv_is(said, JV_OBJECT))
 		return wrong(id, "no object", e);
 	return k->vm[0] != '\0' ? add_forked(k, &b, said, e)
-				: add_rewound(k, &b, said, e);
+				: add_set_back(k, &b, said, e);
 }
 
 static int add_said(struct rekey *k, struct jv sessions, struct err *e)

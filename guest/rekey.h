@@ -3,7 +3,7 @@
  * rekey.h - The sessions of a VM that was set back, or cloned
  *
  *	{"ses_..":{"next_seq":h+1,"chain":C,"epoch":E,"snapshot":"snp_.."},
- *	 "ses_..":{"id":"ses_new","snapshot":"snp_.."},
+ *	 "ses_..":{"id":"ses_new","snapshot":"snp_..",next_seq,chain,epoch},
  *	 "ses_..":null}
  *
  * The host says this of each session before anything in the VM goes on.
@@ -19,7 +19,8 @@
  * snapshot, warm, suspended_from}, in a new epoch.  The agent, if it runs,
  * notices nothing: its turn and what it has asked are open in the fork.  The old
  * id stays the name of what it may have seen: its MCP socket, the arguments of
- * mcp-connect, its control group.
+ * mcp-connect, its control group.  A clone that was lost before it came up begins
+ * anew: what the host has of its first attempt is abandoned, too.
  *
  * null: the host does not know the session any more.  So it is with the sessions
  * of a clone that are not named: they are those of the other VM.

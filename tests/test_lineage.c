@@ -200,17 +200,52 @@ TEST(F142_two_clones_of_one_snapshot_have_logs_of_their_own)
 	sides_are_equal(&b.k, &h.k, lb.session);
 	sides_are_equal(&old.k, &h.k, l.session);
 	EQ(kit_int(&h.k, "SELECT count(*) FROM session", NULL), 6);
-	/* Nothing is left to be said. */
-	{
-		const struct lineage_spec spec = spec_of(&h, NEW_VM, cursors);
-		autojw struct jw w = {0};
-
-		EQ(lineage_write_clone(&spec, &w, NULL), 0);
-		OK(strstr(w.buf, l.session) == NULL);
-	}
 	vm_end(&old);
 	vm_end(&a);
 	vm_end(&b);
+	host_close(&h);
+}
+
+TEST(a_clone_that_was_lost_begins_anew)
+{
+	struct host h;
+	struct vm old, lost, again;
+	struct log l, fork;
+	autofree char *cursors = NULL;
+
+	host_open(&h);
+	vm_new(&old);
+	l = log_ready(&old.k);
+	log_begin(&old.k, &l, 1);
+	log_state(&old.k, &l, "running", "suspended");
+	sync_log(&old.k, &h.k, l.session);
+	cursors = cursors_of(&old.k);
+	vm_from(&lost, &old.k);
+	vm_from(&again, &old.k);
+	EQ(clone_vm(&h, NEW_VM, cursors, false), 0);
+	fork = fork_in(&h, NEW_VM, &l);
+	thaw(&h, &lost, NEW_VM, cursors);
+	log_follow(&lost, &fork);
+	log_state(&lost.k, &fork, "suspended", "running");
+	log_end(&lost.k, &fork);
+	sync_log(&lost.k, &h.k, fork.session);
+
+	thaw(&h, &again, NEW_VM, cursors);
+	sync_log(&again.k, &h.k, fork.session);
+	sides_are_equal(&again.k, &h.k, fork.session);
+	EQ(count_events(&h, fork.session, "session.forked"), 2);
+	STR_EQ(kit_ask(&h.k, "SELECT state FROM turn WHERE session_id=?1",
+		       fork.session),
+	       "running");
+	STR_EQ(kit_ask(&h.k,
+		       "SELECT vm_id||forked_from FROM session WHERE"
+		       " id=?1",
+		       fork.session) +
+		       strlen(NEW_VM),
+	       l.session);
+	vm_end(&old);
+	vm_end(&lost);
+	vm_end(&again);
 	host_close(&h);
 }
 
@@ -434,6 +469,7 @@ TEST(F141_of_a_disk_the_host_says_what_is_abandoned)
 }
 
 TESTS(CASE(F142_two_clones_of_one_snapshot_have_logs_of_their_own),
+      CASE(a_clone_that_was_lost_begins_anew),
       CASE(a_clone_is_there_whole_or_not_at_all),
       CASE(sealed_values_are_those_of_the_fork_too),
       CASE(a_session_that_was_destroyed_is_in_no_clone),

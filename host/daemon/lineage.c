@@ -4,7 +4,7 @@
  *
  * A clone is one transaction.  Its rows are those of forks from the beginning, but
  * for the event that says so: forked_from and forked_seq tell which session the
- * guest still calls by another name, as long as the log ends where it was cut.
+ * guest still calls by another name.
  *
  * Setting back takes two: what a session was at s is known once its rows follow
  * from the log without the rest.  Then what cannot go on without its process is
@@ -12,6 +12,7 @@
  */
 #include "host/daemon/lineage.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/time.h"
@@ -469,64 +470,83 @@ void lineage_rewind(const struct lineage_spec *spec, bool warm,
  * What a thaw says.
  */
 
-/* A fork that the guest has not heard of. */
-int lineage_write_clone(const struct lineage_spec *spec, struct jw *w,
-			struct err *e)
+/* Where the log goes on. */
+static void write_end(const struct lineage_spec *spec,
+		      const struct session_brief *b, struct jw *w)
 {
-	const char *args[] = {spec->vm, NULL};
-	autojson struct json j = {0};
-	autojw struct jw rows = {0};
-	struct jv list;
-	int r;
-
-	jw_arr(&rows);
-	r = reader_rows(spec->d->reader,
-			"SELECT forked_from, id FROM session WHERE vm_id=?1"
-			" AND forked_from IS NOT NULL"
-			" AND forked_seq=last_seq",
-			args, &rows, e);
-	jw_arr_end(&rows);
-	if (r < 0 || json_parse(&j, rows.buf, rows.len, e) < 0)
-		return r < 0 ? r : e->code;
-	list = json_root(&j);
-	jw_obj(w);
-	for (struct jv v = jv_first(list); jv_has(v); v = jv_next(list, v)) {
-		jw_value(w, jv_get(v, "forked_from"));
-		jw_lit(w, ":", 1);
-		jw_obj(w);
-		jw_kvalue(w, "id", jv_get(v, "id"));
-		jw_kstr(w, "snapshot", spec->snapshot);
-		jw_obj_end(w);
-	}
-	jw_obj_end(w);
-	return 0;
-}
-
-static void write_rewind(const struct lineage_spec *spec,
-			 const struct session_brief *b, struct jw *w)
-{
-	jw_key(w, b->id);
-	jw_obj(w);
 	jw_kint(w, "next_seq", b->last_seq + 1);
 	jw_kint(w, "chain", b->chain);
 	jw_kint(w, "epoch", b->epoch + 1);
 	jw_kstr(w, "snapshot", spec->snapshot);
+}
+
+/* The fork of a session in the new VM.  Return: 0; -FAULT_SESSION_NOT_FOUND. */
+static int find_fork(const struct lineage_spec *spec, const char *from,
+		     int64_t at, struct session_brief *out, struct err *e)
+{
+	char seq[24];
+	const char *args[] = {spec->vm, from, seq, NULL};
+	autofree char *id = NULL;
+	int r;
+
+	snprintf(seq, sizeof(seq), "%lld", (long long)at);
+	r = reader_value(spec->d->reader,
+			 "SELECT id FROM session WHERE vm_id=?1 AND"
+			 " forked_from=?2 AND forked_seq=CAST(?3 AS INTEGER)"
+			 " ORDER BY n LIMIT 1",
+			 args, &id, e);
+	if (r < 0)
+		return r;
+	return r == 0 ? -FAULT_SESSION_NOT_FOUND
+		      : reader_session(spec->d->reader, id, out, e);
+}
+
+/* What a thaw says of a session that the snapshot has at event @at. */
+typedef int (*write_cb)(const struct lineage_spec *spec, const char *id,
+			int64_t at, struct jw *w, struct err *e);
+
+static int write_clone(const struct lineage_spec *spec, const char *id,
+		       int64_t at, struct jw *w, struct err *e)
+{
+	struct session_brief b;
+	int r = find_fork(spec, id, at, &b, e);
+
+	if (r < 0)
+		return r;
+	jw_key(w, id);
+	jw_obj(w);
+	jw_kstr(w, "id", b.id);
+	write_end(spec, &b, w);
 	jw_obj_end(w);
+	return 0;
+}
+
+static int write_rewind(const struct lineage_spec *spec, const char *id,
+			int64_t at, struct jw *w, struct err *e)
+{
+	struct session_brief b;
+	int r = reader_session(spec->d->reader, id, &b, e);
+
+	(void)at;
+	if (r < 0)
+		return r;
+	jw_key(w, id);
+	jw_obj(w);
+	write_end(spec, &b, w);
+	jw_obj_end(w);
+	return 0;
 }
 
 static int write_one(const struct lineage_spec *spec, struct jv key,
-		     struct jw *w, struct err *e)
+		     write_cb write, struct jw *w, struct err *e)
 {
-	struct session_brief b;
 	char id[ID_MAX];
 	int r;
 
 	if (jv_strcpy(key, id, sizeof(id)) < 0 || !id_is(id, "ses"))
 		return err_set(e, -FAULT_STORE_CORRUPT, "%s: cursors",
 			       spec->snapshot);
-	r = reader_session(spec->d->reader, id, &b, e);
-	if (r == 0)
-		write_rewind(spec, &b, w);
+	r = write(spec, id, jv_int(jv_value(key), 0), w, e);
 	if (r != -FAULT_SESSION_NOT_FOUND)
 		return r;
 	jw_key(w, id);
@@ -534,8 +554,8 @@ static int write_one(const struct lineage_spec *spec, struct jv key,
 	return 0;
 }
 
-int lineage_write_rewind(const struct lineage_spec *spec, struct jw *w,
-			 struct err *e)
+static int write_all(const struct lineage_spec *spec, write_cb write,
+		     struct jw *w, struct err *e)
 {
 	autojson struct json j = {0};
 	int r = json_parse(&j, spec->cursors, strlen(spec->cursors), e);
@@ -544,7 +564,19 @@ int lineage_write_rewind(const struct lineage_spec *spec, struct jw *w,
 	jw_obj(w);
 	for (struct jv k = jv_first(cursors); r >= 0 && jv_has(k);
 	     k = jv_next(cursors, k))
-		r = write_one(spec, k, w, e);
+		r = write_one(spec, k, write, w, e);
 	jw_obj_end(w);
 	return r < 0 ? r : 0;
+}
+
+int lineage_write_clone(const struct lineage_spec *spec, struct jw *w,
+			struct err *e)
+{
+	return write_all(spec, write_clone, w, e);
+}
+
+int lineage_write_rewind(const struct lineage_spec *spec, struct jw *w,
+			 struct err *e)
+{
+	return write_all(spec, write_rewind, w, e);
 }
