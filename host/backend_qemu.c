@@ -16,11 +16,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/log.h"
+#include "host/kvm.h"
 #include "host/machine_id.h"
 #include "host/qemu.h"
 
@@ -57,6 +59,8 @@ static int qemu_create(const struct vm_spec *spec, struct err *e)
 	return 0;
 }
 
+/* --- boot ------------------------------------------------------------------- */
+
 /* A machine that boots forgets what another one knew. */
 static int prepare_boot(struct qemu *v, struct err *e)
 {
@@ -66,9 +70,59 @@ static int prepare_boot(struct qemu *v, struct err *e)
 	if (memory < 0)
 		return memory;
 	saved_forget(v->spec.dir);
-	v->about = qemu_about(v);
 	r = qemu_make_ram(v, memory, e);
 	return r < 0 ? r : saved_write(memory, &v->about, e);
+}
+
+static void find_root(const char *vm_dir, char out[PATH_MAX])
+{
+	snprintf(out, PATH_MAX, "%.*s/../..", PATH_MAX - 8, vm_dir);
+}
+
+static void take_verdict(struct qemu *v)
+{
+	struct kvm_verdict verdict;
+	char root[PATH_MAX];
+
+	v->about = qemu_about(v);
+	find_root(v->spec.dir, root);
+	if (v->spec.accel == NULL &&
+	    kvm_recall(root, v->spec.image, &verdict) == 0 && verdict.works)
+		snprintf(v->about.accel, sizeof(v->about.accel), "kvm");
+}
+
+/* In the thread pool; the verdict is kept. */
+static int probe(const struct copying *c, struct err *e)
+{
+	struct kvm_verdict verdict;
+	char root[PATH_MAX];
+
+	(void)e;
+	find_root(c->dir, root);
+	kvm_probe(root, c->image, c->libexec, &verdict);
+	return 0;
+}
+
+/* A host whose KVM nobody has tried since it came up. */
+static bool wants_probe(const struct qemu *v)
+{
+	struct kvm_verdict verdict;
+	char root[PATH_MAX];
+
+	find_root(v->spec.dir, root);
+	return v->spec.accel == NULL && kvm_is_open(NULL) &&
+	       kvm_recall(root, v->spec.image, &verdict) < 0;
+}
+
+static void on_probed(struct qemu *v, const struct err *none)
+{
+	struct err e = *none;
+
+	take_verdict(v);
+	if (prepare_boot(v, &e) < 0)
+		qemu_on_booted(NULL, &e, v);
+	else
+		qemu_launch(v, false, NULL, qemu_on_booted);
 }
 
 static void qemu_boot(uv_loop_t *loop, const struct vm_spec *spec,
@@ -76,14 +130,20 @@ static void qemu_boot(uv_loop_t *loop, const struct vm_spec *spec,
 		      backend_boot_cb cb)
 {
 	struct qemu *v = qemu_new(loop, spec, ev, arg);
+	const struct copying c = {.copy = probe, .done = on_probed};
 	struct qemu_refusal no = {.booted = cb, .arg = arg};
 
+	v->booted = cb;
+	if (wants_probe(v)) {
+		qemu_copy(v, &c);
+		return;
+	}
+	take_verdict(v);
 	if (prepare_boot(v, &no.err) < 0) {
 		qemu_free(v);
 		qemu_refuse(loop, &no);
 		return;
 	}
-	v->booted = cb;
 	qemu_launch(v, false, NULL, qemu_on_booted);
 }
 

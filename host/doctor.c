@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <linux/kvm.h>
 #include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -18,7 +17,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -28,6 +26,8 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
+#include "host/image.h"
+#include "host/kvm.h"
 #include "host/sandbox/range.h"
 #include "host/snapshot.h"
 
@@ -287,21 +287,50 @@ static void probe_workspace(const struct home *h, struct doctor_row *row)
 		found(row, true, "FUSE and overlay mount in a user namespace");
 }
 
+/* The files of any image.  Return: false when there is none. */
+static bool any_image(const struct home *h, char out[PATH_MAX])
+{
+	autojson struct json j = {0};
+	autojw struct jw w = {0};
+	struct err e;
+	struct jv first;
+
+	if (image_list(h, &w, &e) < 0)
+		return false;
+	if (w.failed || json_parse(&j, w.buf, w.len, &e) < 0)
+		return false;
+	first = jv_first(json_root(&j));
+	if (jv_strcpy(jv_get(first, "path"), out, PATH_MAX - 8) < 0)
+		return false;
+	strcat(out, "/rootfs");
+	return true;
+}
+
+/* A guest that boots is the only proof. */
 static void probe_kvm(const struct home *h, struct doctor_row *row)
 {
-	autoclose int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	int version;
+	struct kvm_verdict v;
+	char image[PATH_MAX];
+	struct err e;
 
-	(void)h;
-	if (fd < 0) {
-		found(row, false, "/dev/kvm: %s", strerror(errno));
+	if (!kvm_is_open(&e)) {
+		found(row, false, "%s", e.msg);
 		return;
 	}
-	version = ioctl(fd, KVM_GET_API_VERSION, 0);
-	found(row, version == KVM_API_VERSION,
-	      "/dev/kvm opens, API version %d; not yet proof that it runs a "
-	      "kernel",
-	      version);
+	if (kvm_recall(h->root, NULL, &v) < 0) {
+		if (!any_image(h, image)) {
+			found(row, false,
+			      "/dev/kvm opens; an image is needed "
+			      "to see whether a machine boots");
+			return;
+		}
+		kvm_probe(h->root, image, h->libexec, &v);
+	}
+	if (v.works)
+		found(row, true, "a machine is up after %lld ms",
+		      (long long)v.ms);
+	else
+		found(row, false, "%s", v.why);
 }
 
 static void probe_cgroup(const struct home *h, struct doctor_row *row)

@@ -16,6 +16,7 @@
 #define LOG_COMPONENT "qemu"
 #define MANIFEST_MAX  (1 << 20)
 #define NUMBER_MAX    24
+#define OPTIONS_MAX   12 /* Of the launcher, NULL at the end. */
 
 /* --- the folder ------------------------------------------------------------ */
 
@@ -91,10 +92,11 @@ static void read_image(const struct vm_spec *spec, struct saved *out)
 struct saved qemu_about(const struct qemu *v)
 {
 	struct saved s = {.layout = MACHINE_LAYOUT,
-			  .accel = "tcg",
 			  .memory = memory_of(&v->spec),
 			  .cpus = cpus_of(&v->spec)};
 
+	snprintf(s.accel, sizeof(s.accel), "%s",
+		 v->spec.accel != NULL ? v->spec.accel : "tcg");
 	read_image(&v->spec, &s);
 	return s;
 }
@@ -204,18 +206,20 @@ void qemu_launch(struct qemu *v, bool incoming, const char *ram,
 {
 	const struct vm_spec *spec = &v->spec;
 	char memory[NUMBER_MAX], cpus[NUMBER_MAX];
-	const char *const options[] = {"--machine",
-				       "--memory",
-				       memory,
-				       "--cpus",
-				       cpus,
-				       incoming ? "--incoming" : NULL,
-				       ram != NULL ? "--ram" : NULL,
-				       ram,
-				       NULL};
+	const char *options[OPTIONS_MAX] = {"--machine", "--memory", memory,
+					    "--cpus", cpus};
 	const struct launched_kind kind = {.launcher = "hib-sandbox",
 					   .options = options};
+	size_t n = 5;
 
+	if (strcmp(v->about.accel, "kvm") == 0)
+		options[n++] = "--kvm";
+	if (incoming)
+		options[n++] = "--incoming";
+	if (ram != NULL) {
+		options[n++] = "--ram";
+		options[n++] = ram;
+	}
 	snprintf(memory, sizeof(memory), "%lld", (long long)memory_of(spec));
 	snprintf(cpus, sizeof(cpus), "%d", cpus_of(spec));
 	launched_boot(&kind, v->loop, spec, &qemu_events, v, cb);
@@ -291,7 +295,10 @@ void qemu_copy(struct qemu *v, const struct copying *what)
 	c->v = v;
 	c->work.data = c;
 	snprintf(c->dir, sizeof(c->dir), "%s", v->spec.dir);
-	snprintf(c->snapshot, sizeof(c->snapshot), "%s", v->snapshot);
+	snprintf(c->snapshot, sizeof(c->snapshot), "%s",
+		 v->snapshot != NULL ? v->snapshot : "");
+	snprintf(c->image, sizeof(c->image), "%s", v->spec.image);
+	snprintf(c->libexec, sizeof(c->libexec), "%s", v->spec.libexec);
 	c->owner = launched_uid(v->spec.id);
 	v->copying = c;
 	/* Fails without a function to call, only. */

@@ -83,7 +83,8 @@ struct qemu_refusal {
 };
 void qemu_refuse(uv_loop_t *loop, const struct qemu_refusal *what);
 
-/* A copy of files to or from a snapshot, in the thread pool. */
+/* A copy of files to or from a snapshot, or what else takes its time, in the
+ * thread pool. */
 struct copying {
 	bool with_ram;	    /* Of the snapshot, too. */
 	struct saved about; /* Of the snapshot. */
@@ -93,8 +94,9 @@ struct copying {
 	void (*done)(struct qemu *v, const struct err *e);
 
 	/* Filled by qemu_copy(). */
-	char dir[PATH_MAX], snapshot[PATH_MAX]; /* Of the VM; v->snapshot. */
-	uint32_t owner;				/* Of its files. */
+	char dir[PATH_MAX], snapshot[PATH_MAX];	 /* Of the VM; v->snapshot. */
+	char image[PATH_MAX], libexec[PATH_MAX]; /* As its spec has it. */
+	uint32_t owner;				 /* Of its files. */
 	struct qemu *v;
 	uv_work_t work;
 	struct err err;

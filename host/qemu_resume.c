@@ -107,6 +107,8 @@ static int read_about(struct qemu *v, int dir, struct err *e)
 	int r = saved_read(dir, &v->about, e);
 
 	memcpy(now.qemu, v->about.qemu, sizeof(now.qemu));
+	if (v->spec.accel == NULL)
+		memcpy(now.accel, v->about.accel, sizeof(now.accel));
 	return r < 0 ? r : saved_fits(&v->about, &now, e);
 }
 

@@ -29,6 +29,8 @@ struct box {
 	bool incoming;	       /* It goes on from a memory... */
 	const char *ram;       /* ...that is here, and stays; NULL: its own. */
 	int ram_fd;	       /* Of that, for reading; or -1. */
+	bool kvm;
+	int kvm_fd; /* Of /dev/kvm; or -1. */
 
 	bool as_root;	/* Else everything happens in a user namespace. */
 	uint32_t owner; /* The guest's uid 0, as the launcher sees it. */

@@ -64,8 +64,13 @@ static unsigned tsc_khz(void)
 			  (to.ns - from.ns));
 }
 
-void kernel_words(const char *vm, char out[KERNEL_WORDS_MAX])
+void kernel_words(const char *vm, bool kvm, char out[KERNEL_WORDS_MAX])
 {
+	if (kvm) {
+		snprintf(out, KERNEL_WORDS_MAX, WORDS QUICK_WORDS " hib.vm=%s",
+			 vm);
+		return;
+	}
 	snprintf(out, KERNEL_WORDS_MAX,
 		 WORDS QUICK_WORDS TCG_WORDS "%u hib.vm=%s", tsc_khz(), vm);
 }

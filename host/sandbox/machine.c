@@ -29,7 +29,6 @@
 #include "host/saved.h"
 
 #define OPENED_LIBRARY "/opt/hib/hib-opened.so" /* host/preload/ */
-#define QEMU	       "/usr/bin/qemu-system-x86_64"
 #define MKFS_EROFS     "/usr/bin/mkfs.erofs"
 #define AGENTS	       "agents.erofs"
 #define DISK_BYTES     (16ull << 30) /* Sparse; without a quota. */
@@ -241,6 +240,10 @@ int machine_take(struct box *b, struct err *e)
 
 	if (dir < 0 || memory < 0)
 		return fail(e, "open", b->dir);
+	if (b->kvm)
+		b->kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (b->kvm && b->kvm_fd < 0)
+		return fail(e, "open", "/dev/kvm");
 	r = b->incoming ? take_file(b, memory, SAVED_AGENTS, AGENTS, e)
 			: make_files(b, dir, memory, e);
 	if (r == 0)
@@ -317,8 +320,6 @@ static const char *const devices[] = {
 	"-display",
 	"none",
 	"-no-reboot",
-	"-cpu",
-	"max",
 	"-sandbox",
 	"on,obsolete=deny,elevateprivileges=deny,"
 	"spawn=deny,resourcecontrol=deny",
@@ -368,25 +369,32 @@ void machine_run(const struct box *b, struct err *e)
 	const char *const type =
 		b->acpi ? "microvm,memory-backend=ram"
 			: "microvm,memory-backend=ram,acpi=off";
-	const char *const size[] = {"-M",     type,   "-object", ram,
-				    "-m",     memory, "-smp",	 cpus,
-				    "-accel", "tcg",  NULL};
+	const char *const size[] = {"-M",      type,
+				    "-object", ram,
+				    "-m",      memory,
+				    "-smp",    cpus,
+				    "-accel",  b->kvm_fd >= 0 ? "kvm" : "tcg",
+				    "-cpu",    b->kvm_fd >= 0 ? "host" : "max",
+				    NULL};
 	const char *const boot[] = {"-initrd", MACHINE_BOOT "/initrd",
 				    "-append", words, NULL};
 	const char *const incoming[] = {"-incoming", "defer", "-S", NULL};
-	static const char *const program[] = {QEMU, NULL};
+	static const char *const program[] = {MACHINE_QEMU, NULL};
 	struct arguments argv = {.n = 0};
 	char opened[TEXT_MAX], preload[] = "LD_PRELOAD=" OPENED_LIBRARY;
-	char *env[] = {b->ram_fd >= 0 ? preload : NULL, opened, NULL};
+	char *env[] = {preload, opened, NULL};
 
-	kernel_words(b->id, words);
+	if (!b->incoming)
+		kernel_words(b->id, b->kvm_fd >= 0, words);
 	snprintf(memory, sizeof(memory), "%uM", b->memory);
 	snprintf(ram, sizeof(ram),
 		 "memory-backend-file,id=ram,share=%s,size=%uM,"
 		 "mem-path=" MACHINE_MEMORY,
 		 b->ram_fd >= 0 ? "off" : "on", b->memory);
-	snprintf(opened, sizeof(opened), "HIB_OPENED=" MACHINE_MEMORY "=%d",
-		 b->ram_fd);
+	/* A number below 0 stands for a file that is opened as any other. */
+	snprintf(opened, sizeof(opened),
+		 "HIB_OPENED=" MACHINE_MEMORY "=%d:/dev/kvm=%d", b->ram_fd,
+		 b->kvm_fd);
 	snprintf(cpus, sizeof(cpus), "%u", b->cpus);
 	put(&argv, program);
 	put(&argv, devices);
@@ -394,8 +402,9 @@ void machine_run(const struct box *b, struct err *e)
 	put(&argv, b->incoming ? incoming : boot);
 	if (keep_console(e) < 0)
 		return;
-	if (b->ram_fd >= 0 && fcntl(b->ram_fd, F_SETFD, 0) < 0)
-		return;
-	(void)execve(QEMU, (char **)(uintptr_t)argv.v, env);
-	(void)fail(e, "run", QEMU);
+	/* Not there, or it goes along. */
+	(void)fcntl(b->ram_fd, F_SETFD, 0);
+	(void)fcntl(b->kvm_fd, F_SETFD, 0);
+	(void)execve(MACHINE_QEMU, (char **)(uintptr_t)argv.v, env);
+	(void)fail(e, "run", MACHINE_QEMU);
 }

@@ -16,6 +16,7 @@
 
 #include "host/sandbox/box.h"
 
+#define MACHINE_QEMU   "/usr/bin/qemu-system-x86_64"
 #define MACHINE_RUN    "/hib/run"
 #define MACHINE_BOOT   "/hib/boot"
 #define MACHINE_DISK   "/hib/state/disk.img"

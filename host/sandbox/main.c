@@ -5,7 +5,9 @@
  *	hib-sandbox --vm ID --dir VMDIR --image host|FOLDER
  *		    --libexec FOLDER --agents FOLDER --net none|host
  *		    [--mounts JSON] [--quota BYTES]
- *		    [--machine --memory MIB --cpus N [--incoming [--ram FILE]]]
+ *		    [--machine --memory MIB --cpus N [--kvm]
+ *			[--incoming [--ram FILE]]]
+ *	hib-sandbox --probe --image FOLDER --libexec FOLDER
  *
  * A program of its own since hibd has threads, and namespaces and ids are
  * entered by one thread at a time.  hibd gives it /dev/null as stdin, a pipe as
@@ -15,6 +17,7 @@
  *
  *	{"pid":N}			hib-guest runs; a child of our parent
  *	{"error":{..},"pid":N}		why not; "pid" if there is one to reap
+ *	{"ms":N}			of a probe: a guest under KVM came up
  *
  * The order of things: leave the host's mount namespace, make the guest's first
  * process, write down in the VM's folder which one it is (hibd may die before it
@@ -37,6 +40,7 @@
 #include "host/sandbox/image.h"
 #include "host/sandbox/limited.h"
 #include "host/sandbox/mounts.h"
+#include "host/sandbox/probe.h"
 #include "host/sandbox/root.h"
 
 #define EXIT_USAGE 2
@@ -78,6 +82,7 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 		{"cpus", required_argument, NULL, 'c'},
 		{"incoming", no_argument, NULL, 'I'},
 		{"ram", required_argument, NULL, 'r'},
+		{"kvm", no_argument, NULL, 'k'},
 		{NULL, 0, NULL, 0},
 	};
 	const char *value['z'] = {NULL};
@@ -90,9 +95,11 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 		value[c] = optarg;
 		machine |= c == 'x';
 		b->incoming |= c == 'I';
+		b->kvm |= c == 'k';
 	}
 	for (const struct option *o = options; o->name != NULL; o++)
-		if (value[o->val] == NULL && strchr("nmqxMcIr", o->val) == NULL)
+		if (value[o->val] == NULL &&
+		    strchr("nmqxMcIrk", o->val) == NULL)
 			return err_set(e, -EINVAL, "--%s is missing", o->name);
 
 	b->id = value['v'];
@@ -103,7 +110,7 @@ static int parse(struct box *b, int argc, char **argv, struct err *e)
 	b->agents = value['a'];
 	b->mounts = value['m'];
 	b->ram = value['r'];
-	b->ram_fd = -1;
+	b->ram_fd = b->kvm_fd = -1;
 	b->quota = value['q'] == NULL ? 0 : strtoull(value['q'], NULL, 10);
 	if (!id_is(b->id, "vm"))
 		return err_set(e, -EINVAL, "--vm %s: not an id", b->id);
@@ -151,8 +158,9 @@ static int start(struct box *b, struct guest *g, struct err *e)
 	return r;
 }
 
-/* Return: 0, or -errno when nobody listens. */
-static int report(pid_t pid, const struct err *e)
+/* @what: "pid" or "ms"; left out when it is 0.
+ * Return: 0, or -errno when nobody listens. */
+static int report(const char *what, int64_t n, const struct err *e)
 {
 	autojw struct jw w = {0};
 
@@ -161,8 +169,8 @@ static int report(pid_t pid, const struct err *e)
 		jw_key(&w, "error");
 		err_write(e, &w);
 	}
-	if (pid > 0)
-		jw_kint(&w, "pid", pid);
+	if (n > 0)
+		jw_kint(&w, what, n);
 	jw_obj_end(&w);
 	jw_lit(&w, "\n", 1);
 	if (w.failed)
@@ -170,15 +178,30 @@ static int report(pid_t pid, const struct err *e)
 	return write(STDOUT_FILENO, w.buf, w.len) < 0 ? -errno : 0;
 }
 
+/* Beside the other use of this program: see probe.h. */
+static int probe(int argc, char **argv)
+{
+	struct err e = {0};
+	int r = argc == 6 ? probe_kvm(argv[3], argv[5], &e)
+			  : err_set(&e, -EINVAL,
+				    "--image or --libexec is missing");
+
+	(void)report("ms", r < 0 ? 0 : r, &e);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
 	static struct box b;
 	struct guest g = {.pid = 0};
 	struct err e = {0};
-	int r = parse(&b, argc, argv, &e);
+	int r;
 
+	if (argc > 1 && strcmp(argv[1], "--probe") == 0)
+		return probe(argc, argv);
+	r = parse(&b, argc, argv, &e);
 	if (r < 0) {
-		(void)report(0, &e);
+		(void)report("pid", 0, &e);
 		return EXIT_USAGE;
 	}
 	umask(0);
@@ -186,7 +209,7 @@ int main(int argc, char **argv)
 
 	/* A guest that hibd never hears of must not run. */
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (report(g.pid, &e) < 0)
+	if (report("pid", g.pid, &e) < 0)
 		guest_end(&g);
 	/* No need to tidy up what the kernel frees anyway. */
 	_exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
