@@ -96,6 +96,7 @@ static int sandbox_adopt(uv_loop_t *loop, const struct vm_spec *spec,
 
 const struct backend_ops backend_sandbox = {
 	.name = "sandbox",
+	.warm_in_place = true,
 	.create = sandbox_create,
 	.boot = sandbox_boot,
 	.adopt = sandbox_adopt,

@@ -210,6 +210,9 @@ struct hib_vm_options {
 	/* Of a virtual machine: MiB, 64 to 16384, and how many, 1 to 16; 0: the
 	 * default, 512 and 1. */
 	int64_t memory, cpus;
+	/* One that sleeps warm in RAM goes cold after that; 0: the default, a
+	 * day; < 0: never. */
+	int64_t cold_ms;
 };
 
 /* @id: may be NULL.  After a failure there is no new VM. */
@@ -221,7 +224,21 @@ HIB_API int hib_vm_get(struct hib *h, const char *vm, char **json,
 HIB_API int hib_vm_list(struct hib *h, char **json, struct hib_error *e);
 HIB_API int hib_vm_wake(struct hib *h, const char *vm, char **json,
 			struct hib_error *e);
-/* Turns that are cut off are named in "interrupted".  The last commit before it
+/*
+ * Put it to sleep with its memory: agents stop where they are, in the middle of a
+ * turn or not, calls that wait for a turn wait on, and when it wakes (as for a cold
+ * sleep, or by hib_vm_resume()) all goes on from there.  -HIB_CAPABILITY_UNSUPPORTED
+ * when it cannot, unless @or_cold: then as hib_vm_sleep().  @json: its row, and
+ * "kind" (warm, cold), "memory" (ram, disk, null) and "ms".
+ * hib_vm_resume() wakes any VM that is off or asleep; "kind" says from what: warm,
+ * cold, none.
+ */
+HIB_API int hib_vm_suspend(struct hib *h, const char *vm, bool or_cold,
+			   char **json, struct hib_error *e);
+HIB_API int hib_vm_resume(struct hib *h, const char *vm, char **json,
+			  struct hib_error *e);
+/* Cold: memory is given up, of one that sleeps warm, too.
+ * Turns that are cut off are named in "interrupted".  The last commit before it
  * is waited for for some seconds; "workspace":{"head","complete"} says whether
  * that was enough.  What was not is committed soon after the next boot. */
 HIB_API int hib_vm_sleep(struct hib *h, const char *vm, char **json,

@@ -18,6 +18,11 @@
 #define VM_OFF                                                   \
 	"NOT EXISTS (SELECT 1 FROM vm v WHERE v.id=s.vm_id AND " \
 	"v.state NOT IN ('stopped','suspended','failed'))"
+/* And it has kept no memory: what was open in it will not go on. */
+#define VM_COLD                                                  \
+	"NOT EXISTS (SELECT 1 FROM vm v WHERE v.id=s.vm_id AND " \
+	"(v.state NOT IN ('stopped','suspended','failed') OR "   \
+	"json_extract(v.config,'$.memory') IS NOT NULL))"
 /* What the log still calls live is shown as asleep when its VM is off, or as
  * expired when its time is over. */
 #define STATE_SHOWN                                                          \
@@ -55,7 +60,9 @@
 #define SESSION_SQL "SELECT " SESSION_COLUMNS "WHERE s.id=?1"
 
 #define VM_COLUMNS                                                          \
-	"SELECT id, name, image, state, generation, boot_id, config, "      \
+	"SELECT id, name, image, state, CASE WHEN state='suspended' THEN "  \
+	"CASE WHEN json_extract(config,'$.memory') IS NULL THEN 'cold' "    \
+	"ELSE 'warm' END END AS sleep, generation, boot_id, config, "       \
 	"from_snapshot, last_error, created_ms, updated_ms, last_seen_ms, " \
 	"(SELECT count(*) FROM session s WHERE s.vm_id=vm.id) AS sessions " \
 	"FROM vm "
@@ -104,7 +111,7 @@
 static const struct {
 	const char *what, *sql;
 } views[] = {
-	{"turns", "SELECT t.id, t.n, CASE WHEN t.ended_ms IS NULL AND " VM_OFF
+	{"turns", "SELECT t.id, t.n, CASE WHEN t.ended_ms IS NULL AND " VM_COLD
 		  " THEN 'interrupted' ELSE t.state END AS state, t.input_id, "
 		  "t.idem_key, t.stop_reason, t.error, t.usage, t.first_seq, "
 		  "t.last_seq, t.started_ms, t.ended_ms FROM turn t "

@@ -138,7 +138,8 @@ const struct command commands[] = {
 	 session_unarchive_command},
 	{"vm create",
 	 "[--backend sandbox] [--image I] [--name N] [--id ID] "
-	 "[--net none|host] [--idle-ms N] [--max-sessions N] "
+	 "[--net none|host] [--idle TIME] [--idle-ms N] [--cold-after TIME] "
+	 "[--max-sessions N] "
 	 "[--mount HOST:GUEST[:ro]]... [--quota SIZE] "
 	 "[--memory MIB] [--cpus N] "
 	 "[--workspace DIR|URL|PATH#REV] [--file HOST[:GUEST]]... "
@@ -157,7 +158,13 @@ const struct command commands[] = {
 	 "[--instructions TEXT] [--skip-os-instructions] "
 	 "[--start-timeout-ms N] [--json] VM",
 	 "Start an agent that waits for a session", vm_prewarm_command},
-	{"vm sleep", "[--json] VM", "Put it to sleep; nothing is lost",
+	{"vm suspend", "[--or-cold] [--json] VM",
+	 "Put it to sleep with its memory: all goes on where it is",
+	 vm_suspend_command},
+	{"vm resume", "[--json] VM", "Wake it, and say from which sleep",
+	 vm_resume_command},
+	{"vm sleep", "[--json] VM",
+	 "Put it to sleep without: agents end, nothing is lost",
 	 vm_sleep_command},
 	{"vm wake", "[--json] VM", "Wake it", vm_wake_command},
 	{"vm stop", "[--json] VM", "Power it off", vm_stop_command},

@@ -11,11 +11,13 @@
 #include "host/cli/workspace.h"
 #include "host/views.h"
 
+#define AS_TIME ": as 500ms, 30s, 15m, 2h, 1d or never"
+
 struct vm_options {
 	const char *backend, *image, *name, *net, *id;
-	const char *quota, *workspace, *at;
+	const char *quota, *workspace, *at, *idle, *cold;
 	int64_t idle_ms, max_sessions, memory, cpus, n;
-	bool json, force, no_boot, no_sessions, with_memory;
+	bool json, force, no_boot, no_sessions, with_memory, or_cold;
 	struct opt_list mounts, files;
 };
 
@@ -49,6 +51,35 @@ static int read_size(const char *text, int64_t *out)
 		return -EINVAL;
 	*out = (int64_t)n << shift;
 	return 0;
+}
+
+/* "500ms", "30s", "15m", "2h", "1d"; "never".  @out: of the SDK, where that is
+ * -1.  Return: 0 or -EINVAL. */
+static int read_time(const char *text, int64_t *out)
+{
+	static const struct {
+		const char *unit;
+		int64_t ms;
+	} units[] = {{"ms", 1},
+		     {"s", 1000},
+		     {"m", 60000},
+		     {"h", 3600000},
+		     {"d", 86400000}};
+	char *end;
+	long long n = strtoll(text, &end, 10);
+
+	if (strcmp(text, "never") == 0) {
+		*out = -1;
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+		if (end == text || n <= 0 || strcmp(end, units[i].unit) != 0 ||
+		    n > INT64_MAX / 2 / units[i].ms)
+			continue;
+		*out = n * units[i].ms;
+		return 0;
+	}
+	return -EINVAL;
 }
 
 /* What is a path here is one for hibd, too: "DIR" and "DIR#REV" become
@@ -89,7 +120,9 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_TEXT, vm_options, name, "name"),
 		OPT(OPT_TEXT, vm_options, net, "net"),
 		OPT(OPT_TEXT, vm_options, id, "id"),
+		OPT(OPT_TEXT, vm_options, idle, "idle"),
 		OPT(OPT_NUMBER, vm_options, idle_ms, "idle-ms"),
+		OPT(OPT_TEXT, vm_options, cold, "cold-after"),
 		OPT(OPT_NUMBER, vm_options, max_sessions, "max-sessions"),
 		OPT(OPT_LIST, vm_options, mounts, "mount"),
 		OPT(OPT_LIST, vm_options, files, "file"),
@@ -134,6 +167,10 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 	v.cpus = o.cpus;
 	/* Here 0 means never; in the SDK it is the default. */
 	v.idle_ms = o.idle_ms > 0 ? o.idle_ms : o.idle_ms == 0 ? -1 : 0;
+	if (o.idle != NULL && read_time(o.idle, &v.idle_ms) < 0)
+		return cli_usage(c, "--idle '%.40s'" AS_TIME, o.idle);
+	if (o.cold != NULL && read_time(o.cold, &v.cold_ms) < 0)
+		return cli_usage(c, "--cold-after '%.40s'" AS_TIME, o.cold);
 	if (workspace != NULL && !o.json && isatty(STDERR_FILENO))
 		v.on_import = create_on_import;
 	v.arg = &progress;
@@ -149,8 +186,8 @@ int vm_list_command(struct cli *c, int argc, char **argv)
 {
 	static const struct column columns[] = {
 		{"id", "ID", 35},      {"state", "STATE", 9},
-		{"image", "IMAGE", 6}, {"name", "NAME", 0},
-		{NULL, NULL, 0},
+		{"sleep", "SLEEP", 5}, {"image", "IMAGE", 6},
+		{"name", "NAME", 0},   {NULL, NULL, 0},
 	};
 	struct vm_options o = {0};
 	struct err e = {0};
@@ -292,7 +329,7 @@ int vm_fork_command(struct cli *c, int argc, char **argv)
 	return r;
 }
 
-/* wake, sleep and stop differ in one call. */
+/* wake, resume, sleep and stop differ in one call. */
 static int act(struct cli *c, int argc, char **argv,
 	       int (*call)(struct hib *h, const char *vm, char **json,
 			   struct hib_error *e))
@@ -318,6 +355,31 @@ int vm_wake_command(struct cli *c, int argc, char **argv)
 int vm_sleep_command(struct cli *c, int argc, char **argv)
 {
 	return act(c, argc, argv, hib_vm_sleep);
+}
+
+int vm_resume_command(struct cli *c, int argc, char **argv)
+{
+	return act(c, argc, argv, hib_vm_resume);
+}
+
+int vm_suspend_command(struct cli *c, int argc, char **argv)
+{
+	static const struct opt opts[] = {
+		OPT(OPT_FLAG, vm_options, or_cold, "or-cold"),
+		OPT(OPT_FLAG, vm_options, json, "json"),
+		OPT_END,
+	};
+	struct vm_options o = {0};
+	struct hib_error e;
+	char *row = NULL;
+	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+
+	if (r < 0)
+		r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	r = hib_vm_suspend(c->hib, c->argv[0], o.or_cold, &row, &e);
+	return finish(o.json, r, row, &e);
 }
 
 int vm_stop_command(struct cli *c, int argc, char **argv)

@@ -41,6 +41,8 @@ static const struct route {
 	{"GET", "/v1/vms/:vm/events", SCOPE_ADMIN, vm_events_route},
 	{"POST", "/v1/vms/:vm/wake", SCOPE_ADMIN, vm_wake_route},
 	{"POST", "/v1/vms/:vm/sleep", SCOPE_ADMIN, vm_sleep_route},
+	{"POST", "/v1/vms/:vm/suspend", SCOPE_ADMIN, vm_suspend_route},
+	{"POST", "/v1/vms/:vm/resume", SCOPE_ADMIN, vm_resume_route},
 	{"POST", "/v1/vms/:vm/stop", SCOPE_ADMIN, vm_stop_route},
 	{"POST", "/v1/vms/:vm/fork", SCOPE_ADMIN, vm_fork_route},
 	{"POST", "/v1/vms/:vm/exec", SCOPE_ADMIN, vm_exec_route},
@@ -443,6 +445,8 @@ static void shutdown_route(struct op *op)
 	*s = (struct stopping){.op = op, .open = 1};
 	if (vms != NULL && strcmp(vms, "stop") == 0) {
 		for (vm = vms_first(op->d); vm != NULL; vm = vms_next(vm)) {
+			if (vm_is_warm(vm) && vm_memory(vm) == VM_MEMORY_DISK)
+				continue; /* Nothing of it runs. */
 			s->open++;
 			vm_off(vm, VM_OFF_SLEEP, shutdown_on_off, s);
 		}

@@ -191,6 +191,13 @@ static void read_refusal(const struct exec *x, int r, struct err *e)
 			strerror(r < 0 ? -r : EPROTO));
 }
 
+/* The VM has been put to sleep, and with it the channel. */
+static bool sleeps(const struct vm *vm)
+{
+	return vm != NULL &&
+	       (vm_state(vm) == VM_SUSPENDING || vm_is_asleep(vm));
+}
+
 static void exec_on_end(struct h2_stream *s, int r, void *arg)
 {
 	struct exec *x = arg;
@@ -202,7 +209,13 @@ static void exec_on_end(struct h2_stream *s, int r, void *arg)
 	if (vm != NULL)
 		vm_unhold(vm);
 	if (x->r != NULL) {
-		read_refusal(x, r, &e);
+		if (r < 0 && sleeps(vm))
+			err_set(&e, -FAULT_VM_UNAVAILABLE,
+				"%s was put to sleep, which ends what was run "
+				"in it from outside",
+				x->vm);
+		else
+			read_refusal(x, r, &e);
 		refuse(x, &e);
 	}
 	exec_free(x);

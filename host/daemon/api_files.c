@@ -35,7 +35,7 @@ static struct vm *files_vm(struct op *op)
 /* Does it run, or is it about to without us? */
 static bool answers(const struct vm *vm)
 {
-	return !vm_is_off(vm) && vm_state(vm) != VM_SUSPENDING;
+	return !vm_is_asleep(vm) && vm_state(vm) != VM_SUSPENDING;
 }
 
 /* --- query strings ------------------------------------------------------ */

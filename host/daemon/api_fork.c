@@ -713,7 +713,7 @@ static void fork_again(struct op *op, const struct wish *wish)
 static void fork_checked(struct op *op, struct wish *wish)
 {
 	struct vm *vm = vm_find(op->d, op->vm);
-	bool runs = vm != NULL && !vm_is_off(vm);
+	bool runs = vm != NULL && !vm_is_asleep(vm);
 	struct session_brief b;
 
 	if (reader_session(op->d->reader, wish->id, &b, NULL) == 0) {

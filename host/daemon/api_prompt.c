@@ -393,7 +393,7 @@ void session_prompt_route(struct op *op)
 	if (!op_load_session(op) || !op_check_writable(op))
 		return;
 	vm = vm_find(op->d, op->vm);
-	asleep = vm == NULL || vm_is_off(vm) ||
+	asleep = vm == NULL || vm_is_asleep(vm) ||
 		 strcmp(op->brief.state, "suspended") == 0;
 	if (asleep && jv_bool(jv_get(op->in, "noWake"), false))
 		op_refuse(op, -FAULT_SESSION_NOT_LIVE, "%s sleeps",
@@ -426,14 +426,25 @@ static void turn_on_answer(const char *body, size_t len, const struct err *e,
 	op_stored(op, body, len, e, turn_reply);
 }
 
+/* Can something be open in the session, as the log says or not?  What a warm
+ * sleep has left open still is; nothing is woken where there is nothing. */
+static bool may_be_open(const struct op *op, bool has)
+{
+	const struct vm *vm = vm_find(op->d, op->vm);
+
+	return vm != NULL && !vm_is_off(vm) && (has || !vm_is_warm(vm));
+}
+
+static void cancel_call(struct op *op)
+{
+	op_call(op, "session.cancel", turn_on_answer);
+}
+
 void session_cancel_route(struct op *op)
 {
-	struct vm *vm;
-
 	if (!op_load_session(op))
 		return;
-	vm = vm_find(op->d, op->vm);
-	if (vm == NULL || vm_is_off(vm)) {
+	if (!may_be_open(op, op->brief.open_turn[0] != '\0')) {
 		op_refuse(op, -FAULT_NO_TURN, "%s has no turn", op->session);
 		return;
 	}
@@ -443,7 +454,7 @@ void session_cancel_route(struct op *op)
 		jw_kvalue(&op->params, "turn", jv_get(op->in, "turn"));
 	jw_kstr(&op->params, "by", "client");
 	jw_obj_end(&op->params);
-	op_call(op, "session.cancel", turn_on_answer);
+	op_wake(op, cancel_call);
 }
 
 static void answer_call(struct op *op)
@@ -486,15 +497,12 @@ static bool answer_write(struct op *op)
 
 void session_answer_route(struct op *op)
 {
-	struct vm *vm;
-
 	if (!op_load_session(op) || !answer_write(op))
 		return;
-	vm = vm_find(op->d, op->vm);
 	if (op_is_expired(op))
 		op_refuse(op, -FAULT_SESSION_EXPIRED, "%s has expired",
 			  op->session);
-	else if (vm == NULL || vm_is_off(vm))
+	else if (!may_be_open(op, op->brief.pending > 0))
 		op_refuse(op, -FAULT_NOT_WAITING, "%s waits for nothing",
 			  op->session);
 	else

@@ -6,7 +6,8 @@
  * and hibd passes the call on and waits until it has stored what came of it.
  * While the VM is off and hibd holds the whole log, hibd writes the few events
  * that need no agent (close, archive).  When the log's tail is still in the
- * guest, the VM is woken so that the guest can act.
+ * guest, the VM is woken so that the guest can act; and so is one that sleeps
+ * warm, whose guest goes on with that log.
  */
 #include <stdio.h>
 #include <string.h>
@@ -80,7 +81,7 @@ static void get_write_live(struct op *op, struct jv live)
 	op_extend(w);
 	jw_key(w, "live");
 	jw_obj(w);
-	jw_kbool(w, "vm", vm != NULL && !vm_is_off(vm));
+	jw_kbool(w, "vm", vm != NULL && !vm_is_asleep(vm));
 	jw_kbool(w, "channel", vm != NULL && link_is_up(vm_link(vm)));
 	jw_kbool(w, "agent", jv_int(jv_get(live, "pid"), 0) > 0);
 	jw_kvalue(w, "pid", jv_get(live, "pid"));
@@ -259,7 +260,7 @@ void session_suspend_route(struct op *op)
 		return;
 	vm = vm_find(op->d, op->vm);
 	if (vm != NULL && !vm_is_off(vm))
-		suspend_call(op);
+		op_wake(op, suspend_call);
 	else if (strcmp(op->brief.state, "closed") == 0)
 		op_refuse(op, -FAULT_SESSION_CLOSED, "%s is closed",
 			  op->session);

@@ -73,7 +73,8 @@ static bool is_asleep(struct op *op)
 {
 	struct vm *vm = vm_find(op->d, op->vm);
 
-	if (vm != NULL && !vm_is_off(vm))
+	if (vm != NULL && !vm_is_off(vm) &&
+	    (op->brief.pending > 0 || !vm_is_warm(vm)))
 		return false;
 	op_refuse(op, -FAULT_NOT_WAITING, "%s waits for no tool", op->session);
 	return true;

@@ -149,6 +149,7 @@ void vm_create_route(struct op *op)
 	autofree char *id = NULL, *name = NULL, *backend = NULL, *image = NULL,
 		      *net = NULL, *workspace = NULL;
 	struct vm_config cfg = {.idle_ms = VM_IDLE_MS,
+				.cold_ms = VM_COLD_MS,
 				.max_sessions = VM_SESSIONS};
 	autojw struct jw mounts = {0};
 	struct jv asked;
@@ -164,6 +165,7 @@ void vm_create_route(struct op *op)
 	    !op_integer(op, "memory", VM_MIB_MIN, VM_MIB_MAX, &cfg.memory) ||
 	    !op_integer(op, "cpus", 1, VM_CPUS_MAX, &cfg.cpus) ||
 	    !op_integer(op, "idle_ms", 0, INT64_MAX / 2, &cfg.idle_ms) ||
+	    !op_integer(op, "cold_ms", 0, INT64_MAX / 2, &cfg.cold_ms) ||
 	    !op_integer(op, "max_sessions", 1, VM_SESSIONS_MAX,
 			&cfg.max_sessions))
 		return;
@@ -259,6 +261,72 @@ void vm_wake_route(struct op *op)
 
 	if (vm != NULL)
 		vm_need(vm, vm_on_changed, op);
+}
+
+/* --- asleep and awake ------------------------------------------------------ */
+
+/* The row, and what has become of it; op->params: from what it was woken. */
+static void power_on_settled(const struct err *e, void *arg)
+{
+	struct op *op = arg;
+	const struct vm *vm = vm_find(op->d, op->vm);
+	enum vm_memory memory = vm != NULL ? vm_memory(vm) : VM_MEMORY_NONE;
+	struct jw *w = &op->out;
+	struct err bad = {0};
+	char ms[32];
+
+	(void)e;
+	if (views_vm(op->d->reader, op->vm, w, &bad) < 0) {
+		op_fail(op, &bad);
+		return;
+	}
+	op_extend(w);
+	if (op->params.len > 0)
+		jw_kraw(w, "kind", op->params.buf);
+	else
+		jw_kstr(w, "kind", memory != VM_MEMORY_NONE ? "warm" : "cold");
+	jw_kstr(w, "memory", vm_memory_name(memory));
+	snprintf(ms, sizeof(ms), "%.3f", vm != NULL ? vm_took_ms(vm) : 0);
+	jw_kraw(w, "ms", ms);
+	jw_obj_end(w);
+	op_reply_out(op);
+}
+
+static void power_on_changed(struct vm *vm, const struct err *e, void *arg)
+{
+	struct op *op = arg;
+	struct change *c;
+
+	(void)vm;
+	if (e->code < 0) {
+		op_fail(op, e);
+		return;
+	}
+	c = change_new();
+	change_add(c, "SELECT 1", 0);
+	change_submit(op->d->store, c, power_on_settled, op);
+}
+
+void vm_suspend_route(struct op *op)
+{
+	bool or_cold = jv_bool(jv_get(op->in, "or_cold"), false);
+	struct vm *vm = op_vm(op);
+
+	if (vm != NULL)
+		vm_off(vm, or_cold ? VM_OFF_WARM_OR_COLD : VM_OFF_WARM,
+		       power_on_changed, op);
+}
+
+void vm_resume_route(struct op *op)
+{
+	struct vm *vm = op_vm(op);
+
+	if (vm == NULL)
+		return;
+	jw_str(&op->params, vm_is_warm(vm)  ? "warm"
+			    : vm_is_off(vm) ? "cold"
+					    : "none");
+	vm_need(vm, power_on_changed, op);
 }
 
 /* The turns that a cold sleep cuts off: the caller is told which. */

@@ -85,19 +85,23 @@ static void checkpoint_on_called(const char *body, size_t len,
 		op_reply(op, body, len);
 }
 
+static void checkpoint_call(struct op *op)
+{
+	jw_obj(&op->params);
+	jw_obj_end(&op->params);
+	op_call(op, "workspace.checkpoint", checkpoint_on_called);
+}
+
 void vm_checkpoint_route(struct op *op)
 {
 	struct vm *vm = op_vm(op);
 
 	if (vm == NULL)
 		return;
-	if (vm_is_off(vm)) {
+	if (vm_is_asleep(vm))
 		op_find_head(op, vm, checkpoint_on_head);
-		return;
-	}
-	jw_obj(&op->params);
-	jw_obj_end(&op->params);
-	op_call(op, "workspace.checkpoint", checkpoint_on_called);
+	else
+		op_wake(op, checkpoint_call);
 }
 
 /* --- restore ------------------------------------------------------------ */

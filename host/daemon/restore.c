@@ -318,6 +318,15 @@ static void restore_on_committed(struct vm *vm, const struct err *e, void *arg)
 	}
 }
 
+/* What sleeps warm goes on, and its paths are restored as in any that runs. */
+static void restore_on_awake(struct vm *vm, const struct err *e, void *arg)
+{
+	if (e->code < 0)
+		restore_on_committed(vm, e, arg);
+	else
+		vm_commit(vm, restore_on_committed, arg);
+}
+
 static int resolve_work(struct depot_job *j, struct vfs_repo *repo,
 			struct err *e)
 {
@@ -341,9 +350,11 @@ static void resolve_on_done(struct depot_job *j, const struct err *e)
 		restore_end(s, &bad);
 		return;
 	}
-	s->ran = !vm_is_off(vm);
+	s->ran = !vm_is_asleep(vm);
 	if (s->force && !s->live)
 		vm_off(vm, VM_OFF_SLEEP, restore_on_off, s);
+	else if (s->live)
+		vm_need(vm, restore_on_awake, s);
 	else
 		vm_commit(vm, restore_on_committed, s);
 }

@@ -33,6 +33,8 @@ void vm_create_route(struct op *op);
 void vm_get_route(struct op *op);
 void vm_events_route(struct op *op);
 void vm_wake_route(struct op *op);
+void vm_suspend_route(struct op *op);
+void vm_resume_route(struct op *op);
 void vm_sleep_route(struct op *op);
 void vm_stop_route(struct op *op);
 void vm_destroy_route(struct op *op);

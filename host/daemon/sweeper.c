@@ -5,6 +5,10 @@
  * One timer stands at the earliest end of all sessions that the host may write
  * to; without such a session none runs.  What is due is written, and when all
  * of it is stored the timer is set anew.
+ *
+ * A VM that sleeps warm gives up its memory for a session that expires, unless it
+ * was put to sleep in the middle of a turn: then its guest expires the session
+ * when it is thawed.
  */
 #include "host/daemon/sweeper.h"
 
@@ -17,12 +21,19 @@
 
 #define LOG_COMPONENT "sweeper"
 
+/* A VM that sleeps warm in the middle of a turn: that goes first. */
+#define WARM_AND_OPEN                                                      \
+	"(json_extract(v.config,'$.memory') IS NOT NULL AND EXISTS"        \
+	" (SELECT 1 FROM turn t JOIN session o ON o.id=t.session_id WHERE" \
+	" o.vm_id=v.id AND t.ended_ms IS NULL))"
+
 /* Whose log the host has whole, and with it the right to write it. */
 #define OURS                                                                \
 	" FROM session s JOIN mirror m ON m.session_n=s.n WHERE"            \
 	" s.expires_ms IS NOT NULL AND s.state NOT IN ('closed','expired')" \
 	" AND m.tail_complete=1 AND EXISTS (SELECT 1 FROM vm v WHERE"       \
-	"  v.id=s.vm_id AND v.state IN ('stopped','suspended','failed'))"
+	"  v.id=s.vm_id AND v.state IN ('stopped','suspended','failed')"    \
+	"  AND NOT " WARM_AND_OPEN ")"
 
 struct sweeper {
 	struct hibd *d;
@@ -77,6 +88,11 @@ static void expire(struct sweeper *s, const char *id)
 	if (reader_session(s->d->reader, id, &b, NULL) < 0)
 		return;
 	vm = vm_find(s->d, b.vm_id);
+	if (vm != NULL && vm_is_warm(vm)) {
+		/* It comes here again when the VM is off. */
+		vm_off(vm, VM_OFF_SLEEP, NULL, NULL);
+		return;
+	}
 	if (vm == NULL || !vm_is_off(vm))
 		return; /* The guest does it. */
 	snprintf(state, sizeof(state),

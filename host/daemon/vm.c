@@ -694,7 +694,10 @@ void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg)
 		vm->off = how;
 	if (going)
 		return;
-	vm->off_later = vm->pause != VM_GOES_ON;
+	/* One that is being thawed has to be awake before it can be told. */
+	vm->off_later = vm->pause != VM_GOES_ON ||
+			(vm->state == VM_RESUMING &&
+			 vm->memory != VM_MEMORY_NONE);
 	if (!vm->off_later)
 		vm_off_now(vm);
 }

@@ -174,7 +174,7 @@ void vm_commit(struct vm *vm, vm_done_cb cb, void *arg)
 	static const struct err none;
 	struct committing *k;
 
-	if (vm_is_off(vm) && vm->workspace.complete) {
+	if (vm_is_asleep(vm) && vm->workspace.complete) {
 		cb(vm, &none, arg);
 		return;
 	}

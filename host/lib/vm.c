@@ -180,6 +180,8 @@ static int create_body(const struct hib_vm_options *o, char id[HIB_ID_MAX],
 	put_kstr(body, "backend", o->backend);
 	put_kstr(body, "image", o->image);
 	put_kstr(body, "net", o->net);
+	if (o->cold_ms != 0)
+		jw_kint(body, "cold_ms", o->cold_ms < 0 ? 0 : o->cold_ms);
 	if (o->idle_ms != 0)
 		jw_kint(body, "idle_ms", o->idle_ms < 0 ? 0 : o->idle_ms);
 	if (o->max_sessions != 0)
@@ -250,6 +252,25 @@ int hib_vm_sleep(struct hib *h, const char *vm, char **json,
 		 struct hib_error *e)
 {
 	struct jw path = path_vm(vm, "/sleep");
+
+	return request_post(h, &path, NULL, false, json, e);
+}
+
+int hib_vm_suspend(struct hib *h, const char *vm, bool or_cold, char **json,
+		   struct hib_error *e)
+{
+	struct jw path = path_vm(vm, "/suspend"), body = {0};
+
+	jw_obj(&body);
+	jw_kbool(&body, "or_cold", or_cold);
+	jw_obj_end(&body);
+	return request_post(h, &path, &body, false, json, e);
+}
+
+int hib_vm_resume(struct hib *h, const char *vm, char **json,
+		  struct hib_error *e)
+{
+	struct jw path = path_vm(vm, "/resume");
 
 	return request_post(h, &path, NULL, false, json, e);
 }
