@@ -66,7 +66,8 @@ struct link {
 
 	enum link_state state;
 	bool closed, was_up;
-	bool paused; /* The guest is, as far as we know. */
+	bool paused; /* The guest is, as far as we know, */
+	bool frozen; /* or was for good when it said hello. */
 	struct h2 *h2;
 	struct h2_stream *sync;
 	struct mirror_feed *feed;
@@ -429,8 +430,9 @@ static void link_on_started(const char *body, size_t len, const struct err *e,
 		link_fail_turns(l);
 	else if (e->code == 0)
 		link_sync(l);
-	else if (e->code == -FAULT_GUEST_UNREACHABLE)
-		link_lost(l, e->msg);
+	else if (e->code == -FAULT_GUEST_UNREACHABLE ||
+		 (e->code == -FAULT_DRAINING && !l->frozen))
+		link_lost(l, e->msg); /* It is about to be paused, or not. */
 	else
 		link_fail(l, e);
 }
@@ -664,6 +666,7 @@ static void link_go_on(struct link *l, struct jv hello)
 	struct err e = {0};
 
 	l->paused = jv_bool(jv_get(hello, "paused"), false);
+	l->frozen = jv_bool(jv_get(hello, "frozen"), false);
 	if (!l->paused && !is_unnamed(l, hello)) {
 		link_feed(l, hello);
 		return;

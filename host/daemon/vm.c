@@ -678,6 +678,19 @@ void vm_off_now(struct vm *vm)
 	}
 }
 
+/* It has to be awake before it can be told; a boot is just cut off, by all but a
+ * warm sleep. */
+static bool off_has_to_wait(const struct vm *vm, enum vm_off how)
+{
+	if (vm_is_asleep(vm))
+		return false;
+	if (how <= VM_OFF_WARM_OR_COLD && vm_can_sleep_warm(vm))
+		return vm->state != VM_RUNNING || !link_is_up(vm->channel) ||
+		       vm->pause != VM_GOES_ON;
+	return vm->pause != VM_GOES_ON ||
+	       (vm->state == VM_RESUMING && vm->memory != VM_MEMORY_NONE);
+}
+
 void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg)
 {
 	bool going = vm->state == VM_SUSPENDING || vm->off_later;
@@ -694,10 +707,7 @@ void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg)
 		vm->off = how;
 	if (going)
 		return;
-	/* One that is being thawed has to be awake before it can be told. */
-	vm->off_later = vm->pause != VM_GOES_ON ||
-			(vm->state == VM_RESUMING &&
-			 vm->memory != VM_MEMORY_NONE);
+	vm->off_later = off_has_to_wait(vm, how);
 	if (!vm->off_later)
 		vm_off_now(vm);
 }
