@@ -5,8 +5,9 @@
  * Each is made by itself, all at once: folder and repository, which borrows the
  * objects of the source; the disk, if the snapshot has only that; then row and
  * logs in one transaction (lineage.h).  Of kind memory it goes on from the
- * snapshot at once, else it is off like any new VM, and its guest finds its logs
- * when it boots.  If one of them fails, none is there.
+ * snapshot at once.  Else, a sandbox is off like any new VM, and its guest finds
+ * its logs when it boots; the disk of a machine has a store in it, so its guest
+ * is told at once whose it is.  If one of them fails, none is there.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -37,6 +38,7 @@ struct forks {
 	struct hibd *d;
 	struct snapshot s;
 	char from[PATH_MAX];
+	bool told;	  /* The guests are told who they are. */
 	const char *name; /* Of the only one; or NULL. */
 	unsigned n, open;
 	bool held;
@@ -224,12 +226,12 @@ static void forked_on_stored(const struct err *e, void *arg)
 		return;
 	}
 	o->stored = true;
-	if (!o->all->s.memory)
+	if (!o->all->told)
 		rename_databases(o);
 	else if (vm_set_origin(vm, o->all->s.id, &o->err) < 0)
 		log_error("%s: %s", o->vm, o->err.msg);
 	vm_keep(vm);
-	if (o->all->s.memory && o->err.code == 0)
+	if (o->all->told && o->err.code == 0)
 		vm_need(vm, forked_on_up, o);
 	else
 		forked_end(o);
@@ -251,12 +253,12 @@ static void forked_store(struct forked *o, struct vm *vm)
 	vm_add_row(vm, c);
 	change_add(c, "UPDATE vm SET from_snapshot=?2 WHERE id=?1", 2, o->vm,
 		   s->id);
-	if (s->memory)
+	if (o->all->told)
 		vm_change_origin(c, o->vm, s->id);
 	snprintf(data, sizeof(data), "{\"from\":\"%s\",\"snapshot\":\"%s\"}",
 		 s->vm, s->id);
 	change_add_vm_event(c, o->vm, "vm.forked", data);
-	lineage_clone(&spec, c, !s->memory, forked_on_stored, o);
+	lineage_clone(&spec, c, !o->all->told, forked_on_stored, o);
 }
 
 /* In the place of the empty one. */
@@ -354,11 +356,7 @@ static int forks_check(struct forks *f, const char *id, unsigned n)
 	if (source == NULL)
 		return err_set(&f->err, -FAULT_VM_NOT_FOUND, "%s is not here",
 			       f->s.vm);
-	if (!f->s.memory && vm_keeps_memory(source))
-		return err_set(&f->err, -FAULT_CAPABILITY_UNSUPPORTED,
-			       "the disk of a machine knows whose it is: fork "
-			       "a snapshot of kind memory, taken while %s runs",
-			       f->s.vm);
+	f->told = f->s.memory || vm_keeps_memory(source);
 	if (f->s.quota > 0)
 		return err_set(&f->err, -FAULT_CAPABILITY_UNSUPPORTED,
 			       "%s has a quota, and its files belong to it "

@@ -347,7 +347,7 @@ void vm_boot(struct vm *vm)
 	/* One that is gone by now is the backend's to complain of. */
 	(void)image_files(&vm->d->home, vm->image, vm->files, NULL);
 	vm_memory_forget(vm);
-	if (vm->origin != NULL) {
+	if (vm_origin_has_memory(vm)) {
 		vm_resume(vm);
 		return;
 	}
@@ -375,7 +375,7 @@ static void vm_go_on(struct vm *vm)
 /* It serves calls, since now. */
 static void vm_is_up(struct vm *vm)
 {
-	bool warm = vm->memory != VM_MEMORY_NONE || vm->origin != NULL;
+	bool warm = vm->memory != VM_MEMORY_NONE || vm_origin_has_memory(vm);
 	bool resumed = vm->state == VM_RESUMING;
 	struct change *c;
 	char data[256];

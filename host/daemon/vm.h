@@ -184,7 +184,8 @@ void vm_copy_memory(struct vm *vm, const char *dir, backend_done_cb cb,
 
 /*
  * Have a VM that is off go on from the memory of a snapshot, of its own or of
- * another VM, when it is needed next.  In a change, and once that is stored, or
+ * another VM, when it is needed next; or, where the snapshot has none, know that
+ * it has the disk of that other VM.  In a change, and once that is stored, or
  * before, in memory.
  */
 void vm_change_origin(struct change *c, const char *vm, const char *snapshot);

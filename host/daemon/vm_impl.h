@@ -196,6 +196,7 @@ void vm_memory_forget(const struct vm *vm);
 /* vm_origin.c.  The member "origin" of the row's config; absent: nothing. */
 void vm_origin_read(struct vm *vm, struct jv origin);
 /* The folder to go on from, and what its guest called the VM; NULL: as we do. */
+bool vm_origin_has_memory(const struct vm *vm);
 const char *vm_origin_dir(const struct vm *vm);
 const char *vm_origin_clone_of(const struct vm *vm);
 /* Members of a thaw. */

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * vm_origin.c - A VM that goes on from the memory of a snapshot
+ * vm_origin.c - A VM that goes on from a snapshot
  *
- * Its next boot is none: the backend makes a machine that is what the snapshot's
- * was, whose guest is paused and is thawed with what has changed since: the
- * time, and who it is.  That is written down before, and taken away when it runs,
- * so a hibd that dies in between does it again.
+ * Of one with memory its next boot is none: the backend makes a machine that is
+ * what the snapshot's was, whose guest is paused and is thawed with what has
+ * changed since: the time, and who it is.  One that has the disk alone of another
+ * VM's boots, and its guest is told who it is before it starts.  That is written
+ * down before, and taken away when it runs, so a hibd that dies in between does
+ * it again.
  */
 #include <stdio.h>
 #include <string.h>
@@ -98,6 +100,11 @@ void vm_forget_origin(struct vm *vm)
 bool vm_has_origin(const struct vm *vm)
 {
 	return vm->origin != NULL;
+}
+
+bool vm_origin_has_memory(const struct vm *vm)
+{
+	return vm->origin != NULL && vm->origin->s.memory;
 }
 
 const char *vm_origin_dir(const struct vm *vm)
