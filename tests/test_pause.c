@@ -259,8 +259,8 @@ TEST(nothing_runs_and_nothing_wakes_during_a_pause)
 
 	create(h);
 	done(prompt(h,
-		    "!helper while :; do :; done;;termbg while :; do echo x; "
-		    "done;;flood 20000 100 1"));
+		    "!helper while :; do :; done;;!termbg while :; do echo x; "
+		    "done;;!flood 20000 100 1"));
 	await(h, "acp.response");
 	done(freeze(h));
 	EQ(others_than(h, "TZ"), 0);
@@ -280,7 +280,7 @@ TEST(what_forks_in_a_loop_is_stopped_whole)
 
 	create(h);
 	done(prompt(h, "!helper while :; do (:) & (exec true) & wait; done;;"
-		       "helper while :; do sh -c 'true & true'; done"));
+		       "!helper while :; do sh -c 'true & true'; done"));
 	await(h, "turn.completed");
 	for (int i = 0; i < 30; i++) {
 		done(freeze(h));
@@ -443,6 +443,43 @@ TEST(a_call_of_an_mcp_server_goes_on)
 	drop(r);
 	await(h, "turn.completed");
 	EQ(count(h, SES, "mcp.exited"), 0);
+	check_log(h, SES);
+	down(h);
+}
+
+/* The child of a session's init, which is a child of the guest. */
+static pid_t find_agent(const struct host *h)
+{
+	static struct process all[16384];
+	size_t n = read_processes(all, ARRAY_LEN(all));
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < n; k++)
+			if (all[i].parent == h->pid &&
+			    all[k].parent == all[i].pid)
+				return all[k].pid;
+	FAIL("there is no agent");
+}
+
+TEST(an_agent_that_is_killed_during_a_pause_is_missed_afterwards)
+{
+	struct host *h = up_isolated();
+	size_t n;
+
+	create(h);
+	done(prompt(h, "!hang"));
+	await(h, "turn.started");
+	done(freeze(h));
+	n = h->n;
+	EQ(kill(find_agent(h), SIGKILL), 0);
+	while (others_than(h, "TZ") > 0)
+		usleep(1000);
+	paused_is(h, true);
+	EQ(h->n, n);
+	done(thaw(h));
+	await(h, "session.resumed");
+	expect(await(h, "turn.failed"), "agent_exited");
+	expect(await(h, "session.state"), "\"to\":\"failed\"");
 	check_log(h, SES);
 	down(h);
 }
@@ -674,8 +711,7 @@ TEST(F119_a_pause_that_cannot_be_stored_is_none)
 	down(h);
 }
 
-TESTS(CASE(F119_a_pause_that_cannot_be_stored_is_none),
-      CASE(F212_a_pause_is_told_refuses_calls_and_ends),
+TESTS(CASE(F212_a_pause_is_told_refuses_calls_and_ends),
       CASE(F212_F118_pauses_of_a_stream_lose_and_double_nothing),
       CASE(pauses_of_a_stream_whose_processes_go_on_lose_nothing),
       CASE(nothing_runs_and_nothing_wakes_during_a_pause),
@@ -687,10 +723,12 @@ TESTS(CASE(F119_a_pause_that_cannot_be_stored_is_none),
       CASE(a_session_expires_at_its_time_also_while_paused),
       CASE(terminals_and_programs_of_the_host_go_on),
       CASE(a_call_of_an_mcp_server_goes_on),
+      CASE(an_agent_that_is_killed_during_a_pause_is_missed_afterwards),
       CASE(a_session_that_starts_or_closes_is_waited_for),
       CASE(a_pause_that_takes_too_long_is_none), CASE(a_thaw_calls_a_pause_off),
       CASE(a_wrong_thaw_changes_nothing),
       CASE(a_lost_host_comes_back_to_a_paused_guest),
       CASE(a_paused_guest_can_be_put_to_cold_sleep),
       CASE(a_paused_guest_ends_by_a_signal),
-      CASE(F043_the_memory_of_a_paused_guest_is_lost))
+      CASE(F043_the_memory_of_a_paused_guest_is_lost),
+      CASE(F119_a_pause_that_cannot_be_stored_is_none))
