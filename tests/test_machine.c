@@ -2,270 +2,20 @@
 /*
  * test_machine.c - Machines that are suspended and go on, without hibd
  *
- * The operations of the qemu backend on a real image: IMAGE_CACHE_DIR, or the
- * folder images beside this program's, has `small`.  The guest is the real one,
- * of which only the greeting is asked: its nonce is the same for as long as the
- * very same guest goes on.
+ *   MACHINE_LONG   a hibd dies at every turn of its loop, not at each fifth
  */
-#include <fcntl.h>
-#include <ftw.h>
-#include <libgen.h>
-#include <limits.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <uv.h>
+#include "tests/machine_kit.h"
 
-#include "core/greet.h"
-#include "host/backend.h"
-#include "host/saved.h"
-#include "tests/tap.h"
-
-#define VM_ID	   "vm_019353e4a7c07b3e8f1a2b3c4d5e6f70"
-#define FORK_ID	   "vm_019353e4a7c07b3e8f1a2b3c4d5e6f71"
-#define PATH_ROOM  (PATH_MAX / 2)
-#define TMP_PREFIX "/tmp/hib-test-"
-#define ASK_MS	   20
-#define ASKS	   3000
 #define MEMORY_MIB 256
-
-/* One VM. */
-struct box {
-	char dir[PATH_MAX];
-	struct vm_spec spec;
-	struct machine *machine;
-	bool booted, done, exited;
-	struct err err;
-};
-
-static struct {
-	char home[PATH_ROOM], libexec[PATH_MAX], agents[PATH_MAX],
-		image[PATH_MAX];
-	uv_loop_t loop;
-	char memory[PATH_MAX];
-	struct box vm, fork;
-} t;
-
-static const struct backend_ops *const ops = &backend_qemu;
-
-/* --- folders --- */
-
-static int remove_one(const char *path, const struct stat *st, int type,
-		      struct FTW *ftw)
-{
-	(void)st, (void)type, (void)ftw;
-	return remove(path);
-}
-
-static void tear_down(void)
-{
-	if (t.vm.machine != NULL)
-		(void)kill(ops->pid(t.vm.machine), SIGKILL);
-	if (t.fork.machine != NULL)
-		(void)kill(ops->pid(t.fork.machine), SIGKILL);
-	if (strncmp(t.home, TMP_PREFIX, strlen(TMP_PREFIX)) == 0)
-		(void)nftw(t.home, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void make_dir(char *out, const char *under, const char *name,
-		     mode_t mode)
-{
-	snprintf(out, PATH_MAX, "%.*s/%s", PATH_ROOM, under, name);
-	OK(mkdir(out, mode) == 0 || errno == EEXIST);
-}
-
-static void find_image(void)
-{
-	const char *cache = getenv("IMAGE_CACHE_DIR");
-	char self[PATH_ROOM], real[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	OK(n > 0);
-	self[n] = '\0';
-	dirname(self);
-	snprintf(t.libexec, sizeof(t.libexec), "%s/../libexec", self);
-	if (cache == NULL)
-		snprintf(t.image, sizeof(t.image), "%s/../images/small/rootfs",
-			 self);
-	else
-		snprintf(t.image, sizeof(t.image), "%.*s/small/rootfs",
-			 PATH_ROOM, cache);
-	snprintf(real, sizeof(real), "%.*s/../rootfs.erofs", PATH_ROOM,
-		 t.image);
-	if (access(real, R_OK) < 0)
-		SKIP("no image %.200s", t.image);
-	if (access("/usr/bin/qemu-system-x86_64", X_OK) < 0)
-		SKIP("no QEMU");
-}
-
-static void make_vm(struct box *b, const char *id)
-{
-	char vms[PATH_MAX];
-	struct err e;
-
-	make_dir(vms, t.home, "vms", 0700);
-	make_dir(b->dir, vms, id, 0700);
-	b->spec = (struct vm_spec){
-		.id = id,
-		.dir = b->dir,
-		.image = t.image,
-		.libexec = t.libexec,
-		.agents = t.agents,
-		.memory = MEMORY_MIB,
-	};
-	if (ops->create(&b->spec, &e) < 0)
-		FAIL("create: %s", e.msg);
-}
 
 static void set_up(void)
 {
-	umask(022);
-	find_image();
-	snprintf(t.home, sizeof(t.home), TMP_PREFIX "XXXXXX");
-	OK(mkdtemp(t.home) != NULL);
-	(void)chmod(t.home, 0755);
-	(void)atexit(tear_down);
-	make_dir(t.agents, t.home, "agents", 0755);
-	EQ(uv_loop_init(&t.loop), 0);
-	make_vm(&t.vm, VM_ID);
-}
+	const char *why = find_image();
 
-/* --- machines --- */
-
-static void on_exited(struct machine *m, const char *detail, void *arg)
-{
-	struct box *b = arg;
-
-	(void)detail;
-	OK(m == b->machine);
-	b->machine = NULL;
-	b->exited = true;
-}
-
-static const struct backend_events events = {.exited = on_exited};
-
-static void on_booted(struct machine *m, const struct err *e, void *arg)
-{
-	struct box *b = arg;
-
-	b->booted = true;
-	b->machine = m;
-	b->err = (struct err){0};
-	if (m == NULL)
-		b->err = *e;
-}
-
-static void on_done(const struct err *e, void *arg)
-{
-	struct box *b = arg;
-
-	b->done = true;
-	b->err = *e;
-}
-
-static void wait_for(const bool *what)
-{
-	while (!*what)
-		OK(uv_run(&t.loop, UV_RUN_ONCE) != 0 || *what);
-}
-
-static void must_be_up(const struct box *b)
-{
-	if (b->machine == NULL)
-		FAIL("it does not run: %s", b->err.msg);
-}
-
-static void boot(struct box *b)
-{
-	b->booted = false;
-	ops->boot(&t.loop, &b->spec, &events, b, on_booted);
-	wait_for(&b->booted);
-	must_be_up(b);
-}
-
-static void memory_dir(const struct box *b, char out[PATH_MAX])
-{
-	snprintf(out, PATH_MAX, "%.*s/" SAVED_AT, PATH_ROOM, b->dir);
-}
-
-static void try_resume(struct box *b)
-{
-	char dir[PATH_MAX];
-
-	memory_dir(b, dir);
-	b->booted = false;
-	ops->resume(&t.loop, &b->spec, dir, true, &events, b, on_booted);
-	wait_for(&b->booted);
-}
-
-static void suspend(struct box *b)
-{
-	char dir[PATH_MAX];
-
-	memory_dir(b, dir);
-	b->done = b->exited = false;
-	ops->suspend(b->machine, dir, on_done, b);
-	wait_for(&b->done);
-	if (b->err.code < 0)
-		FAIL("suspend: %s", b->err.msg);
-	wait_for(&b->exited);
-}
-
-static int open_channel(const struct box *b)
-{
-	struct err e;
-	int fd;
-
-	while ((fd = ops->channel(b->machine, "api", &e)) == -EAGAIN)
-		(void)usleep(1000);
-	if (fd < 0)
-		FAIL("channel: %s", e.msg);
-	return fd;
-}
-
-/* Until the guest answers to @token, or for ASK_MS. */
-static bool is_answered(int fd, const char *token, char nonce[GREET_NONCE_MAX])
-{
-	struct pollfd p = {.fd = fd, .events = POLLIN};
-	struct greet g = {.n = 0};
-	char c;
-
-	while (poll(&p, 1, ASK_MS) > 0) {
-		OK(recv(fd, &c, 1, 0) == 1);
-		if (greet_byte(&g, c) && greet_is_answer(&g, token, nonce))
-			return true;
-	}
-	return false;
-}
-
-/* Ask who the guest is. */
-static void meet(const struct box *b, char nonce[GREET_NONCE_MAX])
-{
-	char line[GREET_LINE_MAX], token[GREET_TOKEN_MAX];
-	int fd = open_channel(b);
-
-	for (unsigned i = 0; i < ASKS; i++) {
-		/* One that was stopped is continued meanwhile. */
-		(void)uv_run(&t.loop, UV_RUN_NOWAIT);
-		snprintf(token, sizeof(token), "%08x", i);
-		/* One that boots takes only so many questions. */
-		OK(send(fd, line, greet_question(line, token), MSG_NOSIGNAL) >
-			   0 ||
-		   errno == EAGAIN);
-		if (is_answered(fd, token, nonce)) {
-			close(fd);
-			return;
-		}
-	}
-	FAIL("the guest does not answer");
-}
-
-static void off(struct box *b)
-{
-	b->exited = false;
-	ops->kill(b->machine);
-	wait_for(&b->exited);
+	if (why != NULL)
+		SKIP("%s", why);
+	make_home();
+	(void)make_vm(0, MEMORY_MIB);
 }
 
 /* --- cases --- */
@@ -276,36 +26,19 @@ static void goes_on_where_it_was(void)
 	struct err e;
 
 	set_up();
-	boot(&t.vm);
-	meet(&t.vm, before);
-	EQ(ops->has_memory(&t.vm.spec, &e), -ENOENT);
+	boot(&t.box[0]);
+	meet(&t.box[0], before);
+	EQ(ops->has_memory(&t.box[0].spec, &e), -ENOENT);
 	for (int i = 0; i < 2; i++) {
-		suspend(&t.vm);
-		EQ(ops->has_memory(&t.vm.spec, &e), 0);
-		try_resume(&t.vm);
-		must_be_up(&t.vm);
-		EQ(ops->has_memory(&t.vm.spec, &e), -ENOENT);
-		meet(&t.vm, after);
+		suspend(&t.box[0]);
+		EQ(ops->has_memory(&t.box[0].spec, &e), 0);
+		try_resume(&t.box[0]);
+		must_be_up(&t.box[0]);
+		EQ(ops->has_memory(&t.box[0].spec, &e), -ENOENT);
+		meet(&t.box[0], after);
 		STR_EQ(after, before);
 	}
-	off(&t.vm);
-}
-
-static void snapshot(struct box *b, char dir[PATH_MAX])
-{
-	make_dir(dir, t.home, "snapshot", 0700);
-	b->done = false;
-	ops->snapshot(b->machine, dir, on_done, b);
-	wait_for(&b->done);
-	if (b->err.code < 0)
-		FAIL("snapshot: %s", b->err.msg);
-}
-
-static void resume_from(struct box *b, const char *dir)
-{
-	b->booted = false;
-	ops->resume(&t.loop, &b->spec, dir, false, &events, b, on_booted);
-	wait_for(&b->booted);
+	off(&t.box[0]);
 }
 
 static struct stat stat_of(const char *dir, const char *name)
@@ -333,31 +66,31 @@ static void a_snapshot_is_forked(void)
 	struct err e;
 
 	set_up();
-	boot(&t.vm);
-	meet(&t.vm, first);
-	snapshot(&t.vm, dir);
-	meet(&t.vm, nonce);
+	boot(&t.box[0]);
+	meet(&t.box[0], first);
+	snapshot(&t.box[0], dir);
+	meet(&t.box[0], nonce);
 	STR_EQ(nonce, first);
 	before = stat_of(dir, "ram");
 	OK(before.st_blocks * 512 < (int64_t)MEMORY_MIB << 20);
 
-	make_vm(&t.fork, FORK_ID);
-	resume_from(&t.fork, dir);
-	must_be_up(&t.fork);
-	meet(&t.fork, nonce);
+	(void)make_vm(1, MEMORY_MIB);
+	resume_from(&t.box[1], dir);
+	must_be_up(&t.box[1]);
+	meet(&t.box[1], nonce);
 	STR_EQ(nonce, first);
-	meet(&t.vm, nonce);
-	off(&t.vm);
+	meet(&t.box[0], nonce);
+	off(&t.box[0]);
 
 	/* Its memory is within its state, and a file of its own then. */
-	suspend(&t.fork);
-	EQ(ops->has_memory(&t.fork.spec, &e), 0);
+	suspend(&t.box[1]);
+	EQ(ops->has_memory(&t.box[1].spec, &e), 0);
 	for (int i = 0; i < 2; i++) {
-		try_resume(&t.fork);
-		must_be_up(&t.fork);
-		meet(&t.fork, nonce);
+		try_resume(&t.box[1]);
+		must_be_up(&t.box[1]);
+		meet(&t.box[1], nonce);
 		STR_EQ(nonce, first);
-		suspend(&t.fork);
+		suspend(&t.box[1]);
 	}
 	after = stat_of(dir, "ram");
 	is_unchanged(&before, &after);
@@ -369,9 +102,11 @@ typedef void (*begin_fn)(struct box *b, const char *dir);
 
 static void begin_suspend(struct box *b, const char *dir)
 {
+	char memory[PATH_MAX];
+
 	(void)dir;
-	memory_dir(b, t.memory);
-	ops->suspend(b->machine, t.memory, on_done, b);
+	memory_dir(b, memory);
+	ops->suspend(b->machine, memory, on_done, b);
 }
 
 static void begin_snapshot(struct box *b, const char *dir)
@@ -381,9 +116,11 @@ static void begin_snapshot(struct box *b, const char *dir)
 
 static void begin_resume(struct box *b, const char *dir)
 {
+	char memory[PATH_MAX];
+
 	(void)dir;
-	memory_dir(b, t.memory);
-	ops->resume(&t.loop, &b->spec, t.memory, true, &events, b, on_booted);
+	memory_dir(b, memory);
+	ops->resume(&t.loop, &b->spec, memory, true, &events, b, on_booted);
 }
 
 static void adopt(struct box *b)
@@ -451,30 +188,30 @@ static void hibd_may_die_at_any_moment(void)
 	bool over = false;
 
 	set_up();
-	boot(&t.vm);
-	meet(&t.vm, nonce);
-	let_go(&t.vm);
+	boot(&t.box[0]);
+	meet(&t.box[0], nonce);
+	let_go(&t.box[0]);
 	for (int n = 1; !over; n += step) {
-		over = die_in(&t.vm, begin_suspend, NULL, n);
-		find_again(&t.vm, nonce);
+		over = die_in(&t.box[0], begin_suspend, NULL, n);
+		find_again(&t.box[0], nonce);
 	}
 	over = false;
 	for (int n = 1; !over; n += step) {
-		adopt(&t.vm);
-		suspend(&t.vm);
-		let_go(&t.vm);
-		over = die_in(&t.vm, begin_resume, NULL, n);
-		find_again(&t.vm, nonce);
+		adopt(&t.box[0]);
+		suspend(&t.box[0]);
+		let_go(&t.box[0]);
+		over = die_in(&t.box[0], begin_resume, NULL, n);
+		find_again(&t.box[0], nonce);
 	}
 	over = false;
 	for (int n = 1; !over; n += step) {
 		make_dir(dir, t.home, "snapshot", 0700);
-		over = die_in(&t.vm, begin_snapshot, dir, n);
-		find_again(&t.vm, nonce);
+		over = die_in(&t.box[0], begin_snapshot, dir, n);
+		find_again(&t.box[0], nonce);
 		(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	}
-	adopt(&t.vm);
-	off(&t.vm);
+	adopt(&t.box[0]);
+	off(&t.box[0]);
 }
 
 TESTS(CASE(goes_on_where_it_was), CASE(a_snapshot_is_forked),
