@@ -25,7 +25,7 @@ struct vm *op_vm(struct op *op)
 	return vm;
 }
 
-void op_reply_vm(struct op *op)
+static void reply_vm(struct op *op)
 {
 	struct err e = {0};
 
@@ -46,10 +46,10 @@ static void vm_on_settled(const struct err *e, void *arg)
 	if (op->err.code < 0)
 		op_fail(op, &op->err);
 	else
-		op_reply_vm(op);
+		reply_vm(op);
 }
 
-static void vm_reply_stored(struct op *op)
+void op_reply_vm(struct op *op)
 {
 	struct change *c = change_new();
 
@@ -63,7 +63,7 @@ static void vm_on_changed(struct vm *vm, const struct err *e, void *arg)
 
 	(void)vm;
 	op->err = *e;
-	vm_reply_stored(op);
+	op_reply_vm(op);
 }
 
 void vm_list_route(struct op *op)
@@ -96,7 +96,7 @@ static void create_on_files(const struct err *e, void *arg)
 
 	op->err = *e;
 	if (e->code == 0)
-		vm_reply_stored(op);
+		op_reply_vm(op);
 	else if (vm == NULL)
 		op_fail(op, &op->err);
 	else
@@ -141,7 +141,7 @@ static void create_on_stored(struct vm *vm, const struct err *e, void *arg)
 	else if (jv_bool(jv_get(op->in, "boot"), true))
 		vm_need(vm, vm_on_changed, op);
 	else
-		vm_reply_stored(op);
+		op_reply_vm(op);
 }
 
 void vm_create_route(struct op *op)

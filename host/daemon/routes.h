@@ -38,7 +38,7 @@ void vm_resume_route(struct op *op);
 void vm_sleep_route(struct op *op);
 void vm_stop_route(struct op *op);
 void vm_destroy_route(struct op *op);
-/* The row of op->vm, as it is now. */
+/* The row of op->vm, once all that was decided of it is stored. */
 void op_reply_vm(struct op *op);
 /* Path parameter to VM; answers when there is none. */
 struct vm *op_vm(struct op *op);

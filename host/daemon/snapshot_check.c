@@ -136,9 +136,9 @@ static void check_compare(struct check *k)
 
 static void check_work(uv_work_t *w)
 {
-	static const char *const parts[] = {SNAPSHOT_JSON, "memory.json",
-					    "ram",	   "state",
-					    "disk.img",	   "disk"};
+	static const char *const parts[] = {
+		SNAPSHOT_JSON, "memory.json", "ram",	     "state",
+		"disk.img",    "disk",	      "agents.erofs"};
 	struct check *k = container_of(w, struct check, work);
 	autoclose int dir =
 		open(k->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

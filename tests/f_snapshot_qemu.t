@@ -1,0 +1,223 @@
+#!/bin/sh
+# Snapshots of machines: memory and disk, given back and multiplied; and what is
+# left when something is killed in the middle.
+#
+#   IMAGE_CACHE_DIR   where images are made (default: $O/images)
+#   SNAP_ROUNDS       kills of each kind (default: 2)
+# shellcheck disable=SC2016,SC2119 # $ is for the shell in the VM
+. tests/lib.sh
+
+cache=${IMAGE_CACHE_DIR:-$O/images}
+rounds=${SNAP_ROUNDS:-2}
+agent echo
+
+# --- sandboxes: hibd is killed at any moment -----------------------------------
+
+# soon MAX - sleep for up to that many ms.
+soon() {
+	sleep "$(awk -v r="$(od -An -N2 -tu2 /dev/urandom)" -v m="$1" \
+		'BEGIN { printf "%.4f", r / 65536 * m / 1000 }')"
+}
+# The VM is as at the snapshot (the file says one), or as it was after (two), and
+# works.
+is_one_of_them() {
+	got=$(in_vm "$SES" 'cat ~/state; cat state') || return 1
+	case $got in
+	"one
+one") now=old ;;
+	"two
+two") now=new ;;
+	*)
+		echo "neither: $got"
+		return 1
+		;;
+	esac
+	says "$SES" "!say $now" "$now" && numbers_are_whole
+}
+write_state() {
+	in_vm "$SES" "echo $1 >~/state; echo $1 >state" >"$tmp/x"
+}
+# killed MS COMMAND... - hibd is killed while the command runs.
+killed() {
+	_ms=$1
+	shift
+	"$@" >"$tmp/killed" 2>&1 &
+	_running=$!
+	soon "$_ms"
+	kill_hibd KILL
+	wait "$_running"
+	hib daemon start >"$tmp/x"
+}
+nothing_is_left() {
+	until_true 10 eval '! ls -d "$HIB_HOME"/vms/*/restore* \
+		"$HIB_HOME"/vms/*/snapshots/*.new "$HIB_HOME"/vms/*/snapshots/*.gone 2>/dev/null'
+}
+restore_round() {
+	write_state two || return 1
+	killed 80 hib vm restore --force "$SNP"
+	is_one_of_them && nothing_is_left
+}
+make_round() {
+	killed 60 hib snapshot create "$VM"
+	is_one_of_them && nothing_is_left || return 1
+	for one in $(hib snapshot list --json | jq -r '.[].id'); do
+		hib snapshot verify "$one" >"$tmp/x" || return 1
+		[ "$one" = "$SNP" ] || hib snapshot rm "$one" || return 1
+	done
+}
+fork_round() {
+	killed 80 hib vm fork -n 2 "$SNP"
+	is_one_of_them || return 1
+	for one in $(hib vm list --json | jq -r '.[].id'); do
+		[ "$one" != "$VM" ] || continue
+		ses=$(sql "SELECT id FROM session WHERE vm_id='$one' LIMIT 1")
+		equal "$(in_vm "$ses" 'cat ~/state; cat state')" "one
+one" && hib vm destroy "$one" || return 1
+	done
+}
+many() {
+	_n=$rounds
+	while [ "$_n" -gt 0 ]; do
+		"$1" || return 1
+		_n=$((_n - 1))
+	done
+}
+new_vm && new_session && write_state one
+hib vm sleep "$VM"
+SNP=$(hib snapshot create "$VM")
+ok "hibd is killed in a restore: the VM is as before or after" many restore_round
+ok "hibd is killed while one is made: it is there whole, or not" many make_round
+ok "hibd is killed in a fork: each VM that is there works" many fork_round
+hib vm destroy --force "$VM"
+
+# --- machines ---------------------------------------------------------------------
+
+give_up() {
+	skip "a machine is kept with its memory" "$1"
+	done_testing
+	exit
+}
+for program in qemu-system-x86_64 mkfs.erofs mkfs.ext4; do
+	PATH=$PATH:/usr/sbin command -v "$program" >/dev/null ||
+		give_up "$program is not there"
+done
+[ -e "$cache/small/manifest.json" ] || [ "$(id -u)" -eq 0 ] ||
+	give_up 'only root makes images, and there is none'
+mkdir -p "$HIB_HOME" && ln -s "$cache" "$HIB_HOME/images"
+if [ ! -e "$cache/small/manifest.json" ]; then
+	mkdir -p "$cache"
+	PATIENCE=400 hib image build small 2>"$tmp/built" || {
+		cat "$tmp/built"
+		give_up "no image can be made"
+	}
+fi
+PATIENCE=120
+
+uptime_s() {
+	in_vm "$1" 'cut -d. -f1 /proc/uptime'
+}
+made() {
+	VM=$(hib vm create --backend qemu --image small --name m) && new_session &&
+		write_state one && in_vm "$SES" 'cat /proc/uptime >~/since;
+			cat /proc/sys/kernel/random/boot_id >~/boot' >"$tmp/x" &&
+		prompt_bg "$SES" '!run echo began; sleep 3; echo slept' &&
+		wait_for "$SES" began 30 "$MARK" >"$tmp/x" &&
+		SNP=$(hib snapshot create m --label busy) &&
+		wait_turn "$SES" "$TURN" 60 | grep -q turn.completed &&
+		equal "$(hib snapshot show "$SNP" --json | jq -r .kind)" memory &&
+		until_true 20 eval 'hib snapshot show "$SNP" --json | jq -e ".state == \"verified\""'
+}
+ok "a machine is kept with its memory, in the middle of a turn" made
+refused_disk() {
+	refused capability_unsupported 5 hib snapshot create --kind disk m
+}
+ok "its disk alone is not taken while it runs" refused_disk
+
+restored() {
+	CUT=$(hib snapshot show "$SNP" --json | jq ".cursors.$SES")
+	write_state two && says "$SES" '!say after' after &&
+		hib vm restore "$SNP" --json | jq -e '.state == "running"' &&
+		wait_for "$SES" '"type":"session.rewound"' 10 >"$tmp/rewound" &&
+		jq -e --argjson cut "$CUT" '.data.to_seq == $cut and
+			.data.abandoned[0] == $cut + 1 and
+			.seq == .data.abandoned[1] + 1' "$tmp/rewound"
+}
+ok "it is set back, and its log says so" restored
+went_on() {
+	wait_for "$SES" '"type":"turn.completed"' 60 \
+		"$(jq .seq "$tmp/rewound")" | jq -e --arg t "$TURN" '.turn == $t' &&
+		is_one_of_them && equal "$now" old &&
+		in_vm "$SES" 'cmp ~/boot /proc/sys/kernel/random/boot_id' &&
+		[ "$(uptime_s "$SES")" -lt 600 ]
+}
+ok "its turn goes on to its end, in the same boot" went_on
+no_trace() {
+	hib messages "$SES" --json >"$tmp/x" && not grep -q '!say after' "$tmp/x" &&
+		log_json "$SES" | grep -q '!say after' && numbers_are_whole
+}
+ok "what came after is no message any more, and can be read" no_trace
+
+forked() {
+	hib vm fork -n 5 "$SNP" --json >"$tmp/forks" &&
+		equal "$(jq '.vms | length' "$tmp/forks")" 5
+}
+ok "five machines go on from it at once" forked
+differ() {
+	equal "$(cut -d' ' -f"$1" "$tmp/said.all" | sort -u | wc -l)" 5
+}
+apart() {
+	: >"$tmp/said.all"
+	for ses in $(jq -r '.vms[].sessions[0].id' "$tmp/forks"); do
+		equal "$(session_field "$ses" forked_from)" "$SES" &&
+			wait_turn "$ses" "$TURN" 60 | grep -q turn.completed &&
+			in_vm "$ses" 'echo $(hostname) $(cat /etc/machine-id)
+				$(od -An -N8 -tx8 /dev/urandom) $(date +%s) $(cat state ~/state);
+				echo mine >state' >"$tmp/one" || return 1
+		read -r line <"$tmp/one"
+		drift=$(($(date +%s) - $(echo "$line" | cut -d' ' -f4)))
+		[ "$drift" -ge -1 ] && [ "$drift" -le 1 ] || return 1
+		equal "$(echo "$line" | cut -d' ' -f5-)" 'one one' || return 1
+		echo "$line" >>"$tmp/said.all"
+	done
+	differ 1 && differ 2 && differ 3 && equal "$(in_vm "$SES" 'cat state')" one
+}
+ok "each ends the turn, and has a name, numbers, a clock and files of its own" apart
+outlived() {
+	hib snapshot rm "$SNP" &&
+		says "$(jq -r '.vms[0].sessions[0].id' "$tmp/forks")" '!say on' on &&
+		for one in $(jq -r '.vms[].vm' "$tmp/forks"); do
+			hib vm destroy "$one" || return 1
+		done
+}
+ok "they go on when the snapshot is removed" outlived
+at_once() {
+	hib vm fork --memory -n 2 m --json >"$tmp/forks" &&
+		equal "$(jq '.vms | length' "$tmp/forks")" 2 &&
+		equal "$(hib snapshot list --json)" '[]' &&
+		says "$(jq -r '.vms[1].sessions[0].id' "$tmp/forks")" '!say fork' fork &&
+		for one in $(jq -r '.vms[].vm' "$tmp/forks"); do
+			hib vm destroy "$one" || return 1
+		done
+}
+ok "a machine that runs is forked with its memory" at_once
+
+machine_round() {
+	write_state two || return 1
+	killed 500 hib vm restore --force "$SNP"
+	is_one_of_them && nothing_is_left
+}
+qemu_round() {
+	write_state two || return 1
+	hib vm restore --force "$SNP" >"$tmp/killed" 2>&1 &
+	_running=$!
+	soon 500
+	kill_vm "$VM"
+	wait "$_running"
+	is_one_of_them && nothing_is_left
+}
+write_state one
+SNP=$(hib snapshot create m)
+ok "hibd is killed in a restore: the machine is as before or after" many machine_round
+ok "so it is when QEMU is killed" many qemu_round
+
+done_testing
