@@ -16,6 +16,7 @@
 
 #include "core/db.h"
 #include "core/reader_impl.h"
+#include "core/search.h"
 
 /* Not of a hot path: these are not kept with the writer's statements. */
 #define run(p, sql, fmt, ...) \
@@ -172,6 +173,8 @@ int project_again(struct projection *p)
 		r = can_repeat(p, &a);
 	if (r <= 0)
 		return r;
-	r = forget(p);
+	r = p->host ? search_cut(p->db->db, p->n, a.from, p->e) : 0;
+	if (r >= 0)
+		r = forget(p);
 	return r < 0 ? r : repeat_all(p);
 }

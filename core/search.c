@@ -483,3 +483,28 @@ int search_add(sqlite3 *db, const char *session, int64_t since, int64_t through,
 		   "ii", n, through);
 	return r < 0 ? r : 0;
 }
+
+int search_cut(sqlite3 *db, int64_t session_n, int64_t from, struct err *e)
+{
+	static const char first[] =
+		"SELECT min(first_seq) FROM search_doc WHERE session_n=?1"
+		" AND first_seq<?2 AND last_seq>=?2";
+	static const char *const undo[] = {
+		"INSERT INTO search(search, rowid, text) SELECT 'delete', id,"
+		"  text FROM search_doc WHERE session_n=?1 AND first_seq>=?2",
+		"DELETE FROM search_doc WHERE session_n=?1 AND first_seq>=?2",
+		"UPDATE search_state SET seq=?2-1 WHERE session_n=?1",
+	};
+	autostmt sqlite3_stmt *q = NULL;
+	int64_t begin;
+	int r = db_prepare(db, &q, e, first, "ii", session_n, from);
+
+	if (r == 0)
+		r = db_step(q, e);
+	if (r <= 0 || sqlite3_column_type(q, 0) == SQLITE_NULL)
+		return r < 0 ? r : 0;
+	begin = sqlite3_column_int64(q, 0);
+	for (size_t i = 0; i < ARRAY_LEN(undo) && r >= 0; i++)
+		r = db_run(db, e, undo[i], "ii", session_n, begin);
+	return r < 0 ? r : 0;
+}

@@ -45,4 +45,9 @@ int search_add(struct sqlite3 *db, const char *session, int64_t since,
 	       int64_t through, const struct search_text_list *texts,
 	       struct err *e);
 
+/* The same: events from @from on are abandoned.  A text that began before is taken
+ * out, with those behind it, and has to be read again. */
+int search_cut(struct sqlite3 *db, int64_t session_n, int64_t from,
+	       struct err *e);
+
 #endif

@@ -3,12 +3,15 @@
  * search_text.c - What of a log can be searched: its texts, one by one
  *
  * Chunks in a row are one text, which grows until something else is said or its
- * turn is over.  So a word that an agent sent in two pieces is one word.  The
- * log is hostile: what cannot be read as its kind says has no text.
+ * turn is over.  So a word that an agent sent in two pieces is one word.  A text
+ * ends where a range begins or ends that a rewind has abandoned.  The log is
+ * hostile: what cannot be read as its kind says has no text.
  */
 #include "core/search_text.h"
 
 #include <string.h>
+
+#include "core/reader_impl.h"
 
 #define EVENTS_MAX 20000 /* Looked at in one call with a budget. */
 
@@ -20,6 +23,8 @@ struct walk {
 	int64_t seq; /* Looked at. */
 	unsigned n_events;
 	bool memory_out, stopped;
+	sqlite3_stmt *ranges; /* Is ?2 in an abandoned one?  NULL: no. */
+	bool abandoned;	      /* The event looked at last was. */
 };
 
 static void text_free(struct search_text *t)
@@ -220,10 +225,49 @@ static void look_at(struct walk *w, const struct event *ev)
 	}
 }
 
+/* --- what is abandoned --------------------------------------------------- */
+
+static int find_ranges(struct walk *w, struct reader *r, const char *session,
+		       struct err *e)
+{
+	const char *args[] = {session, NULL};
+	autofree char *any = NULL;
+	int n = reader_value(
+		r, "SELECT 1 FROM abandoned WHERE session_id=?1 LIMIT 1", args,
+		&any, e);
+
+	if (n <= 0)
+		return n;
+	return db_prepare(r->db, &w->ranges, e,
+			  "SELECT 1 FROM abandoned WHERE session_id=?1"
+			  " AND ?2 BETWEEN from_seq AND to_seq",
+			  "si", session, (int64_t)0);
+}
+
+static bool is_abandoned(struct walk *w, int64_t seq)
+{
+	bool is = w->ranges != NULL &&
+		  sqlite3_bind_int64(w->ranges, 2, seq) == SQLITE_OK &&
+		  db_step(w->ranges, NULL) > 0;
+
+	(void)sqlite3_reset(w->ranges);
+	return is;
+}
+
+static void cross_border(struct walk *w, const struct event *ev)
+{
+	bool abandoned = is_abandoned(w, ev->seq);
+
+	if (abandoned != w->abandoned)
+		close_text(w);
+	w->abandoned = abandoned;
+}
+
 static int walk_on_event(const struct event *ev, void *arg)
 {
 	struct walk *w = arg;
 
+	cross_border(w, ev);
 	w->stopped = is_spent(w);
 	if (!w->stopped && !event_is_foreign(ev))
 		look_at(w, ev);
@@ -249,7 +293,10 @@ int search_text_read(struct reader *r, const char *session, int64_t since,
 	int code = reader_session(r, session, &b, e);
 
 	if (code == 0)
+		code = find_ranges(&w, r, session, e);
+	if (code >= 0)
 		code = reader_each_event(r, &q, walk_on_event, &w, e);
+	(void)sqlite3_finalize(w.ranges);
 	if (code >= 0 && !w.stopped && b.last_seq > w.seq)
 		w.seq = b.last_seq; /* What is behind has no text. */
 	if (code >= 0 && whole)

@@ -234,6 +234,43 @@ TEST(slices_miss_nothing_and_repeat_nothing)
 	kit_close(&k);
 }
 
+static void rewind_to(struct kit *k, struct log *l, int64_t to)
+{
+	char data[80];
+
+	snprintf(data, sizeof(data),
+		 "{\"to_seq\":%lld,\"abandoned\":[%lld,%lld]}", (long long)to,
+		 (long long)to + 1, (long long)l->seq);
+	log_write(k, l, "session.rewound", NULL, data);
+}
+
+TEST(what_was_undone_is_found_no_more)
+{
+	struct kit k;
+	struct log l;
+
+	kit_open(&k, STORE_HOST);
+	l = conversation(&k);
+	while (index_slice(&k, &l, 1 << 20))
+		;
+	rewind_to(&k, &l, 5); /* In the middle of a text. */
+	for (int i = 0; i < 2; i++) {
+		STR_EQ(hits(&k, "fox"), "5 agent");
+		STR_EQ(hits(&k, "cafe"), "");
+		STR_EQ(hits(&k, "gnomes"), "");
+		say(&k, &l, i == 0 ? " goes on" : " further");
+		while (index_slice(&k, &l, 1 << 20))
+			;
+	}
+	STR_EQ(hits(&k, "further"), "11 agent");
+	rewind_to(&k, &l, 8); /* That was undone, too. */
+	while (index_slice(&k, &l, 1 << 20))
+		;
+	STR_EQ(hits(&k, "cafe"), "6 agent");
+	STR_EQ(hits(&k, "further"), "");
+	kit_close(&k);
+}
+
 TEST(what_a_user_types_is_never_a_syntax_error)
 {
 	static const char *const texts[] = {
@@ -354,6 +391,7 @@ TEST(a_database_without_an_index_is_searched_and_upgraded)
 TESTS(CASE(F241_words_are_found_before_and_after_they_are_indexed),
       CASE(an_open_text_is_indexed_when_it_is_over),
       CASE(slices_miss_nothing_and_repeat_nothing),
+      CASE(what_was_undone_is_found_no_more),
       CASE(what_a_user_types_is_never_a_syntax_error),
       CASE(hits_are_the_newest_and_marked),
       CASE(a_purged_session_is_found_no_more),

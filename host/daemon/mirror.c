@@ -13,6 +13,7 @@
  *
  * What can go wrong with a batch, and what follows:
  *   - a gap, an old epoch: the stream is begun anew from what we have;
+ *   - a session that is set back twice: the link's end;
  *   - other content than what is stored: the same, and soon the link's end;
  *   - no room on our disk: the link comes again later, the guest holds back
  *     what it has not sent; then it is told to end its turns as failed, and the
@@ -39,6 +40,7 @@ struct mirror {
 struct owned {
 	char id[ID_MAX];
 	bool destroyed;
+	bool rewound; /* Said so once. */
 };
 
 struct mirror_feed {
@@ -181,7 +183,7 @@ static int owned_insert(struct mirror_feed *f, size_t at, const char *id,
 	}
 	memmove(&f->owned[at + 1], &f->owned[at],
 		(f->n_owned - at) * sizeof(*f->owned));
-	f->owned[at].destroyed = destroyed;
+	f->owned[at] = (struct owned){.destroyed = destroyed};
 	snprintf(f->owned[at].id, ID_MAX, "%s", id);
 	f->n_owned++;
 	return 0;
@@ -221,6 +223,19 @@ static int feed_claim(struct mirror_feed *f, size_t at, const struct event *ev)
 	return owned_insert(f, at, ev->session, false);
 }
 
+/* A VM is set back by its host, to which it has a new link then.  Following that
+ * takes as long as the log. */
+static bool is_rewound_again(struct owned *o, const struct event *ev)
+{
+	bool again;
+
+	if (strcmp(ev->type, "session.rewound") != 0)
+		return false;
+	again = o->rewound;
+	o->rewound = true;
+	return again;
+}
+
 /* Return: 1 to keep the event, 0 to drop it, or an error. */
 static int feed_admit(struct mirror_feed *f, const struct event *ev)
 {
@@ -235,7 +250,12 @@ static int feed_admit(struct mirror_feed *f, const struct event *ev)
 			return r;
 	}
 	f->recent = at;
-	return !f->owned[at].destroyed;
+	if (f->owned[at].destroyed)
+		return 0;
+	return is_rewound_again(&f->owned[at], ev)
+		       ? err_set(&f->err, -FAULT_BAD_FRAME,
+				 "%s: %s is set back twice", f->vm, ev->session)
+		       : 1;
 }
 
 /* --- the stream --------------------------------------------------------- */
