@@ -39,7 +39,7 @@ met_again() {
 	hib daemon start && hib session update "$SES" --title Another
 }
 
-HIB_LIBEXEC=$O/libexec hib daemon start
+HIB_LIBEXEC=$O/libexec hib daemon start >/dev/null
 if ! new_vm >"$tmp/new_vm" 2>&1; then
 	skip_all "$(head -c 200 "$tmp/new_vm")"
 fi
