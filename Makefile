@@ -78,6 +78,7 @@ EXTRA_test_glob := guest/glob.c
 EXTRA_test_textedit := guest/linediff.c guest/textedit.c
 EXTRA_test_guest := tests/guest_host.c
 EXTRA_test_pause := tests/guest_host.c
+EXTRA_test_reexec := tests/guest_host.c
 EXTRA_test_prewarm := tests/guest_host.c
 EXTRA_test_clone := tests/guest_host.c
 EXTRA_test_still := guest/still.c
@@ -197,7 +198,7 @@ $(foreach t,$(TESTS),$(eval $(call test,$(t))))
 
 $(O)/tests/test_mcp_local: | $(O)/tests/fake/mcp_server
 $(O)/tests/test_machine: | $(BINS:%=$(O)/%) $(PRELOAD)
-$(O)/tests/test_guest $(O)/tests/test_pause $(O)/tests/test_prewarm $(O)/tests/test_clone: | $(O)/libexec/hib-guest $(O)/libexec/echo-agent $(O)/tests/fake/mcp_server
+$(O)/tests/test_guest $(O)/tests/test_pause $(O)/tests/test_prewarm $(O)/tests/test_clone $(O)/tests/test_reexec: | $(O)/libexec/hib-guest $(O)/libexec/echo-agent $(O)/tests/fake/mcp_server
 
 # Parts of a fake that are no program.
 FAKE_PARTS := mcp_verbs mcp_tools

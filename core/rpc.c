@@ -349,6 +349,18 @@ static uint64_t deadline_after(const struct rpc *p, uint64_t timeout_ms)
 	return timeout_ms < UINT64_MAX - now ? now + timeout_ms : UINT64_MAX;
 }
 
+void rpc_continue(struct rpc *p, int64_t id)
+{
+	p->next_id = id;
+}
+
+int64_t rpc_next_id(const struct rpc *p, unsigned *n_open)
+{
+	if (n_open != NULL)
+		*n_open = p->n_calls;
+	return p->next_id;
+}
+
 int64_t rpc_call(struct rpc *p, const char *method, const char *params,
 		 uint64_t timeout_ms, rpc_done_cb cb, void *arg)
 {

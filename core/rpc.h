@@ -92,6 +92,12 @@ struct rpc *rpc_new(uv_loop_t *loop, const struct rpc_ops *ops, void *arg);
  * before closing it.  NULL is allowed. */
 void rpc_free(struct rpc *p);
 
+/* Number the calls from @id on, before the first one: its owner has made those
+ * before with the same peer. */
+void rpc_continue(struct rpc *p, int64_t id);
+/* The next number; @n_open (may be NULL): calls that are not answered. */
+int64_t rpc_next_id(const struct rpc *p, unsigned *n_open);
+
 /* Act on a message: runs one callback of the peer or of a call. */
 void rpc_dispatch(struct rpc *p, const struct rpc_msg *m);
 

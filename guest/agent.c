@@ -594,14 +594,13 @@ static int spawn(struct agent *a, const struct agent_setup *s, struct err *e)
 	return proc_spawn(s->loop, &spec, &proc_events, a, &a->proc, e);
 }
 
-int agent_start(const struct agent_setup *s, struct agent **out, struct err *e)
+/* One without a process. */
+static struct agent *agent_new(const struct agent_setup *s)
 {
 	struct agent *a = calloc(1, sizeof(*a));
-	struct err why = {0};
 
 	if (a == NULL)
-		return err_set(e, -FAULT_AGENT_SPAWN_FAILED,
-			       "agent: out of memory");
+		return NULL;
 	a->ev = s->events;
 	a->arg = s->arg;
 	a->exit_ms = s->launch->quirks.has_exit_ms
@@ -615,16 +614,68 @@ int agent_start(const struct agent_setup *s, struct agent **out, struct err *e)
 	a->rpc = rpc_new(s->loop, &rpc_ops, a);
 	if (a->rpc == NULL) {
 		free(a);
-		return err_set(e, -FAULT_AGENT_SPAWN_FAILED,
-			       "agent: out of memory");
+		return NULL;
 	}
 	uv_timer_init(s->loop, &a->timer);
+	return a;
+}
+
+int agent_start(const struct agent_setup *s, struct agent **out, struct err *e)
+{
+	struct agent *a = agent_new(s);
+	struct err why = {0};
+
+	if (a == NULL)
+		return err_set(e, -FAULT_AGENT_SPAWN_FAILED,
+			       "agent: out of memory");
 	if (spawn(a, s, &why) < 0) {
 		release(a);
 		return err_set(e, -FAULT_AGENT_SPAWN_FAILED, "%s", why.msg);
 	}
 	*out = a;
 	return 0;
+}
+
+bool agent_may_hand_over(const struct agent *a)
+{
+	unsigned n_open;
+
+	(void)rpc_next_id(a->rpc, &n_open);
+	return n_open == 0 && a->journal != NULL && !is_deaf(a) &&
+	       a->ending == AGENT_RUNNING && LIST_EMPTY(&a->outgoing) &&
+	       proc_may_hand_over(a->proc);
+}
+
+int agent_hand_over(struct agent *a, struct jw *w, struct err *e)
+{
+	int r;
+
+	jw_obj(w);
+	jw_kint(w, "next_id", rpc_next_id(a->rpc, NULL));
+	jw_key(w, "proc");
+	r = proc_hand_over(a->proc, w, e);
+	jw_obj_end(w);
+	if (r == 0)
+		release(a);
+	return r;
+}
+
+int agent_take_over(const struct agent_setup *s, struct jv from,
+		    struct agent **out, struct err *e)
+{
+	struct agent *a = agent_new(s);
+	int r;
+
+	if (a == NULL)
+		return err_set(e, -ENOMEM, "agent: out of memory");
+	rpc_continue(a->rpc, jv_int(jv_get(from, "next_id"), 0));
+	r = proc_take_over(s->loop, jv_get(from, "proc"), &proc_events, a,
+			   &a->proc, e);
+	if (r < 0)
+		release(a);
+	else
+		*out = a;
+	return r;
 }
 
 void agent_pause(struct agent *a, bool on)

@@ -110,6 +110,13 @@ bool agent_is_ending(const struct agent *a);
 /* Kill and free at once; no event follows.  NULL is allowed. */
 void agent_abandon(struct agent *a);
 
+/* As proc.h says of handing over: no call may be open, and nothing on its way. */
+bool agent_may_hand_over(const struct agent *a);
+int agent_hand_over(struct agent *a, struct jw *w, struct err *e);
+/* @s: as it was started with, but for what only a start needs. */
+int agent_take_over(const struct agent_setup *s, struct jv from,
+		    struct agent **out, struct err *e);
+
 pid_t agent_pid(const struct agent *a);
 /* Its process, to be joined; borrowed. */
 struct proc *agent_proc(const struct agent *a);

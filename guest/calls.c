@@ -17,6 +17,7 @@
 #include "guest/mcp_channel.h"
 #include "guest/pause.h"
 #include "guest/prewarm.h"
+#include "guest/reexec.h"
 #include "guest/session.h"
 #include "guest/sql_calls.h"
 
@@ -206,20 +207,6 @@ static int get_create_rest(struct jv p, struct session_spec *s, struct err *e)
 	return 0;
 }
 
-/* What the agent is started with, and its servers. */
-static int read_launch(struct jv p, const char *cwd, struct launch **out,
-		       struct err *e)
-{
-	autolaunch struct launch *l = NULL;
-
-	if (launch_new(jv_get(p, "agent"), jv_get(p, "env"), cwd, &l, e) < 0 ||
-	    mcp_config_read(p, cwd, &l->mcp, e) < 0 ||
-	    redact_read(p, &l->secrets, e) < 0)
-		return e->code;
-	*out = take_ptr(l);
-	return 0;
-}
-
 static int create(struct guest *g, struct call *c, struct create_text *t,
 		  struct err *e)
 {
@@ -241,7 +228,7 @@ static int create(struct guest *g, struct call *c, struct create_text *t,
 	s.policy = t->policy;
 	s.parent = t->parent;
 	s.root = t->root;
-	if (read_launch(p, s.cwd, &s.launch, e) < 0)
+	if (launch_read(p, s.cwd, &s.launch, e) < 0)
 		return e->code;
 	r = session_create(g, &s, c, e);
 	launch_free(s.launch);
@@ -269,7 +256,7 @@ static int prewarm_agent(struct guest *g, struct call *c, struct create_text *t,
 	    get_json(p, "config", JV_OBJECT, &config, e) < 0 ||
 	    quota_read(config, &s.quota, e) < 0 ||
 	    get_count(p, "start_timeout_ms", &s.timeout_ms, e) < 0 ||
-	    read_launch(p, t->cwd != NULL ? t->cwd : DEFAULT_CWD, &s.launch,
+	    launch_read(p, t->cwd != NULL ? t->cwd : DEFAULT_CWD, &s.launch,
 			e) < 0)
 		return e->code;
 	s.name = t->agent_name;
@@ -295,7 +282,7 @@ static int get_launch(struct session *s, struct jv p, struct launch **out,
 	*out = NULL;
 	if (!jv_is(jv_get(p, "agent"), JV_OBJECT))
 		return 0;
-	return read_launch(p, session_cwd(s), out, e);
+	return launch_read(p, session_cwd(s), out, e);
 }
 
 static int call_resume(struct guest *g, struct call *c, struct err *e)
@@ -721,6 +708,7 @@ static const struct method {
 	{"freeze", call_freeze,
 	 AWAKE | BIT(GUEST_FREEZING) | BIT(GUEST_FROZEN)},
 	{"thaw", guest_thaw, AWAKE | BIT(GUEST_NEW)},
+	{"reexec", guest_reexec, BIT(GUEST_SERVING)},
 	{"poweroff", call_poweroff, ~0u},
 };
 
@@ -744,6 +732,9 @@ static int act(struct guest *g, const char *name, struct call *c, struct err *e)
 	if (g->state == GUEST_NEW)
 		return err_set(e, -FAULT_NOT_READY,
 			       "the guest has not been started");
+	if (g->state == GUEST_UPGRADING)
+		return err_set(e, -FAULT_DRAINING,
+			       "the guest is being replaced");
 	return err_set(e, -FAULT_DRAINING, "the VM goes to sleep");
 }
 

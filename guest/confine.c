@@ -53,6 +53,7 @@ struct confine {
 	uv_timer_t timer;
 	struct events pids, memory;
 	unsigned open; /* Handles. */
+	bool left;     /* The group stays. */
 };
 
 static int64_t limit_of(const struct confine *c, enum resource r)
@@ -194,7 +195,10 @@ static void confine_on_closed(uv_handle_t *h)
 		close(c->pids.fd);
 	if (c->memory.fd >= 0)
 		close(c->memory.fd);
-	cgroup_remove(c->cgroups, &c->group);
+	if (c->left)
+		close_fd(&c->group.dir);
+	else
+		cgroup_remove(c->cgroups, &c->group);
 	free(c);
 }
 
@@ -214,6 +218,14 @@ void confine_free(struct confine *c)
 	close_events(c, &c->memory);
 	c->timer.data = c;
 	uv_close((uv_handle_t *)&c->timer, confine_on_closed);
+}
+
+void confine_leave(struct confine *c)
+{
+	if (c == NULL)
+		return;
+	c->left = true;
+	confine_free(c);
 }
 
 struct confine *confine_new(const struct confine_spec *spec)

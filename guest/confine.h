@@ -39,6 +39,9 @@ struct confine *confine_new(const struct confine_spec *spec);
 /* The agent is gone.  NULL is allowed. */
 void confine_free(struct confine *c);
 
+/* Let go of it, and leave its group and who is in it.  NULL is allowed. */
+void confine_leave(struct confine *c);
+
 /* It is told to somebody else that a limit bites, from now on. */
 void confine_adopt(struct confine *c,
 		   void (*bites)(const char *resource, int64_t limit,

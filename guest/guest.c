@@ -30,6 +30,7 @@
 #include "guest/machine.h"
 #include "guest/named.h"
 #include "guest/pause.h"
+#include "guest/reexec.h"
 #include "guest/server.h"
 #include "guest/session.h"
 #include "guest/sql_calls.h"
@@ -153,6 +154,7 @@ int guest_hello(struct guest *g, struct call *c, struct err *e)
 	jw_kstr(w, "vm", g->vm);
 	jw_kstr(w, "boot_id", g->boot_id);
 	jw_kint(w, "generation", g->generation);
+	jw_kint(w, "upgrades", g->upgrades);
 	jw_kbool(w, "started", g->state != GUEST_NEW);
 	jw_kbool(w, "frozen", g->state >= GUEST_FREEZING);
 	jw_kbool(w, "paused",
@@ -270,6 +272,21 @@ static int reconcile_all(struct guest *g, struct err *e)
 
 	for (size_t i = 0; r >= 0 && i < l.n; i++)
 		r = reconcile(g, l.ids[i], e);
+	free(l.ids);
+	return r < 0 ? r : 0;
+}
+
+int guest_settle_rest(struct guest *g, struct err *e)
+{
+	struct id_list l = {0};
+	int r = reader_sessions(g->reader, NULL, collect, &l, e);
+
+	for (size_t i = 0; r >= 0 && i < l.n; i++) {
+		struct session_site site;
+
+		if (session_site(g, l.ids[i], &site, NULL) < 0)
+			r = reconcile(g, l.ids[i], e);
+	}
 	free(l.ids);
 	return r < 0 ? r : 0;
 }
@@ -408,6 +425,7 @@ static void begin_freeze(struct guest *g, const char *reason)
 	if (g->state >= GUEST_FREEZING)
 		return;
 	pause_end(g, reason);
+	reexec_end(g);
 	g->state = GUEST_FREEZING;
 	execs_freeze(g);
 	prewarm_end(g);
@@ -543,6 +561,7 @@ static void guest_on_prepare(uv_prepare_t *h)
 	give_memory_back(g);
 	sweep(g);
 	pause_step(g);
+	reexec_step(g);
 	if (g->ending)
 		end(g, "sleep");
 	check_frozen(g);
@@ -733,7 +752,7 @@ int guest_run(const struct guest_options *opt, struct err *e)
 {
 	struct guest g = {
 		.loop = uv_default_loop(), .opt = opt, .cgroups = {.root = -1}};
-	int r;
+	int file = -1, r;
 
 	TAILQ_INIT(&g.sessions);
 	TAILQ_INIT(&g.prewarmed);
@@ -743,9 +762,16 @@ int guest_run(const struct guest_options *opt, struct err *e)
 	TAILQ_INIT(&g.starting);
 	TAILQ_INIT(&g.freezing);
 	r = open_all(&g, e);
+	if (r == 0 && opt->take_over >= 0 &&
+	    reexec_take(&g, opt->take_over, e) < 0)
+		log_error("starting anew: %s", e->msg);
 	if (r == 0)
 		uv_run(g.loop, UV_RUN_DEFAULT);
+	if (g.becoming)
+		file = reexec_write(&g, e);
 	close_all(&g);
 	uv_loop_close(g.loop);
-	return r;
+	if (file >= 0)
+		reexec_go(opt, file);
+	return g.becoming ? -ENOEXEC : r;
 }

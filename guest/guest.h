@@ -36,6 +36,8 @@ struct guest_options {
 	const char *workspace; /* What the host calls files. */
 	bool isolate;	       /* A PID namespace for each agent. */
 	bool machine;	       /* The host is behind ports, not sockets. */
+	int take_over;	       /* File of guest/reexec.h; or -1. */
+	char *const *argv;     /* All of it. */
 };
 
 enum guest_state {
@@ -44,6 +46,7 @@ enum guest_state {
 	GUEST_PAUSING,
 	GUEST_PAUSED,
 	GUEST_THAWING,
+	GUEST_UPGRADING,
 	GUEST_FREEZING,
 	GUEST_FROZEN,
 };
@@ -85,6 +88,9 @@ struct guest {
 	bool ending;		   /* End once frozen. */
 	struct named *named;	   /* While NEW: see named.h. */
 	struct pause *pause;	   /* PAUSING to THAWING; else NULL. */
+	struct reexec *reexec;	   /* UPGRADING; else NULL. */
+	bool becoming;		   /* The loop has stopped for that. */
+	int64_t upgrades;	   /* In this boot. */
 
 	/* Private. */
 	bool stored; /* A commit has succeeded since the last look. */
@@ -111,6 +117,10 @@ void guest_put_meta(struct guest *g, const char *key, const char *value);
 
 /* The last checkpoint has been made, or given up. */
 void guest_on_slept(struct guest *g);
+
+/* Sessions that live by the store, and have no agent: suspend them.
+ * Return: 0 or a negative errno. */
+int guest_settle_rest(struct guest *g, struct err *e);
 
 /* How many sessions have or are getting an agent. */
 int64_t guest_live_sessions(const struct guest *g);

@@ -270,7 +270,42 @@ void launch_free(struct launch *l)
 	instruct_done(&l->instruct);
 	mcp_config_free(l->mcp);
 	redact_free(l->secrets);
+	free(l->source);
 	free(l);
+}
+
+static char *keep_source(struct jv params)
+{
+	static const char *const keys[] = {
+		"agent", "env", "mcp", "mcp_aggregate", "secrets", "redact"};
+	struct jw w = {0};
+
+	jw_obj(&w);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		struct jv v = jv_get(params, keys[i]);
+
+		if (jv_has(v))
+			jw_kvalue(&w, keys[i], v);
+	}
+	jw_obj_end(&w);
+	return jw_take(&w, NULL);
+}
+
+int launch_read(struct jv params, const char *cwd, struct launch **out,
+		struct err *e)
+{
+	autolaunch struct launch *l = NULL;
+
+	if (launch_new(jv_get(params, "agent"), jv_get(params, "env"), cwd, &l,
+		       e) < 0 ||
+	    mcp_config_read(params, cwd, &l->mcp, e) < 0 ||
+	    redact_read(params, &l->secrets, e) < 0)
+		return e->code;
+	l->source = keep_source(params);
+	if (l->source == NULL)
+		return err_set(e, -ENOMEM, "agent: out of memory");
+	*out = take_ptr(l);
+	return 0;
 }
 
 static size_t count(char **list)

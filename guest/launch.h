@@ -28,7 +28,8 @@ struct launch {
 	struct instruct instruct;
 	struct mcp_config *mcp; /* Servers; NULL: not read, so none. */
 	struct redact *secrets; /* Among the values; NULL: none. */
-	bool told; /* The text is among the arguments or variables. */
+	char *source; /* As launch_read() has read it; NULL: it has not. */
+	bool told;    /* The text is among the arguments or variables. */
 };
 
 /**
@@ -44,6 +45,10 @@ struct launch {
  */
 int launch_new(struct jv agent, struct jv env, const char *cwd,
 	       struct launch **out, struct err *e);
+/* The same with all that a call says: servers ("mcp"..), "secrets".  It is kept as
+ * launch->source, JSON, to be read again. */
+int launch_read(struct jv params, const char *cwd, struct launch **out,
+		struct err *e);
 void launch_free(struct launch *l); /* NULL is allowed. */
 
 static inline void launch_freep(struct launch **l)

@@ -16,6 +16,7 @@
 #include "guest/guest.h"
 #include "guest/machine.h"
 #include "guest/mcp_shim.h"
+#include "guest/reexec.h"
 #include "guest/session_init.h"
 #include "guest/sqlmem.h"
 
@@ -30,6 +31,8 @@ static const struct option options[] = {
 	{"machine", no_argument, NULL, 'm'},
 	{"no-isolate", no_argument, NULL, 'n'},
 	{"log-level", required_argument, NULL, 'l'},
+	{REEXEC_OPTION, required_argument, NULL, 't'},
+	{REEXEC_CHECK_ARG, required_argument, NULL, 'T'},
 	{"version", no_argument, NULL, 'V'},
 	{NULL, 0, NULL, 0},
 };
@@ -37,14 +40,15 @@ static const struct option options[] = {
 static int usage(void)
 {
 	fprintf(stderr, "usage: hib-guest [--state dir] [--run dir] "
-			"[--fuse-fd n] [--workspace dir] [--machine] "
+			"[--fuse-fd n] [--take-over n] "
+			"[--workspace dir] [--machine] "
 			"[--no-isolate] "
 			"[--log-level level] [--version]\n");
 	return 2;
 }
 
-/* /dev/fuse, as the launcher opened it; nobody else's from here on. */
-static bool take_fuse(struct guest_options *opt, const char *number)
+/* A descriptor that was opened for us; nobody else's from here on. */
+static bool take_number(const char *number, int *out)
 {
 	char *end;
 	long fd = strtol(number, &end, 10);
@@ -52,7 +56,7 @@ static bool take_fuse(struct guest_options *opt, const char *number)
 	if (*end != '\0' || fd <= STDERR_FILENO || fd > INT_MAX ||
 	    fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
 		return false;
-	opt->fuse_fd = (int)fd;
+	*out = (int)fd;
 	return true;
 }
 
@@ -75,6 +79,8 @@ int main(int argc, char **argv)
 		.run = "/hib/run",
 		.vfs = "/hib/vfs",
 		.fuse_fd = -1,
+		.take_over = -1,
+		.argv = argv,
 		.workspace = "/workspace",
 		.isolate = true,
 	};
@@ -100,7 +106,7 @@ int main(int argc, char **argv)
 			opt.run = optarg;
 			break;
 		case 'f':
-			if (!take_fuse(&opt, optarg))
+			if (!take_number(optarg, &opt.fuse_fd))
 				return usage();
 			break;
 		case 'w':
@@ -116,6 +122,12 @@ int main(int argc, char **argv)
 			if (log_set_level_name(optarg) < 0)
 				return usage();
 			break;
+		case 't':
+			if (!take_number(optarg, &opt.take_over))
+				return usage();
+			break;
+		case 'T':
+			return atoi(optarg) == REEXEC_FORMAT ? 0 : 1;
 		case 'V':
 			puts("hib-guest " HIB_VERSION);
 			return 0;

@@ -23,6 +23,8 @@
 #define PROC_STDIN_MAX	  (96u << 20) /* Bytes waiting to be read by it. */
 
 struct proc; /* Opaque. */
+struct jv;
+struct jw;
 
 enum proc_user {
 	PROC_USER_AGENT, /* Uid 1000 with no capability, whatever the map. */
@@ -176,5 +178,23 @@ void proc_kill_all(struct proc *p);
 
 /* proc_kill_all(), and no event of it any more: p is not valid after this. */
 void proc_abandon(struct proc *p);
+
+/*
+ * The same process may become another program (execve(2)) that has its children
+ * from then on.
+ */
+
+/* Does it run, with nothing on its way to it? */
+bool proc_may_hand_over(const struct proc *p);
+/* Write all of it that its next owner needs, one JSON object, with numbers of
+ * descriptors that are not closed on exec.  It goes on without us: no event of it
+ * comes any more, and @p is not valid after this.  Return: 0; a negative errno,
+ * and nothing has changed. */
+int proc_hand_over(struct proc *p, struct jw *w, struct err *e);
+/* Take it up from what was written there; as proc_spawn() else. */
+void proc_leave_behind(struct jv from); /* Kill it instead. */
+int proc_take_over(uv_loop_t *loop, struct jv from,
+		   const struct proc_events *ev, void *arg, struct proc **out,
+		   struct err *e);
 
 #endif

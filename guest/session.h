@@ -178,6 +178,24 @@ void session_unpause(struct session *s, const char *reason);
 /* Files of a turn that could not be kept meanwhile are tried again. */
 void session_late_again(struct guest *g);
 
+/*
+ * The daemon becomes another program, which has its agents from then on.
+ */
+
+/* Would it be cut in what it does: a turn, a terminal? */
+bool session_is_at_work(const struct session *s);
+/* It cannot be handed over with its agent, which is ended in peace. */
+void session_leave_behind(struct session *s, const char *reason);
+/* Is it as session_hand_over() wants it?  If not, it will be soon. */
+bool session_may_hand_over(const struct session *s);
+/* Write one that has an agent, which is not its any more: one JSON object.
+ * Return: 1; 0 when there is nothing to be written; a negative errno, and it
+ * keeps its agent. */
+int session_hand_over(struct session *s, struct jw *w, struct err *e);
+/* Take up what is written there.  Return: 0; a negative errno, and the agent has
+ * ended, if it is known by then. */
+int session_take_over(struct guest *g, struct jv from, struct err *e);
+
 /* Back-pressure: let the agent wait, or go on. */
 void session_hold(struct session *s, bool on);
 /* No agent, nothing on its way to the store. */

@@ -19,6 +19,7 @@
  *	session_mcp.c    the MCP servers that it uses
  *	session_end.c    suspend, close, expiry, and agents that end by themselves
  *	session_pause.c  a sleep of the VM that keeps its memory
+ *	session_handover.c  a new program for the daemon
  */
 #ifndef GUEST_SESSION_IMPL_H
 #define GUEST_SESSION_IMPL_H
@@ -127,7 +128,8 @@ struct session {
 	struct mcp_set *mcp;	     /* Its servers; NULL: none. */
 	struct mcp_gateway *gateway; /* To them; NULL: the same. */
 	struct mcp_entrance *entrance;
-	char door[ID_MAX]; /* Its name, which shims are told. */
+	char door[ID_MAX]; /* Its name, which shims are told; and that of the
+			    * control group. */
 
 	/* A start, while SESSION_STARTING. */
 	struct restore_facts facts;
@@ -224,6 +226,8 @@ void session_on_lost(struct journal *j, const struct err *e);
  * session_wake. */
 void session_begin_start(struct session *s, bool first, bool want_none,
 			 int64_t timeout_ms);
+/* Its agent is running already, as @from says. */
+int session_adopt_agent(struct session *s, struct jv from, struct err *e);
 /* Have the start fail at its deadline. */
 void session_arm_start(struct session *s);
 /* Start the process, if the last one is gone. */

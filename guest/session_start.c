@@ -315,7 +315,7 @@ static struct confine *new_confine(struct session *s)
 	return confine_new(&(struct confine_spec){
 		.loop = s->guest->loop,
 		.cgroups = &s->guest->cgroups,
-		.session = s->id,
+		.session = s->door,
 		.quota = s->quota,
 		.isolate = s->guest->opt->isolate,
 		.bites = session_on_limit,
@@ -323,9 +323,10 @@ static struct confine *new_confine(struct session *s)
 	});
 }
 
-static int start_agent(struct session *s, struct err *e)
+/* Return: false when memory is out. */
+static bool set_up(struct session *s, struct agent_setup *out)
 {
-	struct agent_setup setup = {
+	*out = (struct agent_setup){
 		.loop = s->guest->loop,
 		.journal = &s->journal,
 		.launch = s->launch,
@@ -335,17 +336,36 @@ static int start_agent(struct session *s, struct err *e)
 		.events = &agent_events,
 		.arg = s,
 	};
-	int r;
+	return out->confine != NULL;
+}
 
-	if (setup.confine == NULL)
+static int have_agent(struct session *s, struct agent_setup *setup, int r)
+{
+	if (r < 0)
+		confine_free(setup->confine);
+	else
+		s->confine = setup->confine;
+	return r;
+}
+
+static int start_agent(struct session *s, struct err *e)
+{
+	struct agent_setup setup;
+
+	if (!set_up(s, &setup))
 		return err_set(e, -FAULT_AGENT_SPAWN_FAILED,
 			       "agent: out of memory");
-	r = agent_start(&setup, &s->agent, e);
-	if (r < 0)
-		confine_free(setup.confine);
-	else
-		s->confine = setup.confine;
-	return r;
+	return have_agent(s, &setup, agent_start(&setup, &s->agent, e));
+}
+
+int session_adopt_agent(struct session *s, struct jv from, struct err *e)
+{
+	struct agent_setup setup;
+
+	if (!set_up(s, &setup))
+		return err_set(e, -ENOMEM, "agent: out of memory");
+	return have_agent(s, &setup,
+			  agent_take_over(&setup, from, &s->agent, e));
 }
 
 /* Of a session that begins: an agent that has waited for just that. */

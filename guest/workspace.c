@@ -425,6 +425,12 @@ int workspace_mount(struct workspace *ws, struct jv want,
 	return 0;
 }
 
+void workspace_stay(struct workspace *ws)
+{
+	assert(ws->state.mode == WORKSPACE_PLAIN);
+	ws->mounted = true;
+}
+
 bool workspace_is_mounted(const struct workspace *ws)
 {
 	return ws->mounted;

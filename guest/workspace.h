@@ -49,6 +49,8 @@ int workspace_mount(struct workspace *ws, struct jv want,
 		    void (*cb)(const struct err *e, void *arg), void *arg,
 		    struct err *e);
 bool workspace_is_mounted(const struct workspace *ws);
+/* A program that was here before us has mounted it, plain, and it is so still. */
+void workspace_stay(struct workspace *ws);
 
 /* As it is, or as it was at the last boot while it is not mounted. */
 const struct workspace_state *workspace_state(const struct workspace *ws);
