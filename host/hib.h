@@ -224,6 +224,14 @@ HIB_API int hib_vm_get(struct hib *h, const char *vm, char **json,
 HIB_API int hib_vm_list(struct hib *h, char **json, struct hib_error *e);
 HIB_API int hib_vm_wake(struct hib *h, const char *vm, char **json,
 			struct hib_error *e);
+/* Have its guest daemon become the program that is installed now; idle sessions
+ * go on with the agents that they have, but those with MCP servers are suspended.
+ * @json: {"vm","upgraded","from","build"}: false when it is off, and will boot
+ * with the new one.  -HIB_TURN_ACTIVE while a turn, a program or a terminal runs;
+ * -HIB_CAPABILITY_UNSUPPORTED for a machine, and for a workspace that the guest
+ * serves: a sleep and a wake do the same. */
+HIB_API int hib_vm_upgrade(struct hib *h, const char *vm, char **json,
+			   struct hib_error *e);
 /*
  * Put it to sleep with its memory: agents stop where they are, in the middle of a
  * turn or not, calls that wait for a turn wait on, and when it wakes (as for a cold

@@ -93,6 +93,7 @@ int vm_prewarm_command(struct cli *c, int argc, char **argv);
 int vm_fork_command(struct cli *c, int argc, char **argv);
 int vm_suspend_command(struct cli *c, int argc, char **argv);
 int vm_resume_command(struct cli *c, int argc, char **argv);
+int vm_upgrade_command(struct cli *c, int argc, char **argv);
 int vm_sleep_command(struct cli *c, int argc, char **argv);
 int vm_stop_command(struct cli *c, int argc, char **argv);
 int vm_destroy_command(struct cli *c, int argc, char **argv);

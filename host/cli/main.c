@@ -158,6 +158,8 @@ const struct command commands[] = {
 	 "[--instructions TEXT] [--skip-os-instructions] "
 	 "[--start-timeout-ms N] [--json] VM",
 	 "Start an agent that waits for a session", vm_prewarm_command},
+	{"vm upgrade", "[--json] VM", "Have its guest be the one installed now",
+	 vm_upgrade_command},
 	{"vm suspend", "[--or-cold] [--json] VM",
 	 "Put it to sleep with its memory: all goes on where it is",
 	 vm_suspend_command},

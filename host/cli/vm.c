@@ -352,6 +352,11 @@ int vm_wake_command(struct cli *c, int argc, char **argv)
 	return act(c, argc, argv, hib_vm_wake);
 }
 
+int vm_upgrade_command(struct cli *c, int argc, char **argv)
+{
+	return act(c, argc, argv, hib_vm_upgrade);
+}
+
 int vm_sleep_command(struct cli *c, int argc, char **argv)
 {
 	return act(c, argc, argv, hib_vm_sleep);

@@ -44,6 +44,7 @@ static const struct route {
 	{"POST", "/v1/vms/:vm/suspend", SCOPE_ADMIN, vm_suspend_route},
 	{"POST", "/v1/vms/:vm/resume", SCOPE_ADMIN, vm_resume_route},
 	{"POST", "/v1/vms/:vm/stop", SCOPE_ADMIN, vm_stop_route},
+	{"POST", "/v1/vms/:vm/upgrade", SCOPE_ADMIN, vm_upgrade_route},
 	{"POST", "/v1/vms/:vm/fork", SCOPE_ADMIN, vm_fork_route},
 	{"POST", "/v1/vms/:vm/exec", SCOPE_ADMIN, vm_exec_route},
 	{"POST", "/v1/vms/:vm/prewarm", SCOPE_ADMIN, vm_prewarm_route},

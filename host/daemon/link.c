@@ -58,7 +58,8 @@ struct ack {
 struct link {
 	struct link_spec spec;
 	char vm[ID_MAX], clone_of[ID_MAX];
-	char boot_id[64];
+	char boot_id[64], build[64];
+	int64_t upgrades;
 	char *workspace;
 	char mode[16];
 	const struct link_events *ev;
@@ -719,6 +720,9 @@ static void link_on_hello(const char *body, size_t len, const struct err *e,
 	if (jv_strcpy(jv_get(hello, "boot_id"), l->boot_id,
 		      sizeof(l->boot_id)) < 0)
 		l->boot_id[0] = '\0';
+	if (jv_strcpy(jv_get(hello, "build"), l->build, sizeof(l->build)) < 0)
+		l->build[0] = '\0';
+	l->upgrades = jv_int(jv_get(hello, "upgrades"), 0);
 	if (!l->greeted)
 		link_expect(l, LINK_START_MS);
 	l->greeted = true;
@@ -854,6 +858,16 @@ bool link_is_paused(const struct link *l)
 const char *link_mode(const struct link *l)
 {
 	return l->mode;
+}
+
+const char *link_build(const struct link *l)
+{
+	return l->build;
+}
+
+int64_t link_upgrades(const struct link *l)
+{
+	return l->upgrades;
 }
 
 const char *link_boot_id(const struct link *l)

@@ -78,6 +78,10 @@ void link_close(struct link *l);
 bool link_is_up(const struct link *l);		/* And takes calls. */
 bool link_is_paused(const struct link *l);	/* Up, but for calls. */
 const char *link_boot_id(const struct link *l); /* "" before hello. */
+/* The version of the guest's program, and how often it has been replaced in this
+ * boot; as of the last hello. */
+const char *link_build(const struct link *l);
+int64_t link_upgrades(const struct link *l);
 /* How the guest has mounted its workspace: "plain", "overlay"; "" when it has
  * not said. */
 const char *link_mode(const struct link *l);

@@ -43,6 +43,9 @@ void op_reply_vm(struct op *op);
 /* Path parameter to VM; answers when there is none. */
 struct vm *op_vm(struct op *op);
 
+/* api_upgrade.c */
+void vm_upgrade_route(struct op *op);
+
 /* api_vm_fork.c */
 void vm_fork_route(struct op *op);
 

@@ -248,6 +248,14 @@ int hib_vm_wake(struct hib *h, const char *vm, char **json, struct hib_error *e)
 	return request_post(h, &path, NULL, false, json, e);
 }
 
+int hib_vm_upgrade(struct hib *h, const char *vm, char **json,
+		   struct hib_error *e)
+{
+	struct jw path = path_vm(vm, "/upgrade");
+
+	return request_post(h, &path, NULL, false, json, e);
+}
+
 int hib_vm_sleep(struct hib *h, const char *vm, char **json,
 		 struct hib_error *e)
 {
