@@ -174,6 +174,21 @@ TEST(suspended_remembers_from_where)
 	kit_close(&k);
 }
 
+TEST(a_turn_that_ends_asleep_leaves_nothing_to_go_on_with)
+{
+	struct kit k;
+	struct log l = begin_turn(&k, STORE_GUEST);
+
+	state(&k, &l, "running", "waiting", ",\"wait_kind\":\"permission\"");
+	state(&k, &l, "waiting", "suspended",
+	      ",\"suspended_from\":\"waiting\"");
+	log_write(&k, &l, "turn.interrupted", NULL, "{\"reason\":\"vm_lost\"}");
+	session_is(&k, &l, "state", "suspended");
+	session_is(&k, &l, "suspended_from", "idle");
+	session_is(&k, &l, "wait_kind", "NULL");
+	kit_close(&k);
+}
+
 TEST(closing_and_archiving_leave_their_times)
 {
 	struct kit k;
@@ -697,6 +712,26 @@ TEST(without_an_agent_no_server_runs)
 	kit_close(&k);
 }
 
+TEST(what_was_paused_with_its_session_runs_again)
+{
+	struct kit k;
+	struct log l = begin(&k, STORE_GUEST);
+
+	log_write(&k, &l, "mcp.starting", NULL, "{\"name\":\"a\"}");
+	log_write(&k, &l, "mcp.ready", NULL,
+		  "{\"name\":\"a\",\"pid\":7,\"hash\":\"h\"}");
+	state(&k, &l, "idle", "suspended", ",\"suspended_from\":\"idle\"");
+	log_write(&k, &l, "session.resumed", NULL, "{\"restore\":\"warm\"}");
+	server_is(&k, "exited - - - -");
+	log_write(&k, &l, "session.resumed", NULL,
+		  "{\"restore\":\"warm\",\"mcp\":[7,{\"pid\":1},"
+		  "{\"name\":\"none\"},{\"name\":\"a\",\"pid\":7}]}");
+	server_is(&k, "ready 7 - - -");
+	rows_are(&k, "SELECT hash FROM mcp_server", "h");
+	rows_are(&k, "SELECT count(*) FROM mcp_server", "1");
+	kit_close(&k);
+}
+
 TEST(preview_is_cut_at_a_character)
 {
 	char data[700], *p = data;
@@ -772,6 +807,7 @@ TESTS(CASE(created_makes_the_row),
       CASE(members_of_a_wrong_type_read_as_nothing),
       CASE(state_moves_only_by_session_state_and_to_legal_names),
       CASE(suspended_remembers_from_where),
+      CASE(a_turn_that_ends_asleep_leaves_nothing_to_go_on_with),
       CASE(closing_and_archiving_leave_their_times),
       CASE(ready_fills_in_what_the_agent_said), CASE(config_is_merged),
       CASE(config_and_strings_are_bounded),
@@ -790,6 +826,7 @@ TESTS(CASE(created_makes_the_row),
       CASE(a_rewind_undoes_what_was_noted),
       CASE(servers_are_those_that_the_session_was_told_of),
       CASE(a_server_is_what_it_did_last), CASE(without_an_agent_no_server_runs),
+      CASE(what_was_paused_with_its_session_runs_again),
       CASE(preview_is_cut_at_a_character),
       CASE(unknown_types_are_stored_and_change_nothing),
       CASE(no_type_stops_at_strange_data))
