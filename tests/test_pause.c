@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <time.h>
 
+#include "guest/limits.h"
 #include "tests/guest_host.h"
 #include "tests/tap.h"
 
@@ -596,6 +597,28 @@ TEST(a_lost_host_comes_back_to_a_paused_guest)
 	down(h);
 }
 
+TEST(an_agent_that_is_held_back_stays_so)
+{
+	struct host *h = up_isolated();
+
+	create(h);
+	done(prompt(h, "!flood 12000 1000"));
+	h->silent = true;
+	while (h->bytes < UNACKED_MAX)
+		tick(h);
+	nap(h);
+	EQ(count(h, SES, "turn.completed"), 0);
+	disconnect(h);
+	drop_events(h);
+	h->silent = false;
+	host_connect(h);
+	sync_begin(h, "{\"have\":{}}\n");
+	await(h, "turn.completed");
+	EQ(numbered(h), 12000);
+	check_log(h, SES);
+	down(h);
+}
+
 TEST(a_paused_guest_can_be_put_to_cold_sleep)
 {
 	struct host *h = up_isolated();
@@ -728,6 +751,7 @@ TESTS(CASE(F212_a_pause_is_told_refuses_calls_and_ends),
       CASE(a_pause_that_takes_too_long_is_none), CASE(a_thaw_calls_a_pause_off),
       CASE(a_wrong_thaw_changes_nothing),
       CASE(a_lost_host_comes_back_to_a_paused_guest),
+      CASE(an_agent_that_is_held_back_stays_so),
       CASE(a_paused_guest_can_be_put_to_cold_sleep),
       CASE(a_paused_guest_ends_by_a_signal),
       CASE(F043_the_memory_of_a_paused_guest_is_lost),
