@@ -83,7 +83,7 @@ static int rewind_vm(struct host *h, const char *cursors, bool warm)
 
 /* With a row that stands for the one of the VM. */
 static int clone_vm(struct host *h, const char *vm, const char *cursors,
-		    bool fails)
+		    bool fails, bool cold)
 {
 	const struct lineage_spec spec = spec_of(h, vm, cursors);
 	struct change *more = change_new();
@@ -94,7 +94,7 @@ static int clone_vm(struct host *h, const char *vm, const char *cursors,
 			 : "INSERT INTO vm(id, image, state, created_ms,"
 			   " updated_ms) VALUES(?1, 'i', 'suspended', 1, 1)",
 		   1, vm);
-	lineage_clone(&spec, more, false, on_done, &a);
+	lineage_clone(&spec, more, cold, on_done, &a);
 	return wait_for(h, &a);
 }
 
@@ -144,6 +144,15 @@ static int64_t count_events(const struct host *h, const char *session,
 	return atoll(n);
 }
 
+/* What the guest of a disk is given when it boots. */
+static void feed_log(struct host *h, struct vm *v, const char *session)
+{
+	struct err e = {0};
+
+	if (bring(&h->k, &v->k, session, &e) < 0)
+		FAIL("the guest refuses: %s", e.msg);
+}
+
 /*
  * Clones.
  */
@@ -170,8 +179,8 @@ TEST(F142_two_clones_of_one_snapshot_have_logs_of_their_own)
 	log_say(&old.k, &l, "goes on");
 	sync_log(&old.k, &h.k, l.session);
 
-	EQ(clone_vm(&h, NEW_VM, cursors, false), 0);
-	EQ(clone_vm(&h, NEWER, cursors, false), 0);
+	EQ(clone_vm(&h, NEW_VM, cursors, false, false), 0);
+	EQ(clone_vm(&h, NEWER, cursors, false, false), 0);
 	la = fork_in(&h, NEW_VM, &l);
 	lb = fork_in(&h, NEWER, &l);
 	EQ(last_seq(&h.k, la.session), l.seq - 1);
@@ -222,7 +231,7 @@ TEST(a_clone_that_was_lost_begins_anew)
 	cursors = cursors_of(&old.k);
 	vm_from(&lost, &old.k);
 	vm_from(&again, &old.k);
-	EQ(clone_vm(&h, NEW_VM, cursors, false), 0);
+	EQ(clone_vm(&h, NEW_VM, cursors, false, false), 0);
 	fork = fork_in(&h, NEW_VM, &l);
 	thaw(&h, &lost, NEW_VM, cursors);
 	log_follow(&lost, &fork);
@@ -261,13 +270,48 @@ TEST(a_clone_is_there_whole_or_not_at_all)
 	l = log_ready(&old.k);
 	sync_log(&old.k, &h.k, l.session);
 	cursors = cursors_of(&old.k);
-	OK(clone_vm(&h, NEW_VM, cursors, true) < 0);
+	OK(clone_vm(&h, NEW_VM, cursors, true, false) < 0);
 	EQ(kit_int(&h.k, "SELECT count(*) FROM session", NULL), 1);
-	OK(clone_vm(&h, NEW_VM, "[]", false) < 0);
-	OK(clone_vm(&h, NEW_VM, "{\"x\":1}", false) < 0);
+	OK(clone_vm(&h, NEW_VM, "[]", false, false) < 0);
+	OK(clone_vm(&h, NEW_VM, "{\"x\":1}", false, false) < 0);
 	EQ(kit_int(&h.k, "SELECT count(*) FROM vm", NULL), 0);
 	EQ(kit_check(&h.k), 0);
 	vm_end(&old);
+	host_close(&h);
+}
+
+TEST(a_clone_of_a_disk_has_nothing_open)
+{
+	struct host h;
+	struct vm old, booted;
+	struct log l, fork;
+	autofree char *cursors = NULL;
+
+	host_open(&h);
+	vm_new(&old);
+	l = log_ready(&old.k);
+	log_begin(&old.k, &l, 1);
+	log_state(&old.k, &l, "running", "suspended");
+	sync_log(&old.k, &h.k, l.session);
+	cursors = cursors_of(&old.k);
+	EQ(clone_vm(&h, NEW_VM, cursors, false, true), 0);
+	fork = fork_in(&h, NEW_VM, &l);
+	EQ(count_events(&h, fork.session, "session.forked"), 1);
+	STR_EQ(kit_ask(&h.k,
+		       "SELECT state||stop_reason FROM turn WHERE"
+		       " session_id=?1",
+		       fork.session),
+	       "interruptedvm_lost");
+	STR_EQ(kit_ask(&h.k,
+		       "SELECT state||suspended_from FROM session"
+		       " WHERE id=?1",
+		       fork.session),
+	       "suspendedidle");
+	vm_new(&booted);
+	feed_log(&h, &booted, fork.session);
+	sides_are_equal(&booted.k, &h.k, fork.session);
+	vm_end(&old);
+	vm_end(&booted);
 	host_close(&h);
 }
 
@@ -296,7 +340,7 @@ TEST(sealed_values_are_those_of_the_fork_too)
 	change_submit(h.d.store, c, NULL, NULL);
 	while (kit_int(&h.k, "SELECT count(*) FROM secret", NULL) < 2)
 		uv_run(&h.k.loop, UV_RUN_ONCE);
-	EQ(clone_vm(&h, NEW_VM, cursors, false), 0);
+	EQ(clone_vm(&h, NEW_VM, cursors, false, false), 0);
 	fork = fork_in(&h, NEW_VM, &l);
 	EQ(vault_get(h.d.vault, h.d.reader, fork.session, "env", &value, &e),
 	   1);
@@ -338,7 +382,7 @@ TEST(a_session_that_was_destroyed_is_in_no_clone)
 	EQ(store_purge(h.k.store, gone.session, on_purged, &done), 0);
 	EQ(wait_for(&h, &done), 0);
 
-	EQ(clone_vm(&h, NEW_VM, cursors, false), 0);
+	EQ(clone_vm(&h, NEW_VM, cursors, false, false), 0);
 	thaw(&h, &a, NEW_VM, cursors);
 	EQ(kit_int(&a.k, "SELECT count(*) FROM session", NULL), 1);
 	EQ(rewind_vm(&h, cursors, true), 0);
@@ -423,15 +467,6 @@ TEST(F141_with_its_memory_the_guest_goes_on)
 	host_close(&h);
 }
 
-/* What the guest of a disk is given when it boots. */
-static void feed_log(struct host *h, struct vm *v, const char *session)
-{
-	struct err e = {0};
-
-	if (bring(&h->k, &v->k, session, &e) < 0)
-		FAIL("the guest refuses: %s", e.msg);
-}
-
 TEST(F141_of_a_disk_the_host_says_what_is_abandoned)
 {
 	struct host h;
@@ -471,6 +506,7 @@ TEST(F141_of_a_disk_the_host_says_what_is_abandoned)
 TESTS(CASE(F142_two_clones_of_one_snapshot_have_logs_of_their_own),
       CASE(a_clone_that_was_lost_begins_anew),
       CASE(a_clone_is_there_whole_or_not_at_all),
+      CASE(a_clone_of_a_disk_has_nothing_open),
       CASE(sealed_values_are_those_of_the_fork_too),
       CASE(a_session_that_was_destroyed_is_in_no_clone),
       CASE(F141_with_its_memory_the_guest_goes_on),

@@ -4,7 +4,8 @@
  *
  * A clone is one transaction.  Its rows are those of forks from the beginning, but
  * for the event that says so: forked_from and forked_seq tell which session the
- * guest still calls by another name.
+ * guest still calls by another name.  Without memory the host adds that event, and
+ * ends in another one what had been open.
  *
  * Setting back takes two: what a session was at s is known once its rows follow
  * from the log without the rest.  Then what cannot go on without its process is
@@ -15,8 +16,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/log.h"
 #include "core/time.h"
 #include "host/daemon/vault.h"
+
+#define LOG_COMPONENT "lineage"
 
 struct lineage {
 	struct store_rekey store;
@@ -259,22 +263,8 @@ static int copy_all(struct lineage *l)
 	return r;
 }
 
-void lineage_clone(const struct lineage_spec *spec, struct change *more,
-		   bool cold, lineage_done_cb cb, void *arg)
-{
-	struct lineage *l = lineage_new(spec, cb, arg);
-
-	l->more = more;
-	l->cold = cold;
-	if (l->err.code == 0)
-		(void)copy_all(l);
-	if (l->err.code < 0)
-		drop_entries(l);
-	store_all(l, lineage_on_stored);
-}
-
 /*
- * Setting back: what cannot go on is ended.
+ * What cannot go on without its process is ended.
  */
 
 static bool is_alive(const struct session_brief *b)
@@ -334,7 +324,7 @@ static void end_turn(struct lineage *l, struct store_rekey_one *o,
 		jw_kstr(&ctx, "input", b->open_turn_input);
 	jw_obj_end(&ctx);
 	jw_obj(&data);
-	jw_kstr(&data, "reason", "rewind");
+	jw_kstr(&data, "reason", l->cold ? "vm_lost" : "rewind");
 	jw_obj_end(&data);
 	data.failed |= ctx.failed;
 	add_event(l, o, b,
@@ -387,6 +377,68 @@ static int settle_one(const struct session_brief *b, void *arg)
 	return l->err.code;
 }
 
+static int count_one(const struct session_brief *b, void *arg)
+{
+	(void)b;
+	++*(size_t *)arg;
+	return 0;
+}
+
+/* Have @each look at the sessions of the VM, and store what it adds. */
+static void store_each(struct lineage *l,
+		       int (*each)(const struct session_brief *b, void *arg),
+		       void (*done)(struct store_rekey *s, const struct err *e))
+{
+	struct reader *r = l->d->reader;
+	size_t n = 0;
+
+	if (l->err.code == 0 &&
+	    reader_sessions(r, l->vm, count_one, &n, &l->err) >= 0 &&
+	    make_room(l, n) == 0)
+		(void)reader_sessions(r, l->vm, each, l, &l->err);
+	if (l->err.code < 0)
+		drop_entries(l);
+	store_all(l, done);
+}
+
+/* The VM is there, whatever becomes of this: else its guest does it, at its first
+ * start. */
+static void lineage_on_settled(struct store_rekey *s, const struct err *e)
+{
+	static const struct err none;
+	struct lineage *l = container_of(s, struct lineage, store);
+
+	if (e->code < 0)
+		log_warn("%s: %s", l->vm, e->msg);
+	lineage_end(l, &none);
+}
+
+static void lineage_on_cloned(struct store_rekey *s, const struct err *e)
+{
+	struct lineage *l = container_of(s, struct lineage, store);
+
+	if (e->code < 0 || !l->cold) {
+		lineage_end(l, e);
+		return;
+	}
+	drop_entries(l);
+	store_each(l, settle_one, lineage_on_settled);
+}
+
+void lineage_clone(const struct lineage_spec *spec, struct change *more,
+		   bool cold, lineage_done_cb cb, void *arg)
+{
+	struct lineage *l = lineage_new(spec, cb, arg);
+
+	l->more = more;
+	l->cold = cold;
+	if (l->err.code == 0)
+		(void)copy_all(l);
+	if (l->err.code < 0)
+		drop_entries(l);
+	store_all(l, lineage_on_cloned);
+}
+
 /*
  * Setting back: what is abandoned.
  */
@@ -411,30 +463,6 @@ static int rewind_one(const struct session_brief *b, void *arg)
 	add_event(l, next_one(l, b->id), b,
 		  &(struct event_spec){.type = "session.rewound"}, &data);
 	return l->err.code;
-}
-
-static int count_one(const struct session_brief *b, void *arg)
-{
-	(void)b;
-	++*(size_t *)arg;
-	return 0;
-}
-
-/* Have @each look at the sessions of the VM, and store what it adds. */
-static void store_each(struct lineage *l,
-		       int (*each)(const struct session_brief *b, void *arg),
-		       void (*done)(struct store_rekey *s, const struct err *e))
-{
-	struct reader *r = l->d->reader;
-	size_t n = 0;
-
-	if (l->err.code == 0 &&
-	    reader_sessions(r, l->vm, count_one, &n, &l->err) >= 0 &&
-	    make_room(l, n) == 0)
-		(void)reader_sessions(r, l->vm, each, l, &l->err);
-	if (l->err.code < 0)
-		drop_entries(l);
-	store_all(l, done);
 }
 
 static void lineage_on_rewound(struct store_rekey *s, const struct err *e)
