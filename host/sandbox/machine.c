@@ -346,6 +346,9 @@ static const char *const devices[] = {
 	"-device",
 	"virtio-rng-device",
 	"-device",
+	/* Memory that the guest has freed becomes a hole in the file. */
+	"virtio-balloon-device,free-page-reporting=on",
+	"-device",
 	"virtio-serial-device",
 	"-chardev",
 	"socket,id=api,server=on,wait=off,path=" MACHINE_RUN "/api.sock",
