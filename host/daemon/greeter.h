@@ -7,7 +7,7 @@
 
 #include <uv.h>
 
-#define GREETER_ASK_MIN_MS 100	/* Until the question is asked again,... */
+#define GREETER_ASK_MIN_MS 10	/* Until the question is asked again,... */
 #define GREETER_ASK_MAX_MS 2000 /* ...doubling up to that. */
 
 struct greeter; /* Opaque. */
