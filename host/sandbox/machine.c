@@ -313,7 +313,8 @@ static void put(struct arguments *a, const char *const *list)
 	}
 }
 
-/* The devices and their order are what MACHINE_LAYOUT stands for. */
+/* The devices and their order are what MACHINE_LAYOUT stands for.  The balloon
+ * makes holes in the memory's file of what the guest has freed. */
 static const char *const devices[] = {
 	"-nodefaults",
 	"-no-user-config",
@@ -346,7 +347,6 @@ static const char *const devices[] = {
 	"-device",
 	"virtio-rng-device",
 	"-device",
-	/* Memory that the guest has freed becomes a hole in the file. */
 	"virtio-balloon-device,free-page-reporting=on",
 	"-device",
 	"virtio-serial-device",
@@ -363,8 +363,9 @@ static const char *const devices[] = {
 	NULL};
 
 /* The memory of a machine that goes on has the kernel's command line and the
- * initramfs in it; the kernel is only named so that the same devices exist.  The memory of a
- * snapshot is mapped privately, from a descriptor (host/preload/hib-opened.c). */
+ * initramfs in it; the kernel is only named so that the same devices exist.  The
+ * memory of a snapshot is mapped privately, from a descriptor
+ * (host/preload/hib-opened.c). */
 void machine_run(const struct box *b, struct err *e)
 {
 	char words[KERNEL_WORDS_MAX], memory[TEXT_MAX], ram[TEXT_MAX],
