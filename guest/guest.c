@@ -24,6 +24,7 @@
 #include "guest/checkpoint.h"
 #include "guest/checkpoint_calls.h"
 #include "guest/exec.h"
+#include "guest/fspool.h"
 #include "guest/fsserve.h"
 #include "guest/limits.h"
 #include "guest/lookups.h"
@@ -484,6 +485,16 @@ static void guest_on_alone(uv_timer_t *t)
  * The turn of the loop.
  */
 
+const char *guest_busy_work(const struct guest *g)
+{
+	if (g->checkpoints != NULL && checkpoints_are_busy(g->checkpoints))
+		return "files are being committed";
+	if (!sqlops_are_idle(g->sql) || !lookups_are_idle(g->lookups) ||
+	    !fspool_is_idle(fsserve_pool(g->files)))
+		return "files or databases are being used";
+	return NULL;
+}
+
 void guest_sweep_later(struct guest *g)
 {
 	g->sweeping = true;
@@ -539,7 +550,7 @@ static void hold_or_go(struct guest *g)
 	bool hold;
 	struct session *s;
 
-	if (pause_is_still(g))
+	if (pause_is_still(g) || g->state == GUEST_UPGRADING)
 		return;
 	hold = queued >= STORE_QUEUE_MAX ||
 	       queued + outbox_unacked(g->outbox) >= UNACKED_MAX;
@@ -556,11 +567,11 @@ static void guest_on_prepare(uv_prepare_t *h)
 	struct guest *g = container_of(h, struct guest, prepare);
 
 	retry_stuck(g);
+	pause_step(g);
 	journal_hub_flush(&g->hub);
 	hold_or_go(g);
 	give_memory_back(g);
 	sweep(g);
-	pause_step(g);
 	reexec_step(g);
 	if (g->ending)
 		end(g, "sleep");

@@ -124,6 +124,9 @@ int guest_settle_rest(struct guest *g, struct err *e);
 
 /* How many sessions have or are getting an agent. */
 int64_t guest_live_sessions(const struct guest *g);
+/* What others than the loop's thread do, which may add to a log at its end; NULL:
+ * nothing. */
+const char *guest_busy_work(const struct guest *g);
 /* Have session_sweep() called when this turn of the loop is over. */
 void guest_sweep_later(struct guest *g);
 

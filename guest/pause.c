@@ -25,23 +25,18 @@
 #include "core/hex.h"
 #include "core/log.h"
 #include "core/vm_etc.h"
-#include "guest/checkpoint.h"
 #include "guest/checkpoint_calls.h"
 #include "guest/exec.h"
 #include "guest/feed.h"
-#include "guest/fspool.h"
-#include "guest/fsserve.h"
 #include "guest/guest.h"
 #include "guest/halt.h"
 #include "guest/limits.h"
-#include "guest/lookups.h"
 #include "guest/named.h"
 #include "guest/prewarm.h"
 #include "guest/rekey.h"
 #include "guest/renew.h"
 #include "guest/server.h"
 #include "guest/session.h"
-#include "guest/sqlops.h"
 #include "guest/still.h"
 
 #define LOG_COMPONENT "pause"
@@ -286,12 +281,7 @@ static const char *busy_work(const struct guest *g)
 	for (s = session_first(g); s != NULL; s = session_next(s))
 		if (!session_is_quiet(s))
 			return "the log takes too long to be stored";
-	if (g->checkpoints != NULL && checkpoints_are_busy(g->checkpoints))
-		return "files are being committed";
-	if (!sqlops_are_idle(g->sql) || !lookups_are_idle(g->lookups) ||
-	    !fspool_is_idle(fsserve_pool(g->files)))
-		return "files or databases are being used";
-	return NULL;
+	return guest_busy_work(g);
 }
 
 /* Have the processes stopped? */

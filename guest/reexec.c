@@ -25,16 +25,11 @@
 #include <sys/wait.h>
 
 #include "core/log.h"
-#include "guest/checkpoint.h"
 #include "guest/exec.h"
-#include "guest/fspool.h"
-#include "guest/fsserve.h"
 #include "guest/guest.h"
-#include "guest/lookups.h"
 #include "guest/prewarm.h"
 #include "guest/server.h"
 #include "guest/session.h"
-#include "guest/sqlops.h"
 #include "guest/still.h"
 #include "guest/workspace.h"
 
@@ -195,12 +190,9 @@ static const char *busy_session(const struct guest *g, bool still)
 
 static const char *busy_work(const struct guest *g)
 {
-	if (g->checkpoints != NULL && checkpoints_are_busy(g->checkpoints))
-		return "files are being committed";
-	if (!sqlops_are_idle(g->sql) || !lookups_are_idle(g->lookups) ||
-	    !fspool_is_idle(fsserve_pool(g->files)))
-		return "files or databases are being used";
-	return store_queued(g->store) > 0 ? "the log is being stored" : NULL;
+	if (store_queued(g->store) > 0)
+		return "the log is being stored";
+	return guest_busy_work(g);
 }
 
 static bool is_exempt(const uv_handle_t *h, void *arg)
