@@ -53,8 +53,14 @@ ok "a prompt is answered" says "$SES" 'say something' 'say something'
 ok "a new hibd goes on with it" met_again
 ok "the VM sleeps" sleeps
 ok "it wakes for a prompt" says "$SES" 'after the sleep' 'after the sleep'
+not_paused() {
+	refused capability_unsupported 5 hib vm suspend "$VM" &&
+		refused capability_unsupported 5 hib snapshot create "$VM" &&
+		state_is "$SES" idle
+}
+ok "it is not asked to pause, which it does not know" not_paused
 ok "the session is closed" hib session close "$SES"
-ok "it sleeps again" hib vm sleep "$VM"
+ok "it sleeps again" hib vm suspend --or-cold "$VM"
 ok "the log is what the guest has said" log_is_its
 hib vm destroy --force "$VM"
 

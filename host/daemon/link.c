@@ -67,8 +67,9 @@ struct link {
 
 	enum link_state state;
 	bool closed, was_up;
-	bool paused; /* The guest is, as far as we know, */
-	bool frozen; /* or was for good when it said hello. */
+	bool paused;	   /* The guest is, as far as we know, */
+	bool frozen;	   /* or was for good when it said hello. */
+	bool cannot_pause; /* As its hello says, by not saying it. */
 	struct h2 *h2;
 	struct h2_stream *sync;
 	struct mirror_feed *feed;
@@ -722,6 +723,7 @@ static void link_on_hello(const char *body, size_t len, const struct err *e,
 		l->boot_id[0] = '\0';
 	if (jv_strcpy(jv_get(hello, "build"), l->build, sizeof(l->build)) < 0)
 		l->build[0] = '\0';
+	l->cannot_pause = !jv_has(jv_get(hello, "paused"));
 	l->upgrades = jv_int(jv_get(hello, "upgrades"), 0);
 	if (!l->greeted)
 		link_expect(l, LINK_START_MS);
@@ -858,6 +860,11 @@ bool link_is_paused(const struct link *l)
 const char *link_mode(const struct link *l)
 {
 	return l->mode;
+}
+
+bool link_can_pause(const struct link *l)
+{
+	return l == NULL || !l->cannot_pause;
 }
 
 const char *link_build(const struct link *l)

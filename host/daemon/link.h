@@ -78,6 +78,9 @@ void link_close(struct link *l);
 bool link_is_up(const struct link *l);		/* And takes calls. */
 bool link_is_paused(const struct link *l);	/* Up, but for calls. */
 const char *link_boot_id(const struct link *l); /* "" before hello. */
+/* Is the guest one that can be paused?  The first ones take it for a cold sleep.
+ * Of one that has not said hello nobody knows: true. */
+bool link_can_pause(const struct link *l);
 /* The version of the guest's program, and how often it has been replaced in this
  * boot; as of the last hello. */
 const char *link_build(const struct link *l);

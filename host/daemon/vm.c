@@ -644,7 +644,8 @@ static int off_check(const struct vm *vm, enum vm_off how, struct err *e)
 			       "%s is being made or restored", vm->id);
 	if (how == VM_OFF_WARM && !vm_can_sleep_warm(vm))
 		return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
-			       "backend %s has no warm sleep", vm->ops->name);
+			       "backend %s, or this guest, has no warm sleep",
+			       vm->ops->name);
 	return 0;
 }
 

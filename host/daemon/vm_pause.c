@@ -62,6 +62,12 @@ void vm_pause(struct vm *vm, vm_done_cb cb, void *arg)
 		cb(vm, &e, arg);
 		return;
 	}
+	if (!link_can_pause(vm->channel)) {
+		err_set(&e, -FAULT_CAPABILITY_UNSUPPORTED,
+			"the guest of %s cannot be paused", vm->id);
+		cb(vm, &e, arg);
+		return;
+	}
 	vm->pause = VM_PAUSING;
 	vm->pauser = (struct waiter){.cb = cb, .arg = arg};
 	vm_barrier(vm, "snapshot", true, pause_on_barrier);

@@ -32,7 +32,8 @@
 
 bool vm_can_sleep_warm(const struct vm *vm)
 {
-	return vm->ops->warm_in_place || vm->ops->suspend != NULL;
+	return (vm->ops->warm_in_place || vm->ops->suspend != NULL) &&
+	       link_can_pause(vm->channel);
 }
 
 /* --- asleep --------------------------------------------------------------- */
