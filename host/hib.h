@@ -213,6 +213,7 @@ struct hib_vm_options {
 	/* One that sleeps warm in RAM goes cold after that; 0: the default, a
 	 * day; < 0: never. */
 	int64_t cold_ms;
+	bool no_template; /* Boot it, whatever waits in its image. */
 };
 
 /* @id: may be NULL.  After a failure there is no new VM. */
@@ -400,6 +401,19 @@ HIB_API int hib_create_session(struct hib *h,
  * {"agent","pid","started_ms"}. */
 HIB_API int hib_vm_prewarm(struct hib *h, const char *vm,
 			   const struct hib_session_options *o, char **json,
+			   struct hib_error *e);
+
+/* Have VMs of an image begin with that agent: one is booted, the agent started in
+ * it, and all of it kept in memory as a file.  A VM of backend qemu that is made on
+ * that image with the defaults goes on from there instead of booting, for as long as
+ * image, installed agents, this program and QEMU are the same.  What is in @o->env is
+ * kept, too.  It takes the place of what the image had before.  @json: {"image",
+ * "agent","vm","snapshot"}. */
+HIB_API int hib_image_warm(struct hib *h, const char *image,
+			   const struct hib_session_options *o, char **json,
+			   struct hib_error *e);
+/* Remove that; harmless when there is none. */
+HIB_API int hib_image_cool(struct hib *h, const char *image,
 			   struct hib_error *e);
 
 struct hib_list_options {

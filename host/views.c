@@ -234,8 +234,23 @@ int views_session(struct reader *r, const char *session, struct jw *out,
 
 int views_vms(struct reader *r, struct jw *out, struct err *e)
 {
-	return reader_rows(r, VM_COLUMNS "ORDER BY created_ms, id", NULL, out,
-			   e);
+	return reader_rows(r,
+			   VM_COLUMNS
+			   "WHERE json_extract(config,'$.template') IS NULL "
+			   "ORDER BY created_ms, id",
+			   NULL, out, e);
+}
+
+int views_warm(struct reader *r, struct jw *out, struct err *e)
+{
+	static const char sql[] =
+		"SELECT id AS vm, t->>'image' AS image, t->>'agent' AS agent, "
+		"t->>'fingerprint' AS fingerprint, t->>'snapshot' AS snapshot, "
+		"t->>'created_ms' AS created_ms FROM (SELECT id, created_ms, "
+		"config->'$.template' AS t FROM vm) WHERE t IS NOT NULL "
+		"ORDER BY t->>'snapshot' IS NULL, created_ms DESC";
+
+	return reader_rows(r, sql, NULL, out, e);
 }
 
 int views_vm(struct reader *r, const char *vm, struct jw *out, struct err *e)

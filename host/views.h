@@ -23,7 +23,11 @@ struct views_filter {
  * first.  Return: their number or a negative code. */
 int views_sessions(struct reader *r, const struct views_filter *f,
 		   struct jw *out, struct err *e);
+/* Without templates (host/daemon/warm.h). */
 int views_vms(struct reader *r, struct jw *out, struct err *e);
+/* Those: {"vm","image","agent","fingerprint","snapshot","created_ms"}, the newest
+ * that is complete first. */
+int views_warm(struct reader *r, struct jw *out, struct err *e);
 /* {"seq","ts_ms","type","data"}, oldest first. */
 int views_vm_events(struct reader *r, const char *vm, struct jw *out,
 		    struct err *e);

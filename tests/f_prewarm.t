@@ -1,6 +1,11 @@
 #!/bin/sh
-# Agents that run before there is a session for them.
-# shellcheck disable=SC2119
+# Agents that run before there is a session for them: in a VM, and in an image,
+# whose VMs begin with one.
+#
+#   IMAGE_CACHE_DIR   where images are (default: $O/images); without one the
+#                     second part is left out
+#   IMAGE             small (default), or small-tiny
+# shellcheck disable=SC2016,SC2119 # $ is for jq
 . tests/lib.sh
 
 # event SES TYPE - the data of the first event of that type.
@@ -103,5 +108,124 @@ if hib help | grep -q 'vm suspend'; then
 else
 	skip "a warm sleep keeps them" "there is none"
 fi
+
+# --- images -------------------------------------------------------------------
+
+cache=${IMAGE_CACHE_DIR:-$O/images}
+image=${IMAGE:-small}
+PATIENCE=120
+if [ ! -e "$cache/$image/manifest.json" ] ||
+	! command -v qemu-system-x86_64 >/dev/null; then
+	skip "an image is prewarmed" "no image $image in $cache, or no QEMU"
+	done_testing
+	exit
+fi
+hib vm destroy --force "$VM"
+mkdir -p "$HIB_HOME/images" && ln -s "$cache/$image" "$HIB_HOME/images/img"
+
+machine() {
+	new_vm --backend qemu --image img "$@"
+}
+# Did the VM go on from a template?
+went_on() {
+	hib vm events --json "$VM" | jq -es 'flatten | any(.type == "vm.prewarmed")'
+}
+warm_row() {
+	hib image inspect img | jq -c "$1"
+}
+
+warmed() {
+	equal "$(warm_row .warm)" null &&
+		hib image warm --agent echo --env A=1 img &&
+		equal "$(warm_row '.warm | [.agent, .fresh]')" '["echo",true]' &&
+		hib image list | grep -q '^img .* echo ' &&
+		equal "$(hib vm list --json)" '[]'
+}
+ok "an image gets a template, which is no VM of anybody's" warmed
+went() {
+	machine && went_on && new_session --env A=1 && was_prewarmed "$SES" &&
+		says "$SES" '!say hi' hi && says "$SES" '!env A' 1 &&
+		equal "$(in_vm "$SES" 'cat /etc/hostname')" \
+			"$(in_vm "$SES" hostname)" &&
+		new_session && not was_prewarmed "$SES" && says "$SES" '!say hi' hi
+}
+ok "a VM of it goes on from there, with its agent" went
+first=$VM
+twins() {
+	machine && went_on && new_session --env A=1 && was_prewarmed "$SES" &&
+		b=$(in_vm "$SES" 'echo $(cat /proc/sys/kernel/random/uuid)') &&
+		b_name=$(in_vm "$SES" hostname) && VM=$first &&
+		new_session --env B=1 && a_name=$(in_vm "$SES" hostname) &&
+		a=$(in_vm "$SES" 'echo $(cat /proc/sys/kernel/random/uuid)') &&
+		[ "${#a}" -eq 36 ] && [ "${#b}" -eq 36 ] && [ "$a" != "$b" ] &&
+		[ "$a_name" != "$b_name" ]
+}
+ok "another one is another machine" twins
+sleeps() {
+	hib vm sleep "$VM" && says "$SES" '!say awake' awake &&
+		in_vm "$SES" 'echo mine >kept' && hib vm sleep "$VM" &&
+		equal "$(in_vm "$SES" 'cat kept')" mine
+}
+ok "it sleeps and boots like any other" sleeps
+not_used() {
+	machine --no-template && not went_on && hib vm destroy --force "$VM" &&
+		machine --memory 384 && not went_on && hib vm destroy --force "$VM"
+}
+ok "one that is to be otherwise is booted" not_used
+outdated() {
+	agent other && equal "$(warm_row .warm.fresh)" false &&
+		hib image list | grep -q '^img .*outdated' && machine &&
+		not went_on && new_session --agent other &&
+		says "$SES" '!say hi' hi && hib vm destroy --force "$VM"
+}
+ok "when agents are others than then it is not used" outdated
+template() {
+	warm_row .warm.vm | tr -d '"'
+}
+replaced() {
+	old=$(template) && hib image warm --agent other img &&
+		equal "$(warm_row .warm.agent)" '"other"' &&
+		until_true 10 not test -e "$HIB_HOME/vms/$old" && machine &&
+		went_on && new_session --agent other && was_prewarmed "$SES" &&
+		hib vm destroy --force "$VM"
+}
+ok "a new template takes the place of the old one" replaced
+damaged() {
+	echo none >"$HIB_HOME/vms/$(template)/snapshots/$(warm_row \
+		.warm.snapshot | tr -d '"')/state" && machine &&
+		new_session && says "$SES" '!say hi' hi && hib vm destroy --force "$VM"
+}
+ok "from one that is damaged nothing goes on, and a boot follows" damaged
+# templates WHERE - how many there are in the catalog.
+templates() {
+	sql "SELECT count(*) FROM vm WHERE config->'$.template' IS NOT NULL AND $1"
+}
+has_templates() {
+	equal "$(templates "$1")" "$2"
+}
+refused_ones() {
+	refused agent_unknown 5 hib image warm --agent none img &&
+		refused invalid_argument 5 hib image warm --agent echo nothing &&
+		agent mute --no-answer && refused start_timeout 8 hib image warm \
+		--agent mute --start-timeout-ms 500 img &&
+		has_templates 1 1
+}
+ok "what cannot be made leaves nothing" refused_ones
+cut_off() {
+	hib image warm --agent echo img 2>"$tmp/x" &
+	until_true 20 has_templates "state='running'" 1 || return 1
+	kill_hibd KILL
+	wait "$!"
+	hib daemon start >"$tmp/x" &&
+		until_true 20 has_templates "config->>'$.template.snapshot' IS NULL" 0
+}
+ok "one that was cut off is gone" cut_off
+cooled() {
+	old=$(template) && hib image cool img && equal "$(warm_row .warm)" null &&
+		until_true 10 not test -e "$HIB_HOME/vms/$old" && VM=$first &&
+		new_session && says "$SES" '!say hi' hi
+}
+ok "without it those that came of it go on" cooled
+hib vm destroy --force "$first"
 
 done_testing

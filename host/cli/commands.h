@@ -163,6 +163,8 @@ int secret_remove_command(struct cli *c, int argc, char **argv);
 /* image.c */
 int image_list_command(struct cli *c, int argc, char **argv);
 int image_build_command(struct cli *c, int argc, char **argv);
+int image_warm_command(struct cli *c, int argc, char **argv);
+int image_cool_command(struct cli *c, int argc, char **argv);
 int image_inspect_command(struct cli *c, int argc, char **argv);
 int image_remove_command(struct cli *c, int argc, char **argv);
 

@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include "host/cli/commands.h"
+#include "host/fingerprint.h"
 #include "host/tree.h"
+#include "host/views.h"
 
 #define IMAGE_DEFAULT "base"
 #define BUILD_ARGS    16
@@ -44,7 +46,74 @@ static const struct opt remove_opts[] = {
 
 /* --- what there is -------------------------------------------------------- */
 
-static void put_row(struct jv image, struct jw *w)
+/* Templates of images, from the catalog, if there is one. */
+static int read_warm(struct cli *c, struct jw *text, struct json *rows)
+{
+	struct err e = {0};
+	int r = cli_reader(c);
+
+	if (r >= 0)
+		return r;
+	jw_arr(text);
+	if (c->reader != NULL && views_warm(c->reader, text, &e) < 0)
+		return cli_fail(&e);
+	jw_arr_end(text);
+	return json_parse(rows, text->buf, text->len, &e) < 0 ? cli_fail(&e)
+							      : -1;
+}
+
+/* That of one image, if it is complete: absent else. */
+static struct jv find_warm(struct jv rows, struct jv image)
+{
+	autofree char *name = jv_strdup(image, NULL);
+	struct jv v;
+
+	for (v = jv_first(rows); jv_has(v); v = jv_next(rows, v))
+		if (name != NULL && jv_eq(jv_get(v, "image"), name) &&
+		    jv_is(jv_get(v, "snapshot"), JV_STRING))
+			break;
+	return v;
+}
+
+/* Is it used, or are VMs booted, as something has changed? */
+static bool is_fresh(const struct cli *c, struct jv warm)
+{
+	autofree char *image = jv_strdup(jv_get(warm, "image"), NULL);
+	char now[FINGERPRINT_MAX];
+
+	return image != NULL &&
+	       fingerprint_take(&c->home, image, now, NULL) == 0 &&
+	       jv_eq(jv_get(warm, "fingerprint"), now);
+}
+
+static void put_warm(const struct cli *c, struct jv warm, struct jw *w)
+{
+	if (!jv_has(warm)) {
+		jw_null(w);
+		return;
+	}
+	jw_obj(w);
+	jw_kvalue(w, "agent", jv_get(warm, "agent"));
+	jw_kvalue(w, "vm", jv_get(warm, "vm"));
+	jw_kvalue(w, "snapshot", jv_get(warm, "snapshot"));
+	jw_kvalue(w, "created_ms", jv_get(warm, "created_ms"));
+	jw_kbool(w, "fresh", is_fresh(c, warm));
+	jw_obj_end(w);
+}
+
+/* For people. */
+static void put_agent(const struct cli *c, struct jv warm, struct jw *w)
+{
+	autofree char *agent = jv_strdup(jv_get(warm, "agent"), NULL);
+	char text[96];
+
+	snprintf(text, sizeof(text), "%s%s", agent != NULL ? agent : "",
+		 agent == NULL || is_fresh(c, warm) ? "" : ", outdated");
+	jw_kstr(w, "prewarmed", agent != NULL ? text : NULL);
+}
+
+static void put_row(const struct cli *c, struct jv image, struct jv warm,
+		    struct jw *w)
 {
 	jw_obj(w);
 	jw_kvalue(w, "name", jv_get(image, "name"));
@@ -52,6 +121,9 @@ static void put_row(struct jv image, struct jw *w)
 	jw_kvalue(w, "kernel", jv_path(image, "kernel.version"));
 	jw_kint(w, "packages", (int64_t)jv_count(jv_get(image, "packages")));
 	jw_kint(w, "size", jv_int(jv_path(image, "rootfs.size"), 0));
+	put_agent(c, warm, w);
+	jw_key(w, "warm");
+	put_warm(c, warm, w);
 	jw_kvalue(w, "path", jv_get(image, "path"));
 	jw_obj_end(w);
 }
@@ -61,15 +133,17 @@ int image_list_command(struct cli *c, int argc, char **argv)
 	static const struct column columns[] = {
 		{"name", "NAME", 12},	  {"suite", "DEBIAN", 10},
 		{"kernel", "KERNEL", 12}, {"packages", "PACKAGES", 8},
-		{"size", "BYTES", 11},	  {"path", "FOLDER", 0},
-		{NULL, NULL, 0},
+		{"size", "BYTES", 11},	  {"prewarmed", "PREWARMED", 12},
+		{"path", "FOLDER", 0},	  {NULL, NULL, 0},
 	};
 	struct image_options o = {0};
-	autojw struct jw list = {0}, rows = {0};
-	autojson struct json j = {0};
+	autojw struct jw list = {0}, rows = {0}, text = {0};
+	autojson struct json j = {0}, warm = {0};
 	struct err e = {0};
 	int r = cli_options(c, argc, argv, list_opts, &o, 0, 0);
 
+	if (r < 0)
+		r = read_warm(c, &text, &warm);
 	if (r >= 0)
 		return r;
 	if (image_list(&c->home, &list, &e) < 0 ||
@@ -78,23 +152,44 @@ int image_list_command(struct cli *c, int argc, char **argv)
 	jw_arr(&rows);
 	for (struct jv v = jv_first(json_root(&j)); jv_has(v);
 	     v = jv_next(json_root(&j), v))
-		put_row(v, &rows);
+		put_row(c, v, find_warm(json_root(&warm), jv_get(v, "name")),
+			&rows);
 	jw_arr_end(&rows);
 	return cli_print_rows(&rows, o.json, columns);
 }
 
+/* Its manifest, and what waits in it. */
+static int print_image(const struct cli *c, struct jv image, struct jv warm)
+{
+	autojw struct jw out = {0};
+
+	jw_obj(&out);
+	for (struct jv k = jv_first(image); jv_has(k); k = jv_next(image, k)) {
+		jw_value(&out, k);
+		jw_lit(&out, ":", 1);
+		jw_value(&out, jv_value(k));
+	}
+	jw_key(&out, "warm");
+	put_warm(c, find_warm(warm, jv_get(image, "name")), &out);
+	jw_obj_end(&out);
+	return cli_print_json(&out);
+}
+
 int image_inspect_command(struct cli *c, int argc, char **argv)
 {
-	autojw struct jw w = {0};
+	autojw struct jw w = {0}, text = {0};
+	autojson struct json j = {0}, warm = {0};
 	struct err e = {0};
 	int r = cli_options(c, argc, argv, NULL, NULL, 1, 1);
 
+	if (r < 0)
+		r = read_warm(c, &text, &warm);
 	if (r >= 0)
 		return r;
-	if (image_write(&c->home, c->argv[0], &w, &e) < 0)
+	if (image_write(&c->home, c->argv[0], &w, &e) < 0 ||
+	    json_parse(&j, w.buf, w.len, &e) < 0)
 		return cli_fail(&e);
-	puts(w.buf);
-	return 0;
+	return print_image(c, json_root(&j), json_root(&warm));
 }
 
 /* --- making one ------------------------------------------------------------ */
@@ -182,6 +277,7 @@ int image_remove_command(struct cli *c, int argc, char **argv)
 {
 	struct image_options o = {0};
 	char dir[IMAGE_PATH_MAX], id[ID_MAX] = "";
+	struct hib_error gone;
 	struct err e = {0};
 	int r = cli_options(c, argc, argv, remove_opts, &o, 1, 1);
 
@@ -200,6 +296,8 @@ int image_remove_command(struct cli *c, int argc, char **argv)
 			c->argv[0]);
 		return cli_fail(&e);
 	}
+	if (hib_image_cool(c->hib, c->argv[0], &gone) < 0)
+		return cli_fail_hib(&gone);
 	r = tree_remove(dir);
 	if (r < 0) {
 		err_set(&e, r, "%s: %s", dir, strerror(-r));

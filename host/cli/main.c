@@ -143,7 +143,7 @@ const struct command commands[] = {
 	 "[--mount HOST:GUEST[:ro]]... [--quota SIZE] "
 	 "[--memory MIB] [--cpus N] "
 	 "[--workspace DIR|URL|PATH#REV] [--file HOST[:GUEST]]... "
-	 "[--no-boot] [--json]",
+	 "[--no-boot] [--no-template] [--json]",
 	 "Make and boot a VM and print its id", vm_create_command},
 	{"vm list", "[--json]", "List VMs", vm_list_command},
 	{"vm get", "[--json] VM", "Print one", vm_get_command},
@@ -260,6 +260,12 @@ const struct command commands[] = {
 	 "Make an image from Debian's packages", image_build_command},
 	{"image inspect", "NAME", "Print what an image is made of",
 	 image_inspect_command},
+	{"image warm",
+	 "--agent A [--env K=V]... [--env-secret K[=SECRET]]... [--cwd DIR] "
+	 "[--instructions TEXT] [--skip-os-instructions] "
+	 "[--start-timeout-ms N] [--json] NAME",
+	 "Have VMs of an image begin with an agent", image_warm_command},
+	{"image cool", "NAME", "Have them boot again", image_cool_command},
 	{"image rm", "[--force] NAME", "Remove an image", image_remove_command},
 	{"agent list", "[--json]", "List the agents that can be started",
 	 agent_list_command},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * prewarm.c - hib vm prewarm: agents that run before there is a session for them
+ * prewarm.c - hib vm prewarm, image warm, image cool: agents that run before there
+ *	       is a session for them
  */
 #include "host/cli/commands.h"
 
@@ -66,4 +67,31 @@ int vm_prewarm_command(struct cli *c, int argc, char **argv)
 		return r;
 	r = hib_vm_prewarm(c->hib, c->argv[0], &s, &json, &e);
 	return finish(&o, r, json, &e);
+}
+
+int image_warm_command(struct cli *c, int argc, char **argv)
+{
+	struct hib_session_options s = {.size = sizeof(s)};
+	struct prewarm_options o = {0};
+	struct hib_error e;
+	char *json = NULL;
+	int r = read_options(c, argc, argv, &o, &s);
+
+	if (r >= 0)
+		return r;
+	r = hib_image_warm(c->hib, c->argv[0], &s, &json, &e);
+	return finish(&o, r, json, &e);
+}
+
+int image_cool_command(struct cli *c, int argc, char **argv)
+{
+	struct hib_error e;
+	int r = cli_options(c, argc, argv, NULL, NULL, 1, 1);
+
+	if (r < 0)
+		r = cli_hib(c);
+	if (r >= 0)
+		return r;
+	return hib_image_cool(c->hib, c->argv[0], &e) < 0 ? cli_fail_hib(&e)
+							  : 0;
 }

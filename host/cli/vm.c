@@ -17,7 +17,8 @@ struct vm_options {
 	const char *backend, *image, *name, *net, *id;
 	const char *quota, *workspace, *at, *idle, *cold;
 	int64_t idle_ms, max_sessions, memory, cpus, n;
-	bool json, force, no_boot, no_sessions, with_memory, or_cold;
+	bool json, force, no_boot, no_template, no_sessions, with_memory,
+		or_cold;
 	struct opt_list mounts, files;
 };
 
@@ -131,6 +132,7 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 		OPT(OPT_NUMBER, vm_options, cpus, "cpus"),
 		OPT(OPT_TEXT, vm_options, workspace, "workspace"),
 		OPT(OPT_FLAG, vm_options, no_boot, "no-boot"),
+		OPT(OPT_FLAG, vm_options, no_template, "no-template"),
 		OPT(OPT_FLAG, vm_options, json, "json"),
 		OPT_END,
 	};
@@ -156,6 +158,7 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 	v.name = o.name;
 	v.net = o.net;
 	v.no_boot = o.no_boot;
+	v.no_template = o.no_template;
 	workspace = o.workspace ? workspace_source(o.workspace) : NULL;
 	v.workspace = workspace;
 	if (o.quota != NULL && read_size(o.quota, &v.quota) < 0)

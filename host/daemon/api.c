@@ -140,6 +140,9 @@ static const struct route {
 	{"PUT", "/v1/secrets/:name", SCOPE_ADMIN, secret_set_route},
 	{"DELETE", "/v1/secrets/:name", SCOPE_ADMIN, secret_delete_route},
 	{"GET", "/v1/agents", SCOPE_READ, agents_route},
+	{"GET", "/v1/images", SCOPE_READ, image_list_route},
+	{"POST", "/v1/images/:image/warm", SCOPE_ADMIN, image_warm_route},
+	{"DELETE", "/v1/images/:image/warm", SCOPE_ADMIN, image_cool_route},
 	{"GET", "/v1/types", SCOPE_READ, types_route},
 	{"POST", "/v1/tokens", SCOPE_ADMIN, token_create_route},
 };
@@ -219,6 +222,9 @@ static bool op_take_path(struct op *op, const char *pattern, const char *path)
 				return false;
 			}
 			memcpy(op->snapshot, got, ID_MAX);
+		} else if (strcmp(want, ":image") == 0) {
+			snprintf(op->image, sizeof(op->image), "%.*s",
+				 IMAGE_NAME_MAX, got);
 		} else if (strcmp(want, ":mcp") == 0) {
 			if (snprintf(op->server, sizeof(op->server), "%s",
 				     got) >= (int)sizeof(op->server))

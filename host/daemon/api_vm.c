@@ -10,6 +10,7 @@
 #include "host/daemon/routes.h"
 #include "host/daemon/snapshots.h"
 #include "host/daemon/vm_mounts.h"
+#include "host/daemon/warm.h"
 #include "host/views.h"
 #include "vfs/import.h"
 #include "vfs/oid.h"
@@ -127,6 +128,51 @@ static void create_on_progress(const struct vfs_import_progress *p, void *arg)
 	op_event(arg, "progress", &w);
 }
 
+/* One that does not go on from its template boots. */
+static void create_on_running(struct vm *vm, const struct err *e, void *arg)
+{
+	struct op *op = arg;
+
+	if (e->code < 0 && op->was_warm && vm != NULL && vm_has_origin(vm)) {
+		op->was_warm = false;
+		warm_give_up(vm);
+		vm_need(vm, create_on_running, op);
+	} else if (jv_count(jv_get(op->in, "initialFiles")) > 0) {
+		create_on_up(vm, e, op);
+	} else {
+		vm_on_changed(vm, e, op);
+	}
+}
+
+static void create_on_warm(const struct err *e, void *arg)
+{
+	struct op *op = arg;
+	struct vm *vm = vm_find(op->d, op->vm);
+
+	if (e->code < 0)
+		op_fail(op, e);
+	else if (vm == NULL)
+		op_refuse(op, -FAULT_VM_NOT_FOUND, "VM %s is gone", op->vm);
+	else
+		vm_need(vm, create_on_running, op);
+}
+
+/* Boot it, or have it go on from the template of its image. */
+static void create_start(struct op *op, struct vm *vm)
+{
+	struct vm_config cfg;
+	struct warm warm;
+
+	vm_describe(vm, &cfg);
+	op->was_warm = jv_bool(jv_get(op->in, "template"), true) &&
+		       !jv_is(jv_get(op->in, "workspace"), JV_STRING) &&
+		       warm_find(op->d, &cfg, &warm);
+	if (op->was_warm)
+		warm_use(op->d, vm, &warm, create_on_warm, op);
+	else
+		vm_need(vm, create_on_running, op);
+}
+
 static void create_on_stored(struct vm *vm, const struct err *e, void *arg)
 {
 	struct op *op = arg;
@@ -136,10 +182,9 @@ static void create_on_stored(struct vm *vm, const struct err *e, void *arg)
 		return;
 	}
 	snprintf(op->vm, sizeof(op->vm), "%s", vm_id(vm));
-	if (jv_count(jv_get(op->in, "initialFiles")) > 0)
-		vm_need(vm, create_on_up, op);
-	else if (jv_bool(jv_get(op->in, "boot"), true))
-		vm_need(vm, vm_on_changed, op);
+	if (jv_count(jv_get(op->in, "initialFiles")) > 0 ||
+	    jv_bool(jv_get(op->in, "boot"), true))
+		create_start(op, vm);
 	else
 		op_reply_vm(op);
 }

@@ -21,6 +21,7 @@
 #include "host/daemon/mcp_door.h"
 #include "host/daemon/routes.h"
 #include "host/daemon/snapshots.h"
+#include "host/daemon/warm.h"
 #include "mcp/front.h"
 
 #define LOG_COMPONENT "hibd"
@@ -205,6 +206,8 @@ static int start(struct hibd *d, const struct options *o, struct err *e)
 	r = vms_load(d, e);
 	if (r == 0)
 		snapshots_load(d);
+	if (r == 0)
+		warm_load(d);
 	sweeper_look(d->sweeper);
 	if (r == 0)
 		r = http_server_listen_unix(d->http, d->home.sock, e);

@@ -11,6 +11,7 @@
 #define HOST_DAEMON_OP_H
 
 #include "host/daemon/daemon.h"
+#include "host/image.h"
 
 #define SESSION_TTL_MAX_MS (30LL * 24 * 3600 * 1000)
 #define OP_STORED_MS	   10000 /* Guest's answer until the host has stored it. */
@@ -34,6 +35,8 @@ struct op {
 	char input[ID_MAX];	  /* Of a prompt. */
 	char vm[VM_NAME_MAX + 1]; /* Id or, from the path, name. */
 	char snapshot[ID_MAX];
+	char image[IMAGE_NAME_MAX + 1];
+	bool was_warm;		    /* op->vm was to go on from a template. */
 	char server[65];	    /* An MCP server's name; "" for none. */
 	char what[256];		    /* Last word of the path. */
 	struct session_brief brief; /* As of the last op_load_session(). */

@@ -52,6 +52,11 @@ void vm_fork_route(struct op *op);
 /* api_prewarm.c */
 void vm_prewarm_route(struct op *op);
 
+/* api_image.c */
+void image_list_route(struct op *op);
+void image_warm_route(struct op *op);
+void image_cool_route(struct op *op);
+
 /* api_snapshot.c */
 void snapshot_list_route(struct op *op);
 void snapshot_create_route(struct op *op);

@@ -89,6 +89,8 @@ struct vm_config {
 	const struct vm *fork_of;
 	const struct vfs_oid *base; /* Of fork_of. */
 
+	const char *template; /* See warm.h, JSON; NULL: it is none. */
+
 	/* Told how far the import of @workspace is, before the end; or NULL. */
 	import_progress_cb progress;
 	void *progress_arg;

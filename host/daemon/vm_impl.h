@@ -75,6 +75,7 @@ struct vm {
 	int64_t quota;	   /* Bytes; 0: none. */
 	int64_t mib, cpus; /* Of a virtual machine; 0: the default. */
 	char *mounts;	   /* JSON, see vm_mounts.h; NULL: none. */
+	char *template;	   /* JSON, of one that is made; or NULL. */
 	enum vm_state state;
 	char last_error[ERR_MSG_MAX];
 

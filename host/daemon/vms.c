@@ -98,6 +98,7 @@ void vm_free(struct vm *vm)
 	vm_origin_free(vm);
 	depot_close(vm->depot, NULL, NULL);
 	free(take_ptr(vm->mounts));
+	free(take_ptr(vm->template));
 	uv_close((uv_handle_t *)&vm->timer, vm_on_timer_closed);
 }
 
@@ -335,6 +336,7 @@ static void vm_configure(struct vm *vm, const struct vm_config *cfg)
 	vm->mib = cfg->memory;
 	vm->cpus = cfg->cpus;
 	vm->mounts = cfg->mounts == NULL ? NULL : strdup(cfg->mounts);
+	vm->template = cfg->template == NULL ? NULL : strdup(cfg->template);
 	snprintf(vm->name, sizeof(vm->name), "%s", cfg->name ? cfg->name : "");
 	snprintf(vm->image, sizeof(vm->image), "%s", cfg->image);
 	(void)image_files(&vm->d->home, vm->image, vm->files, NULL);
@@ -400,6 +402,8 @@ void vm_add_row(const struct vm *vm, struct change *c)
 		jw_kint(&config, "cpus", vm->cpus);
 	if (vm->mounts != NULL)
 		jw_kraw(&config, "mounts", vm->mounts);
+	if (vm->template != NULL)
+		jw_kraw(&config, "template", vm->template);
 	jw_obj_end(&config);
 	change_add(c,
 		   "INSERT INTO vm(id, name, image, state, generation, config, "

@@ -160,6 +160,32 @@ static int prewarm(struct hib *h, struct jw *path,
 	return lib_result(r, &err, e);
 }
 
+static struct jw path_warm(const char *image)
+{
+	struct jw path = {0};
+
+	jw_lit(&path, "/v1/images/", 11);
+	path_encoded(&path, image != NULL ? image : "");
+	jw_lit(&path, "/warm", 5);
+	return path;
+}
+
+int hib_image_warm(struct hib *h, const char *image,
+		   const struct hib_session_options *o, char **json,
+		   struct hib_error *e)
+{
+	struct jw path = path_warm(image);
+
+	return prewarm(h, &path, o, json, e);
+}
+
+int hib_image_cool(struct hib *h, const char *image, struct hib_error *e)
+{
+	struct jw path = path_warm(image);
+
+	return request_delete(h, &path, e);
+}
+
 int hib_vm_prewarm(struct hib *h, const char *vm,
 		   const struct hib_session_options *o, char **json,
 		   struct hib_error *e)

@@ -195,6 +195,8 @@ static int create_body(const struct hib_vm_options *o, char id[HIB_ID_MAX],
 		jw_kint(body, "cpus", o->cpus);
 	if (o->no_boot)
 		jw_kbool(body, "boot", false);
+	if (o->no_template)
+		jw_kbool(body, "template", false);
 	r = put_mounts(body, o->mounts, e);
 	if (r == 0)
 		r = lib_put_json(body, "initialFiles", o->initial_files, e);
