@@ -349,6 +349,32 @@ f149_refused() {
 }
 ok "times have units" f149_refused
 
+# full_vm - one that holds on to 30 MiB.
+full_vm() {
+	new_vm && new_session && in_vm "$SES" "python3 -c 'import time;
+		x = b\"x\" * (30 << 20); time.sleep(1000)' >/dev/null 2>&1 &
+		echo ok"
+}
+memory_budget() {
+	kill_hibd TERM
+	export HIB_MEMORY_BUDGET=60
+	hib daemon start && unset HIB_MEMORY_BUDGET && full_vm && vm1=$VM &&
+		ses1=$SES && full_vm && vm2=$VM && full_vm && vm3=$VM &&
+		VM=$vm1 && until_true 20 vm_is 'suspended cold' && VM=$vm2 &&
+		until_true 20 vm_is 'suspended cold' && VM=$vm3 &&
+		vm_is 'running null' && says "$ses1" '!say back' back
+	result=$?
+	kill_hibd TERM
+	hib daemon start
+	return $result
+}
+if command -v python3 >/dev/null; then
+	ok "beyond the memory budget the VM sleeps that was used least lately" \
+		memory_budget
+else
+	skip "a memory budget" "python3 is not there"
+fi
+
 # --- at any moment ----------------------------------------------------------------------
 
 at_any_moment() {

@@ -28,6 +28,7 @@ struct hibd {
 	struct indexer *indexer;
 	struct sweeper *sweeper;
 	struct packer *packer;
+	struct budget *budget; /* Of memory; NULL: none. */
 	struct snapshots *snapshots;
 	struct http_server *http;
 	int http_port;		     /* Of TCP; 0: none. */

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "core/log.h"
+#include "host/daemon/budget.h"
 #include "host/daemon/daemon.h"
 #include "host/daemon/mcp_door.h"
 #include "host/daemon/routes.h"
@@ -29,12 +30,14 @@
 
 struct options {
 	const char *home, *tcp;
+	const char *budget; /* MiB of all VMs, as text; NULL: no limit. */
 	int ready_fd;
 };
 
 static int usage(FILE *f)
 {
 	fputs("usage: hibd [--home DIR] [--http ADDRESS:PORT] [--ready-fd N]\n"
+	      "            [--memory-budget MIB]\n"
 	      "            [--log-level error|warn|info|debug] [--log-json]\n"
 	      "            [--version]\n",
 	      f);
@@ -48,6 +51,7 @@ static int read_options(int argc, char **argv, struct options *o)
 		{"home", required_argument, NULL, 'H'},
 		{"http", required_argument, NULL, 't'},
 		{"ready-fd", required_argument, NULL, 'r'},
+		{"memory-budget", required_argument, NULL, 'm'},
 		{"log-level", required_argument, NULL, 'l'},
 		{"log-json", no_argument, NULL, 'j'},
 		{"version", no_argument, NULL, 'V'},
@@ -66,6 +70,9 @@ static int read_options(int argc, char **argv, struct options *o)
 			break;
 		case 'r':
 			o->ready_fd = atoi(optarg);
+			break;
+		case 'm':
+			o->budget = optarg;
 			break;
 		case 'l':
 			if (log_set_level_name(optarg) < 0)
@@ -179,6 +186,20 @@ static void on_stored_event(const struct event *ev, void *arg)
 		vm_touch(vm);
 }
 
+static int start_budget(struct hibd *d, const char *mib, struct err *e)
+{
+	char *end;
+	long long n = strtoll(mib, &end, 10);
+
+	if (end == mib || *end != '\0' || n < 0 || n > BUDGET_MIB_MAX)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "memory budget '%s': a number of MiB", mib);
+	if (n == 0)
+		return 0;
+	d->budget = budget_new(d, n << 20);
+	return d->budget != NULL ? 0 : err_set(e, -ENOMEM, "out of memory");
+}
+
 static int start(struct hibd *d, const struct options *o, struct err *e)
 {
 	int r;
@@ -203,7 +224,9 @@ static int start(struct hibd *d, const struct options *o, struct err *e)
 	    d->packer == NULL || d->snapshots == NULL)
 		return err_set(e, -ENOMEM, "out of memory");
 	hub_observe(d->hub, on_stored_event, d);
-	r = vms_load(d, e);
+	r = o->budget != NULL ? start_budget(d, o->budget, e) : 0;
+	if (r == 0)
+		r = vms_load(d, e);
 	if (r == 0)
 		snapshots_load(d);
 	if (r == 0)
@@ -238,6 +261,7 @@ void hibd_stop(struct hibd *d)
 	snapshots_close(take_ptr(d->snapshots));
 	sweeper_close(d->sweeper);
 	d->sweeper = NULL;
+	budget_close(take_ptr(d->budget));
 	store_close(d->store);
 	d->store = NULL;
 	(void)unlink(d->home.pid);
@@ -275,7 +299,8 @@ static int serve(struct hibd *d, const struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct options o = {.ready_fd = -1};
+	struct options o = {.ready_fd = -1,
+			    .budget = getenv("HIB_MEMORY_BUDGET")};
 	struct hibd d = {0};
 	struct err e = {0};
 	autoclose int lock = -1;

@@ -236,6 +236,10 @@ void vm_touch(struct vm *vm);
 bool vm_is_busy(const struct vm *vm);
 /* uv_now() when something happened last. */
 uint64_t vm_used_at(const struct vm *vm);
+/* Does it take memory for nothing?  And have it sleep so that it takes none: warm
+ * on disk, or cold. */
+bool vm_may_give_memory(const struct vm *vm);
+void vm_give_memory(struct vm *vm, vm_done_cb cb, void *arg);
 /* Something goes on in it, and until it is over the VM is not idle. */
 void vm_hold(struct vm *vm);
 void vm_unhold(struct vm *vm);

@@ -62,6 +62,38 @@ bool vm_is_busy(const struct vm *vm)
 	return busy > 0;
 }
 
+static int find_open_turn(const struct session_brief *b, void *arg)
+{
+	bool *found = arg;
+
+	*found = *found || b->open_turn[0] != '\0';
+	return 0;
+}
+
+static bool has_open_turn(const struct vm *vm)
+{
+	bool found = false;
+
+	(void)reader_sessions(vm->d->reader, vm->id, find_open_turn, &found,
+			      NULL);
+	return found;
+}
+
+bool vm_may_give_memory(const struct vm *vm)
+{
+	if (vm->state == VM_SUSPENDED)
+		return vm->memory == VM_MEMORY_RAM && !has_open_turn(vm);
+	return vm->state == VM_RUNNING && link_is_up(vm->channel) &&
+	       !vm_is_busy(vm);
+}
+
+void vm_give_memory(struct vm *vm, vm_done_cb cb, void *arg)
+{
+	bool to_disk = !vm->ops->warm_in_place && vm_can_sleep_warm(vm);
+
+	vm_off(vm, to_disk ? VM_OFF_WARM_OR_COLD : VM_OFF_SLEEP, cb, arg);
+}
+
 void vm_on_idle(struct vm *vm)
 {
 	if (vm->state == VM_SUSPENDED)
