@@ -3,6 +3,8 @@
 # sandbox works there.
 #
 #   IMAGE_CACHE_DIR   where images are made (default: $O/images)
+#   WARM_ROUNDS       times that a turn sleeps with its machine (3); 100 is a long
+#                     run
 #   IMAGE             small, with Debian's kernel (default), or small-tiny
 # shellcheck disable=SC2016,SC2119 # $ is for the shell in the VM
 . tests/lib.sh
@@ -103,6 +105,107 @@ restored() {
 d"
 }
 ok "a restore begins with a commit as the lower tree" restored
+
+# --- with its memory on disk ---------------------------------------------------------
+
+vm_is() {
+	equal "$(hib vm get "$VM" --json | jq -r '"\(.state) \(.sleep)"')" "$1"
+}
+doze() {
+	hib vm suspend "$VM" --json >"$tmp/slept" &&
+		jq -e '.kind == "warm" and .memory == "disk"' "$tmp/slept" &&
+		vm_is 'suspended warm' &&
+		not test -e "$HIB_HOME/vms/$VM/machine.json"
+}
+in_a_turn() {
+	prompt_bg "$SES" '!flood 5000 80;;!sleep 1000' &&
+		wait_for "$SES" 'i=[1-9][0-9]' 60 "$MARK" >"$tmp/x"
+}
+# all_updates - the turn ends, with each number once.
+all_updates() {
+	wait_turn "$SES" "$TURN" 90 | grep completed >"$tmp/x" &&
+		hib log "$SES" --since "$MARK" --json |
+		grep '"type":"acp.update"' | grep -o 'i=[0-9]*' |
+		cut -d= -f2 >"$tmp/numbers" && seq 5000 | cmp - "$tmp/numbers"
+}
+warm_in_a_turn() {
+	in_a_turn && doze && state_is "$SES" suspended &&
+		equal "$(session_field "$SES" suspended_from)" running &&
+		equal "$(session_field "$SES" tail_complete)" true &&
+		hib vm resume "$VM" --json | jq -e '.kind == "warm"' &&
+		all_updates && equal "$(session_field "$SES" epoch)" \
+		"$(sql "SELECT epoch FROM event WHERE turn_id = '$TURN'
+			ORDER BY seq LIMIT 1")"
+}
+i=0
+while [ "$i" -lt "${WARM_ROUNDS:-3}" ]; do
+	i=$((i + 1))
+	ok "F212 a turn sleeps with its machine, and goes on ($i)" warm_in_a_turn
+done
+warm_without_hibd() {
+	in_a_turn && doze || return 1
+	kill_hibd KILL
+	hib daemon start && vm_is 'suspended warm' &&
+		says_up=$(new_session && prompt "$SES" '!say up') &&
+		equal "$says_up" up && all_updates
+}
+ok "a hibd that comes later wakes it, by a prompt to any session" \
+	warm_without_hibd
+hibd_killed_in() {
+	hib vm "$1" "$VM" >"$tmp/x" 2>&1 &
+	_command=$!
+	sleep "0.$(od -An -N1 -tu1 /dev/urandom | awk '{ printf "%03d", $1 * 3 }')"
+	kill_hibd KILL
+	wait "$_command"
+	hib daemon start
+}
+warm_hibd_killed() {
+	for _ in 1 2 3; do
+		in_a_turn && hibd_killed_in suspend && hibd_killed_in resume &&
+			hib vm resume "$VM" && all_updates || return 1
+	done
+}
+ok "F212 hibd is killed while its memory is written, and read" \
+	warm_hibd_killed
+warm_asked() {
+	prompt_bg "$SES" '!ask t1 Edit;;!say after' &&
+		wait_for_event "$SES" permission.requested 30 "$MARK" >"$tmp/x" &&
+		REQ=$(http GET "/v1/sessions/$SES/requests" |
+			jq -r '.[] | select(.state == "pending") | .id') &&
+		doze && hib answer "$SES" "$REQ" allow_once &&
+		wait_turn "$SES" "$TURN" 60 | grep completed
+}
+ok "F158 a question sleeps with its machine, and is answered" warm_asked
+warm_exec() {
+	PATIENCE=60 hib exec "$VM" -- sh -c 'echo one; sleep 100' \
+		>"$tmp/exec" 2>"$tmp/exec.err" &
+	_exec=$!
+	read_line "$tmp/exec" 20 >"$tmp/x" && doze
+	wait "$_exec"
+	equal "$?" 8 && grep -q 'put to sleep' "$tmp/exec.err" &&
+		says "$SES" '!say on' on
+}
+ok "F213 what is run from outside ends with its stream" warm_exec
+warm_to_cold() {
+	prompt_bg "$SES" '!sleep 60000' && doze &&
+		hib vm sleep "$VM" --json | jq -e '.kind == "cold" and
+			.sleep == "cold"' &&
+		equal "$(session_field "$SES" tail_complete)" true &&
+		wait_turn "$SES" "$TURN" | grep interrupted
+}
+ok "F213 warm to cold: the turn is ended in the log" warm_to_cold
+warm_spoiled() {
+	says "$SES" '!say up' up && in_a_turn && doze || return 1
+	echo nothing >"$HIB_HOME/vms/$VM/memory/state"
+	says "$SES" '!say again' again && hib vm events "$VM" --json |
+		jq -e 'any(.data.reason == "memory_lost")' &&
+		hib session turns "$SES" --json |
+		jq -e '.[-2].state == "interrupted"'
+}
+ok "memory that cannot be used costs the turn: it boots" warm_spoiled
+
+# --- death ------------------------------------------------------------------------------
+
 daemon_killed() {
 	pid=$(qemu_pid)
 	prompt_bg "$SES" '!flood 3000 50' && kill_hibd KILL &&
