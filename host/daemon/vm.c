@@ -325,6 +325,8 @@ void vm_begin(struct vm *vm, enum vm_state next)
 {
 	struct change *c;
 
+	/* One that is gone by now is the backend's to complain of. */
+	(void)image_files(&vm->d->home, vm->image, vm->files, NULL);
 	vm_move(vm, next);
 	vm->generation++;
 	vm->began = uv_hrtime();
@@ -344,8 +346,6 @@ void vm_boot(struct vm *vm)
 {
 	struct vm_spec spec = vm_spec(vm);
 
-	/* One that is gone by now is the backend's to complain of. */
-	(void)image_files(&vm->d->home, vm->image, vm->files, NULL);
 	vm_memory_forget(vm);
 	if (vm_origin_has_memory(vm)) {
 		vm_resume(vm);

@@ -586,6 +586,7 @@ static void vm_load(struct hibd *d, struct jv row)
 	}
 	(void)jv_strcpy(jv_get(row, "name"), vm->name, sizeof(vm->name));
 	(void)jv_strcpy(jv_get(row, "image"), vm->image, sizeof(vm->image));
+	(void)image_files(&d->home, vm->image, vm->files, NULL);
 	(void)jv_strcpy(jv_get(row, "last_error"), vm->last_error,
 			sizeof(vm->last_error));
 	vm->net = jv_eq(jv_get(config, "net"), "host") ? VM_NET_HOST
