@@ -52,6 +52,7 @@ struct thaw {
 	char vm[ID_MAX];		/* "": as before. */
 	char hostname[VM_HOSTNAME_MAX]; /* "": as its id says. */
 	char reason[REASON_MAX + 1];
+	struct jv sessions; /* Of the call; absent: all are as they were. */
 };
 
 struct pause {
@@ -65,8 +66,8 @@ struct pause {
 	unsigned open;	     /* Handles. */
 	bool ticked;	     /* Since the last step, or since the stop. */
 	uint64_t stopped_ms; /* By uv_now(). */
-	struct thaw thaw;    /* While GUEST_THAWING. */
-	bool rekeying;	     /* The same: the store has to do something. */
+	struct thaw thaw;    /* Of the first of thawers. */
+	bool thaw_due;	     /* It begins when the store is at rest. */
 };
 
 /*
@@ -239,8 +240,14 @@ static void undo(struct pause *p, const char *why)
 
 void pause_end(struct guest *g, const char *reason)
 {
-	if (g->pause != NULL)
-		go_on(g->pause, reason);
+	struct err e = {0};
+
+	if (g->pause == NULL)
+		return;
+	err_set(&e, -FAULT_DRAINING, "the VM goes to sleep");
+	call_list_fail(&g->pause->freezers, &e);
+	call_list_fail(&g->pause->thawers, &e);
+	go_on(g->pause, reason);
 }
 
 void pause_abandon(struct guest *g)
@@ -371,12 +378,10 @@ static void finish(struct pause *p)
 	answer_freezers(p);
 }
 
-void pause_step(struct guest *g)
+static void step(struct pause *p)
 {
-	struct pause *p = g->pause;
+	struct guest *g = p->guest;
 
-	if (p == NULL || g->state != GUEST_PAUSING)
-		return;
 	if (p->stage == PAUSE_WAIT && busy_session(g) == NULL &&
 	    stop_all(p) < 0) {
 		undo(p, "its processes cannot be stopped");
@@ -499,6 +504,12 @@ static int read_thaw(struct jv params, struct thaw *t, struct err *e)
 		return e->code;
 	if (t->vm[0] != '\0' && !id_is(t->vm, "vm"))
 		return err_set(e, -FAULT_INVALID_ID, "vm is no id of a VM");
+	t->sessions = jv_get(params, "sessions");
+	if (jv_is(t->sessions, JV_NULL))
+		t->sessions.i = -1;
+	if (jv_has(t->sessions) && !jv_is(t->sessions, JV_OBJECT))
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "sessions is no object");
 	return 0;
 }
 
@@ -543,42 +554,52 @@ static void pause_on_rekeyed(const struct err *e, void *arg)
 	go_on(p, p->thaw.reason);
 }
 
-static int begin_rekey(struct guest *g, struct jv params, struct err *e)
+static bool has_other_sessions(const struct thaw *t)
+{
+	return t->vm[0] != '\0' || jv_has(t->sessions);
+}
+
+/* Once the store is at rest: what ended meanwhile, a talk with a remote server
+ * say, may be on its way to it. */
+static void try_thaw(struct guest *g)
 {
 	struct pause *p = g->pause;
-	struct rekey_spec spec = {
+	const struct rekey_spec spec = {
 		.vm = p->thaw.vm[0] != '\0' ? p->thaw.vm : NULL,
-		.sessions = jv_get(params, "sessions"),
+		.sessions = p->thaw.sessions,
 		.warm = true,
 	};
-	int r;
+	struct err e = {0};
 
-	if (jv_is(spec.sessions, JV_NULL))
-		spec.sessions.i = -1;
-	p->rekeying = spec.vm != NULL || jv_has(spec.sessions);
-	if (!p->rekeying)
-		return 0;
-	r = rekey_begin(g, &spec, pause_on_rekeyed, g, e);
-	p->rekeying = r == 0;
-	return r;
+	if (has_other_sessions(&p->thaw) && busy_work(g) != NULL)
+		return;
+	p->thaw_due = false;
+	renew_machine(g, &p->thaw);
+	g->state = GUEST_THAWING;
+	if (!has_other_sessions(&p->thaw))
+		pause_on_rekeyed(NULL, g);
+	else if (rekey_begin(g, &spec, pause_on_rekeyed, g, &e) < 0)
+		pause_on_rekeyed(&e, g);
 }
 
 static int begin_thaw(struct guest *g, struct call *c, struct err *e)
 {
 	struct pause *p = g->pause;
 
-	if (read_thaw(c->params, &p->thaw, e) < 0)
+	if (!p->thaw_due && read_thaw(c->params, &p->thaw, e) < 0)
 		return e->code;
-	renew_machine(g, &p->thaw);
-	g->state = GUEST_THAWING;
-	if (begin_rekey(g, c->params, e) < 0) {
-		g->state = GUEST_PAUSED;
-		return e->code;
-	}
 	TAILQ_INSERT_TAIL(&p->thawers, c, link);
-	if (!p->rekeying)
-		pause_on_rekeyed(NULL, g);
+	p->thaw_due = true;
+	try_thaw(g);
 	return 0;
+}
+
+void pause_step(struct guest *g)
+{
+	if (g->state == GUEST_PAUSING)
+		step(g->pause);
+	else if (g->state == GUEST_PAUSED && g->pause->thaw_due)
+		try_thaw(g);
 }
 
 int guest_thaw(struct guest *g, struct call *c, struct err *e)
