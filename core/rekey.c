@@ -11,9 +11,10 @@
 #include "core/fork.h"
 #include "core/purge.h"
 
-static const char *const renames[] = {
-	("UPDATE session SET id=?2, root_id=iif(root_id=?1, ?2, root_id)"
-	 " WHERE id=?1"),
+static const char rename_row[] =
+	"UPDATE session SET id=?2, root_id=iif(root_id=?1, ?2, root_id)"
+	" WHERE id=?1";
+static const char *const rename_others[] = {
 	"UPDATE turn SET session_id=?2 WHERE session_id=?1",
 	"UPDATE request SET session_id=?2 WHERE session_id=?1",
 	"UPDATE diff SET session_id=?2 WHERE session_id=?1",
@@ -35,12 +36,12 @@ static int rename_session(struct append *a, const char *from, const char *to,
 	int r = db_exec(db, "PRAGMA defer_foreign_keys=ON", e);
 
 	if (r >= 0)
-		r = db_run(db, e, renames[0], "ss", from, to);
+		r = db_run(db, e, rename_row, "ss", from, to);
 	if (r == 0)
 		return err_set(e, -FAULT_SESSION_NOT_FOUND,
 			       "session %s is not here", from);
-	for (size_t i = 1; r >= 0 && i < ARRAY_LEN(renames); i++)
-		r = db_run(db, e, renames[i], "ss", from, to);
+	for (size_t i = 0; r >= 0 && i < ARRAY_LEN(rename_others); i++)
+		r = db_run(db, e, rename_others[i], "ss", from, to);
 	append_forget(a); /* It knows the end of a log by its id. */
 	return r < 0 ? r : 0;
 }

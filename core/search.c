@@ -489,9 +489,11 @@ int search_cut(sqlite3 *db, int64_t session_n, int64_t from, struct err *e)
 	static const char first[] =
 		"SELECT min(first_seq) FROM search_doc WHERE session_n=?1"
 		" AND first_seq<?2 AND last_seq>=?2";
-	static const char *const undo[] = {
+	static const char forget[] =
 		"INSERT INTO search(search, rowid, text) SELECT 'delete', id,"
-		"  text FROM search_doc WHERE session_n=?1 AND first_seq>=?2",
+		"  text FROM search_doc WHERE session_n=?1 AND first_seq>=?2";
+	static const char *const undo[] = {
+		forget,
 		"DELETE FROM search_doc WHERE session_n=?1 AND first_seq>=?2",
 		"UPDATE search_state SET seq=?2-1 WHERE session_n=?1",
 	};
