@@ -26,6 +26,7 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 
+#include "host/fingerprint.h"
 #include "host/image.h"
 #include "host/kvm.h"
 #include "host/sandbox/range.h"
@@ -333,6 +334,89 @@ static void probe_kvm(const struct home *h, struct doctor_row *row)
 		found(row, false, "%s", v.why);
 }
 
+/* What a program says first; "" when it cannot be run. */
+static void first_line(const char *const *argv, char *out, size_t cap)
+{
+	ssize_t n = 0, got;
+	int p[2];
+	pid_t pid;
+
+	out[0] = '\0';
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return;
+	pid = fork();
+	if (pid == 0) {
+		(void)dup2(p[1], STDOUT_FILENO);
+		(void)execv(argv[0], (char **)(uintptr_t)argv);
+		_exit(127);
+	}
+	close(p[1]);
+	while (pid > 0 && n < (ssize_t)cap - 1 &&
+	       (got = read(p[0], out + n, cap - 1 - (size_t)n)) > 0)
+		n += got;
+	close(p[0]);
+	if (pid > 0)
+		(void)waitpid(pid, NULL, 0);
+	out[n] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+}
+
+static void probe_qemu(const struct home *h, struct doctor_row *row)
+{
+	static const char *const argv[] = {FINGERPRINT_QEMU, "--version", NULL};
+	char says[DOCTOR_DETAIL_MAX / 2];
+
+	(void)h;
+	first_line(argv, says, sizeof(says));
+	if (says[0] != '\0')
+		found(row, true, "%s, %s", argv[0], says);
+	else
+		found(row, false, "%s is not there, or does not run", argv[0]);
+}
+
+static void probe_vsock(const struct home *h, struct doctor_row *row)
+{
+	autoclose int fd = open("/dev/vhost-vsock", O_RDWR | O_CLOEXEC);
+
+	(void)h;
+	if (fd < 0)
+		found(row, false, "/dev/vhost-vsock: %s", strerror(errno));
+	else
+		found(row, true, "/dev/vhost-vsock opens");
+}
+
+/* "small (debian)": its name and its kernel. */
+static void put_image(struct jw *w, struct jv image)
+{
+	autofree char *name = jv_strdup(jv_get(image, "name"), NULL);
+	autofree char *kernel =
+		jv_strdup(jv_path(image, "kernel.flavour"), NULL);
+	char text[DOCTOR_DETAIL_MAX];
+
+	snprintf(text, sizeof(text), "%s (%s)", name != NULL ? name : "?",
+		 kernel != NULL ? kernel : "unknown kernel");
+	jw_lit(w, text, strlen(text));
+}
+
+static void probe_images(const struct home *h, struct doctor_row *row)
+{
+	autojw struct jw text = {0}, names = {0};
+	autojson struct json j = {0};
+	unsigned n = 0;
+
+	if (image_list(h, &text, NULL) < 0 ||
+	    json_parse(&j, text.buf, text.len, NULL) < 0) {
+		found(row, false, "they cannot be listed");
+		return;
+	}
+	for (struct jv v = jv_first(json_root(&j)); jv_has(v);
+	     v = jv_next(json_root(&j), v)) {
+		jw_lit(&names, ", ", n++ == 0 ? 0 : 2);
+		put_image(&names, v);
+	}
+	found(row, n > 0, "%s", n > 0 && !names.failed ? names.buf : "none");
+}
+
 static void probe_cgroup(const struct home *h, struct doctor_row *row)
 {
 	static const char *const roots[] = {"/sys/fs/cgroup",
@@ -430,7 +514,13 @@ static const struct {
 	{"workspace layers", probe_workspace, false,
 	 "a commit is checked out in full into /workspace: slower to restore "
 	 "and fork, and it takes its space in every VM"},
+	{"QEMU", probe_qemu, false,
+	 "there are no VMs of the backend qemu: install qemu-system-x86"},
 	{"KVM", probe_kvm, false, "VMs of QEMU are emulated, 5 to 10 x slower"},
+	{"vsock", probe_vsock, false,
+	 "nothing: machines are spoken to by virtio ports"},
+	{"images", probe_images, false,
+	 "VMs of QEMU have nothing to boot: hib image build"},
 	{"cgroup2", probe_cgroup, false,
 	 "VMs cannot be frozen or limited as a whole"},
 	{"open files", probe_files, false, "few VMs can be awake at a time"},

@@ -10,7 +10,7 @@
 
 #include "host/home.h"
 
-#define DOCTOR_ROWS	  11
+#define DOCTOR_ROWS	  14
 #define DOCTOR_DETAIL_MAX 160
 
 struct doctor_row {

@@ -16,7 +16,6 @@
 
 #include "host/image.h"
 
-#define QEMU	     "/usr/bin/qemu-system-x86_64"
 #define AGENTS_DEPTH 2 /* <name>/<version>/: packages appear there whole. */
 
 static void put_stat(struct jw *w, const char *name, const struct stat *st)
@@ -78,7 +77,7 @@ int fingerprint_take(const struct home *h, const char *image,
 		return r;
 	put_folder(&w, AT_FDCWD, h->libexec, 1);
 	put_folder(&w, AT_FDCWD, h->agents, AGENTS_DEPTH);
-	put_file(&w, QEMU);
+	put_file(&w, FINGERPRINT_QEMU);
 	jw_arr_end(&w);
 	if (w.failed)
 		return err_set(e, -ENOMEM, "fingerprint: out of memory");

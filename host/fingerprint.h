@@ -11,7 +11,8 @@
 #include "core/err.h"
 #include "host/home.h"
 
-#define FINGERPRINT_MAX 33 /* Bytes, with its NUL. */
+#define FINGERPRINT_MAX	 33 /* Bytes, with its NUL. */
+#define FINGERPRINT_QEMU "/usr/bin/qemu-system-x86_64"
 
 /* Of the image @image, as all is now.  Return: 0; as image_dir(); -ENOMEM. */
 int fingerprint_take(const struct home *h, const char *image,
