@@ -96,6 +96,90 @@ static void a_snapshot_is_forked(void)
 	is_unchanged(&before, &after);
 }
 
+/* --- memory of no use --- */
+
+static void write_memory(const struct box *b, const char *name,
+			 const char *text)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%.*s/" SAVED_AT "/%s", PATH_ROOM, b->dir,
+		 name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	OK(fd >= 0);
+	EQ(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static int open_memory_dir(const struct box *b)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	memory_dir(b, path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	OK(fd >= 0);
+	return fd;
+}
+
+/* What a refusal leaves is what was there. */
+static void is_refused(struct box *b, int fault)
+{
+	struct err e;
+
+	try_resume(b);
+	OK(b->machine == NULL);
+	EQ(b->err.code, -fault);
+	EQ(ops->has_memory(&b->spec, &e), 0);
+}
+
+static void memory_that_does_not_fit_is_refused(void)
+{
+	char nonce[GREET_NONCE_MAX], again[GREET_NONCE_MAX];
+	struct box *b = &t.box[0];
+	struct saved s;
+	struct err e;
+	int dir;
+
+	set_up();
+	boot(b);
+	meet(b, nonce);
+	suspend(b);
+	dir = open_memory_dir(b);
+	EQ(saved_read(dir, &s, &e), 0);
+
+	b->spec.memory *= 2;
+	is_refused(b, FAULT_CAPABILITY_UNSUPPORTED);
+	b->spec.memory /= 2;
+	b->spec.cpus = 2;
+	is_refused(b, FAULT_CAPABILITY_UNSUPPORTED);
+	b->spec.cpus = 0;
+	snprintf(s.qemu, sizeof(s.qemu), "1.2.3");
+	EQ(saved_write(dir, &s, &e), 0);
+	is_refused(b, FAULT_CAPABILITY_UNSUPPORTED);
+
+	/* The host came up again since; was it on the disk? */
+	snprintf(s.boot, sizeof(s.boot), "another");
+	EQ(saved_write(dir, &s, &e), 0);
+	(void)unlinkat(dir, SAVED_SYNCED, 0);
+	EQ(ops->has_memory(&b->spec, &e), -ESTALE);
+	EQ(saved_sync(b->dir), 0);
+	EQ(ops->has_memory(&b->spec, &e), 0);
+
+	/* Not a state at all: it boots instead, and has no memory any more. */
+	EQ(saved_read(dir, &s, &e), 0);
+	write_memory(b, SAVED_STATE, "nothing");
+	try_resume(b);
+	OK(b->machine == NULL);
+	boot(b);
+	EQ(ops->has_memory(&b->spec, &e), -ENOENT);
+	meet(b, again);
+	OK(strcmp(again, nonce) != 0);
+	off(b);
+	close(dir);
+}
+
 /* --- hibd dies --- */
 
 typedef void (*begin_fn)(struct box *b, const char *dir);
@@ -215,4 +299,5 @@ static void hibd_may_die_at_any_moment(void)
 }
 
 TESTS(CASE(goes_on_where_it_was), CASE(a_snapshot_is_forked),
+      CASE(memory_that_does_not_fit_is_refused),
       CASE(hibd_may_die_at_any_moment))
