@@ -22,9 +22,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/hex.h"
 #include "core/log.h"
-#include "core/vm_etc.h"
 #include "guest/checkpoint_calls.h"
 #include "guest/exec.h"
 #include "guest/feed.h"
@@ -38,22 +36,12 @@
 #include "guest/server.h"
 #include "guest/session.h"
 #include "guest/still.h"
+#include "guest/thaw.h"
 
 #define LOG_COMPONENT "pause"
 #define TICK_MS	      1
 
 enum pause_stage { PAUSE_WAIT, PAUSE_STOP, PAUSE_STORE, PAUSE_DONE };
-
-/* What a thaw says, checked. */
-struct thaw {
-	int64_t generation, now_ms;
-	bool has_entropy;
-	uint8_t entropy[RENEW_ENTROPY];
-	char vm[ID_MAX];		/* "": as before. */
-	char hostname[VM_HOSTNAME_MAX]; /* "": as its id says. */
-	char reason[REASON_MAX + 1];
-	struct jv sessions; /* Of the call; absent: all are as they were. */
-};
 
 struct pause {
 	struct guest *guest;
@@ -457,62 +445,6 @@ int guest_pause(struct guest *g, struct call *c, struct err *e)
  * Thawing.
  */
 
-static int read_entropy(struct jv v, struct thaw *t, struct err *e)
-{
-	char hex[2 * RENEW_ENTROPY + 1];
-
-	t->has_entropy = jv_has(v) && !jv_is(v, JV_NULL);
-	if (!t->has_entropy)
-		return 0;
-	if (jv_strcpy(v, hex, sizeof(hex)) != 2 * RENEW_ENTROPY ||
-	    hex_decode(hex, RENEW_ENTROPY, t->entropy) < 0)
-		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "entropy is no %d hexadecimal digits",
-			       2 * RENEW_ENTROPY);
-	return 0;
-}
-
-/* A member that may be missing, or null, and else is a text that fits. */
-static int read_word(struct jv params, const char *key, char *out, size_t cap,
-		     struct err *e)
-{
-	struct jv v = jv_get(params, key);
-
-	if (!jv_has(v) || jv_is(v, JV_NULL))
-		return 0;
-	if (jv_strcpy(v, out, cap) <= 0)
-		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "%s is no text of 1 to %zu bytes", key, cap - 1);
-	return 0;
-}
-
-static int read_thaw(struct jv params, struct thaw *t, struct err *e)
-{
-	*t = (struct thaw){
-		.generation = jv_int(jv_get(params, "generation"), 0),
-		.now_ms = jv_int(jv_get(params, "now"), 0),
-		.reason = "resume",
-	};
-	if (t->generation < 0 || t->now_ms < 0)
-		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "generation or now is negative");
-	if (read_entropy(jv_get(params, "entropy"), t, e) < 0 ||
-	    read_word(params, "vm", t->vm, sizeof(t->vm), e) < 0 ||
-	    read_word(params, "hostname", t->hostname, sizeof(t->hostname), e) <
-		    0 ||
-	    read_word(params, "reason", t->reason, sizeof(t->reason), e) < 0)
-		return e->code;
-	if (t->vm[0] != '\0' && !id_is(t->vm, "vm"))
-		return err_set(e, -FAULT_INVALID_ID, "vm is no id of a VM");
-	t->sessions = jv_get(params, "sessions");
-	if (jv_is(t->sessions, JV_NULL))
-		t->sessions.i = -1;
-	if (jv_has(t->sessions) && !jv_is(t->sessions, JV_OBJECT))
-		return err_set(e, -FAULT_INVALID_ARGUMENT,
-			       "sessions is no object");
-	return 0;
-}
-
 /* Before there is anything new: an id, or a time. */
 static void renew_machine(const struct guest *g, const struct thaw *t)
 {
@@ -586,7 +518,7 @@ static int begin_thaw(struct guest *g, struct call *c, struct err *e)
 {
 	struct pause *p = g->pause;
 
-	if (!p->thaw_due && read_thaw(c->params, &p->thaw, e) < 0)
+	if (!p->thaw_due && thaw_read(c->params, &p->thaw, e) < 0)
 		return e->code;
 	TAILQ_INSERT_TAIL(&p->thawers, c, link);
 	p->thaw_due = true;

@@ -554,6 +554,7 @@ TEST(a_wrong_thaw_changes_nothing)
 	refused(begin(h, "thaw", "{\"vm\":\"me\"}"), "invalid_id");
 	refused(begin(h, "thaw", "{\"sessions\":[]}"), "invalid_argument");
 	refused(begin(h, "thaw", "{\"generation\":-1}"), "invalid_argument");
+	refused(begin(h, "thaw", "{\"hostname\":\"a b\"}"), "invalid_argument");
 	paused_is(h, true);
 	nap(h);
 	down(h);
