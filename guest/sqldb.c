@@ -290,12 +290,12 @@ int sqldb_copy(const char *folder, const char *to, struct err *e)
 
 int sqldb_rename(const char *folder, const char *to, struct err *e)
 {
-	autofree char *parent = strdup(to);
+	char parent[PATH_MAX];
+	int r = put_path(to, "..", "", parent, e);
 
-	if (parent == NULL)
-		return err_set(e, -ENOMEM, "sql: out of memory");
+	if (r < 0)
+		return r;
 	if (rename(folder, to) < 0)
 		return errno == ENOENT ? 0 : fail(e, "rename the folder");
-	*strrchr(parent, '/') = '\0';
 	return sync_path(parent, O_DIRECTORY, e);
 }
