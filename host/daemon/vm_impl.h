@@ -2,7 +2,8 @@
 /*
  * vm_impl.h - Private to vm.c and vms.c: the VM object
  *
- *	vm.c		one VM: up, down, lost
+ *	vm.c		one VM: up, lost
+ *	vm_down.c	off, in each way
  *	vm_barrier.c	what comes before each sleep
  *	vm_warm.c	sleep that keeps the memory, and waking from it
  *	vm_memory.c	the memory that is kept
@@ -212,6 +213,8 @@ void vm_pause_ended(struct vm *vm, const struct err *e);
 /* vm_idle.c: the idle time is over, or that of a warm sleep. */
 void vm_on_idle(struct vm *vm);
 
+/* Have @cb told with the others of the list. */
+void vm_wait(struct waiter_list *l, struct vm *vm, vm_done_cb cb, void *arg);
 /* Tell all who wait; @vm NULL: it is gone. */
 void vm_tell(struct waiter_list *l, struct vm *vm, const struct err *e);
 /* What vm_put_workspace() has written; what is missing is as new. */
