@@ -23,6 +23,7 @@
 #include "host/sparse.h"
 
 #define LOG_COMPONENT "qemu"
+#define MAX_BANDWIDTH "1099511627776" /* Bytes a second. */
 
 /* --- both ------------------------------------------------------------------- */
 
@@ -63,6 +64,9 @@ static void save(struct qemu *v,
 	const struct qmp_step steps[] = {
 		{.command = "migrate-set-capabilities",
 		 .arguments = qemu_capabilities(&v->about)},
+		/* Its own default is that of a network. */
+		{.command = "migrate-set-parameters",
+		 .arguments = "{\"max-bandwidth\":" MAX_BANDWIDTH "}"},
 		{.command = "stop"},
 		{.command = "getfd",
 		 .arguments = "{\"fdname\":\"state\"}",

@@ -274,9 +274,9 @@ static void off(struct box *b)
 	wait_for(&b->exited);
 }
 
-static void snapshot(struct box *b, char dir[PATH_MAX])
+static void snapshot(struct box *b, const char *name, char dir[PATH_MAX])
 {
-	make_dir(dir, t.home, "snapshot", 0700);
+	make_dir(dir, t.home, name, 0700);
 	b->done = false;
 	ops->snapshot(b->machine, dir, on_done, b);
 	wait_for(&b->done);

@@ -68,7 +68,7 @@ static void a_snapshot_is_forked(void)
 	set_up();
 	boot(&t.box[0]);
 	meet(&t.box[0], first);
-	snapshot(&t.box[0], dir);
+	snapshot(&t.box[0], "first", dir);
 	meet(&t.box[0], nonce);
 	STR_EQ(nonce, first);
 	before = stat_of(dir, "ram");
@@ -82,7 +82,18 @@ static void a_snapshot_is_forked(void)
 	meet(&t.box[0], nonce);
 	off(&t.box[0]);
 
-	/* Its memory is within its state, and a file of its own then. */
+	/* One of its own has its memory within its state... */
+	snapshot(&t.box[1], "second", dir);
+	(void)make_vm(2, MEMORY_MIB);
+	resume_from(&t.box[2], dir);
+	must_be_up(&t.box[2]);
+	meet(&t.box[2], nonce);
+	STR_EQ(nonce, first);
+	off(&t.box[2]);
+	meet(&t.box[1], nonce);
+	STR_EQ(nonce, first);
+
+	/* ...and so has its warm sleep, but for one time: it is a file then. */
 	suspend(&t.box[1]);
 	EQ(ops->has_memory(&t.box[1].spec, &e), 0);
 	for (int i = 0; i < 2; i++) {
@@ -92,6 +103,7 @@ static void a_snapshot_is_forked(void)
 		STR_EQ(nonce, first);
 		suspend(&t.box[1]);
 	}
+	make_dir(dir, t.home, "first", 0700);
 	after = stat_of(dir, "ram");
 	is_unchanged(&before, &after);
 }

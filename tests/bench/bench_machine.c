@@ -178,7 +178,7 @@ static void multiply(struct box *b, long mib, double cold)
 	char dir[PATH_MAX];
 	double from = now_ms();
 
-	snapshot(b, dir);
+	snapshot(b, "snapshot", dir);
 	figure("ms", now_ms() - from, "cold boot", cold, "snapshot", mib, 0);
 	figure("MiB", (kib_of(dir, "ram") + kib_of(dir, "state")) / 1024,
 	       "its memory", (double)mib, "memory in a snapshot", mib, 0);
