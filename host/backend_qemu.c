@@ -27,7 +27,8 @@
 #include "host/qemu.h"
 
 #define LOG_COMPONENT "qemu"
-#define END_MS	      5000 /* Until a killed machine has ended. */
+#define BOOT_MS	      60000 /* Emulated, on a busy host. */
+#define END_MS	      5000  /* Until a killed machine has ended. */
 
 static int qemu_create(const struct vm_spec *spec, struct err *e)
 {
@@ -226,6 +227,7 @@ static void qemu_forget(const struct vm_spec *spec)
 const struct backend_ops backend_qemu = {
 	.name = "qemu",
 	.greets = true,
+	.boot_ms = BOOT_MS,
 	.create = qemu_create,
 	.boot = qemu_boot,
 	.adopt = qemu_adopt,

@@ -11,6 +11,8 @@
 #include "host/launched.h"
 #include "host/sandbox/range.h"
 
+#define BOOT_MS 10000
+
 static int open_dir(const struct vm_spec *spec, struct err *e)
 {
 	int fd = open(spec->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -96,6 +98,7 @@ static int sandbox_adopt(uv_loop_t *loop, const struct vm_spec *spec,
 
 const struct backend_ops backend_sandbox = {
 	.name = "sandbox",
+	.boot_ms = BOOT_MS,
 	.warm_in_place = true,
 	.create = sandbox_create,
 	.boot = sandbox_boot,

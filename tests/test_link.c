@@ -259,8 +259,8 @@ static int fake_channel(struct machine *m, const char *name, struct err *e)
 	return fd[0];
 }
 
-static const struct backend_ops fake_backend = {.name = "fake",
-						.channel = fake_channel};
+static const struct backend_ops fake_backend = {
+	.name = "fake", .boot_ms = 10000, .channel = fake_channel};
 
 /* --- the host ----------------------------------------------------------- */
 

@@ -27,8 +27,7 @@
 #include "host/daemon/exchange.h"
 #include "host/daemon/mirror.h"
 
-#define LINK_BOOT_MS  10000  /* Boot until the first hello. */
-#define LINK_LOST_MS  60000  /* The same once it was UP. */
+#define LINK_LOST_MS  60000  /* Until a guest that was UP says hello again. */
 #define LINK_START_MS 600000 /* Hello until UP: files are unpacked there. */
 
 struct link; /* Opaque. */
