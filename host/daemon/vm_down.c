@@ -231,9 +231,10 @@ void vm_off(struct vm *vm, enum vm_off how, vm_done_cb cb, void *arg)
 		vm_wait(&vm->down, vm, cb, arg);
 	if (!going || how > vm->off)
 		vm->off = how;
-	if (going)
+	if (vm->state == VM_SUSPENDING)
 		return;
-	vm->off_later = off_has_to_wait(vm, how);
+	/* What waits for it to be awake may be more by now, which does not. */
+	vm->off_later = off_has_to_wait(vm, vm->off);
 	if (!vm->off_later)
 		vm_off_now(vm);
 }
