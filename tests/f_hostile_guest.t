@@ -94,10 +94,25 @@ fails() {
 }
 ok "a hello of 100 MB is refused" fails long-hello bad_frame
 ok "a guest of another name is refused" fails stranger bad_frame
+ok "one that is paused for ever is refused" fails paused bad_frame
+
+# Who wants to put it to sleep waits for it to be awake; who removes it does not.
+ends_while() {
+	hostile "$1"
+	until_true 10 bad_is '.state == "booting"' || return 1
+	hib vm suspend "$BAD" >"$tmp/suspend" 2>&1 &
+	_asking=$!
+	others_live && others_live && removable && not wait "$MAKING" ||
+		return 1
+	wait "$_asking" # Whatever it is told.
+	others_live && memory_is_bounded
+}
+ok "one that is never thawed can be removed" ends_while never-thaws
 
 # --- it comes up ------------------------------------------------------------
 
 ok "a hello of lies about cursors hurts nobody" survives lying-hello
+ok "so does one that says it is frozen" survives frozen
 ok "random bytes for events hurt nobody" survives garbage
 
 ends_itself() {

@@ -69,6 +69,7 @@ struct link {
 	bool closed, was_up;
 	bool paused;	   /* The guest is, as far as we know, */
 	bool frozen;	   /* or was for good when it said hello. */
+	bool thawed;	   /* Between two hellos of this connection. */
 	bool cannot_pause; /* As its hello says, by not saying it. */
 	struct h2 *h2;
 	struct h2_stream *sync;
@@ -579,10 +580,12 @@ static void link_hello(struct link *l);
 static void link_thawed(struct link *l)
 {
 	l->paused = false;
-	if (l->state == LINK_THAW)
+	if (l->state == LINK_THAW) {
+		l->thawed = true;
 		link_hello(l);
-	else
+	} else {
 		l->ev->up(l, l->arg);
+	}
 }
 
 static void link_on_thawed(const char *body, size_t len, const struct err *e,
@@ -672,6 +675,12 @@ static void link_go_on(struct link *l, struct jv hello)
 	l->frozen = jv_bool(jv_get(hello, "frozen"), false);
 	if (!l->paused && !is_unnamed(l, hello)) {
 		link_feed(l, hello);
+		return;
+	}
+	if (l->thawed) {
+		err_set(&e, -FAULT_BAD_FRAME,
+			"%s: the guest has thawed, and is as before", l->vm);
+		link_fail(l, &e);
 		return;
 	}
 	l->state = LINK_THAW;
@@ -777,6 +786,7 @@ static void link_on_connected(uv_stream_t *io, void *arg)
 {
 	struct link *l = arg;
 
+	l->thawed = false;
 	if (h2_new(io, false, &link_h2_events, l, &l->h2) == 0)
 		link_hello(l);
 	else

@@ -70,6 +70,8 @@ static void reply(struct ask *a, const char *text)
 	h2_reply(a->stream, 200, text, strlen(text));
 }
 
+static bool is(const char *word);
+
 static void hello_with(struct ask *a, const char *sessions)
 {
 	autojw struct jw w = {0};
@@ -80,7 +82,8 @@ static void hello_with(struct ask *a, const char *sessions)
 	jw_kstr(&w, "vm", vm);
 	jw_kstr(&w, "boot_id", "a \"boot\"\n\033[31m");
 	jw_kbool(&w, "started", false);
-	jw_kbool(&w, "frozen", false);
+	jw_kbool(&w, "frozen", is("frozen"));
+	jw_kbool(&w, "paused", is("paused") || is("never-thaws"));
 	jw_kraw(&w, "sessions", sessions);
 	jw_obj_end(&w);
 	reply(a, w.buf);
@@ -347,6 +350,9 @@ static const struct conduct conducts[] = {
 	{"long-hello", .on_hello = long_on_hello},
 	{"lying-hello", .on_hello = lie_on_hello},
 	{"stranger", .on_hello = stranger_on_hello},
+	{"paused", .on_call = NULL},
+	{"never-thaws", .on_call = nothing_on_call},
+	{"frozen", .on_call = NULL},
 	{"early", .on_hello = early_on_hello},
 	{"flap", .on_sync = flap_on_sync},
 	{"flood", .on_sync = flood_anew},
@@ -363,6 +369,11 @@ static const struct conduct conducts[] = {
 	{"host-noise", .host = true, SAYS("", "\1\2\3\377no preface\r\n")},
 	{"host-pings", .host = true, SAYS(PREFACE SETTINGS, PING)},
 };
+
+static bool is(const char *word)
+{
+	return strcmp(conduct->word, word) == 0;
+}
 
 /* --- HTTP/2 ----------------------------------------------------------------- */
 
