@@ -11,6 +11,7 @@
 
 #include "core/json.h"
 #include "core/log.h"
+#include "host/bulk.h"
 #include "host/sandbox/machine.h"
 
 #define LOG_COMPONENT "qemu"
@@ -301,8 +302,7 @@ void qemu_copy(struct qemu *v, const struct copying *what)
 	snprintf(c->libexec, sizeof(c->libexec), "%s", v->spec.libexec);
 	c->owner = launched_uid(v->spec.id);
 	v->copying = c;
-	/* Fails without a function to call, only. */
-	(void)uv_queue_work(v->loop, &c->work, copying_work, copying_on_worked);
+	bulk_queue(v->loop, &c->work, copying_work, copying_on_worked);
 }
 
 /* --- steps ------------------------------------------------------------------ */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "host/bulk.h"
 #include "host/qemu.h"
 #include "host/sandbox/machine.h"
 #include "host/sparse.h"
@@ -161,7 +162,7 @@ static void begin_sync(const struct qemu *v)
 		return;
 	snprintf(s->dir, sizeof(s->dir), "%s", v->spec.dir);
 	s->work.data = s;
-	(void)uv_queue_work(v->loop, &s->work, syncing_work, syncing_on_worked);
+	bulk_queue(v->loop, &s->work, syncing_work, syncing_on_worked);
 }
 
 static void on_suspended(const struct err *e, void *arg)

@@ -13,6 +13,7 @@
 #include "core/hex.h"
 #include "core/log.h"
 #include "core/time.h"
+#include "host/bulk.h"
 #include "host/daemon/catalog.h"
 #include "host/daemon/snapshots_impl.h"
 #include "host/treecopy.h"
@@ -271,8 +272,7 @@ static void check_next(struct snapshots *s)
 		k->began = uv_hrtime();
 		if (k->cb != NULL)
 			snapshots_hold(s->d, k->id);
-		(void)uv_queue_work(&s->d->loop, &k->work, check_work,
-				    check_on_worked);
+		bulk_queue(&s->d->loop, &k->work, check_work, check_on_worked);
 	}
 }
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "host/bulk.h"
 #include "host/daemon/catalog.h"
 #include "host/daemon/lineage.h"
 #include "host/daemon/snapshot_disk.h"
@@ -310,8 +311,7 @@ static void forked_on_prepared(struct vm *vm, const struct err *e, void *arg)
 	if (o->all->s.memory)
 		forked_store(o, vm);
 	else
-		(void)uv_queue_work(&o->all->d->loop, &o->work, disk_work,
-				    disk_on_done);
+		bulk_queue(&o->all->d->loop, &o->work, disk_work, disk_on_done);
 }
 
 static void forked_begin(struct forked *o, const struct vm *source)

@@ -21,6 +21,7 @@
 
 #include "core/log.h"
 #include "core/time.h"
+#include "host/bulk.h"
 #include "host/daemon/catalog.h"
 #include "host/daemon/depot.h"
 #include "host/daemon/snapshot_disk.h"
@@ -224,8 +225,7 @@ static void head_on_done(struct depot_job *j, const struct err *e)
 		making_end(m);
 		return;
 	}
-	(void)uv_queue_work(&m->d->loop, &m->work, making_work,
-			    making_on_worked);
+	bulk_queue(&m->d->loop, &m->work, making_work, making_on_worked);
 }
 
 /* --- what is said of it ----------------------------------------------------- */

@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 
 #include "core/log.h"
+#include "host/bulk.h"
 #include "host/daemon/catalog.h"
 #include "host/daemon/depot.h"
 #include "host/daemon/lineage.h"
@@ -76,7 +77,7 @@ static void setback_end(struct setback *k)
 static void setback_queue(struct setback *k, void (*work)(uv_work_t *w),
 			  void (*done)(uv_work_t *w, int status))
 {
-	(void)uv_queue_work(&k->d->loop, &k->work, work, done);
+	bulk_queue(&k->d->loop, &k->work, work, done);
 }
 
 static int path_below(const struct setback *k, const char *name,

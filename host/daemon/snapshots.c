@@ -16,6 +16,7 @@
 
 #include "core/log.h"
 #include "core/time.h"
+#include "host/bulk.h"
 #include "host/daemon/catalog.h"
 #include "host/daemon/snapshots_impl.h"
 #include "host/tree.h"
@@ -209,8 +210,7 @@ static void removal_on_stored(const struct err *e, void *arg)
 		removal_end(m);
 		return;
 	}
-	(void)uv_queue_work(&m->d->loop, &m->work, removal_work,
-			    removal_on_worked);
+	bulk_queue(&m->d->loop, &m->work, removal_work, removal_on_worked);
 }
 
 static int removal_check(struct hibd *d, const char *id, struct snapshot *s,

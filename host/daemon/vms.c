@@ -13,6 +13,7 @@
 
 #include "core/log.h"
 #include "core/time.h"
+#include "host/bulk.h"
 #include "host/daemon/graves.h"
 #include "host/daemon/mount_files.h"
 #include "host/daemon/vm_impl.h"
@@ -49,8 +50,7 @@ static void sweep_begin(void *arg)
 	struct sweep *s = arg;
 
 	s->work.data = s;
-	/* It fails only without a function to run. */
-	(void)uv_queue_work(s->loop, &s->work, sweep_work, sweep_on_done);
+	bulk_queue(s->loop, &s->work, sweep_work, sweep_on_done);
 }
 
 /* NULL: out of memory; the next start of hibd sweeps. */
