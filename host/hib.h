@@ -323,8 +323,9 @@ HIB_API int hib_snapshot_verify(struct hib *h, const char *snapshot,
 				char **json, struct hib_error *e);
 /* Set its VM back to it: disk, memory if it has that, and logs, which go on with
  * session.rewound; nothing of them is deleted.  The VM is stopped for that; of
- * kind memory, and else if it ran, it runs afterwards.  -HIB_TURN_ACTIVE while a
- * turn runs, unless @force.  @json: the VM. */
+ * kind memory, and else if it ran, it runs afterwards.  Unless @force:
+ * -HIB_TURN_ACTIVE while a turn runs, -HIB_NOT_READY when files are not committed,
+ * -HIB_TAIL_INCOMPLETE when the end of a log is in the VM alone.  @json: the VM. */
 HIB_API int hib_vm_restore(struct hib *h, const char *snapshot, bool force,
 			   char **json, struct hib_error *e);
 

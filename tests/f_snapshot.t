@@ -163,6 +163,17 @@ damaged() {
 }
 ok "one that is damaged is not given back" damaged
 
+only_there() {
+	S5=$(hib snapshot create one) && says "$SES" '!say kept' kept &&
+		hib vm stop one && before=$(last_seq "$SES") &&
+		sqlite3 "$HIB_HOME/hib.db" "UPDATE mirror SET tail_complete=0" &&
+		refused tail_incomplete 7 hib vm restore "$S5" &&
+		refused tail_incomplete 7 hib snapshot create one &&
+		equal "$(last_seq "$SES")" "$before" &&
+		hib vm wake one && hib vm restore "$S5" && hib snapshot rm "$S5"
+}
+ok "the end of a log that only the VM has is in the way of a restore" only_there
+
 # --- multiplied ----------------------------------------------------------------
 
 forked() {

@@ -299,24 +299,6 @@ static void note_parent(struct snapshotting *m)
 		memcpy(m->s.parent, parent, ID_MAX);
 }
 
-/* Have all that was ever written of each session? */
-static int check_tails(struct snapshotting *m)
-{
-	const char *args[] = {m->s.vm, NULL};
-	autofree char *session = NULL;
-	int r = reader_value(m->d->reader,
-			     "SELECT s.id FROM session s JOIN mirror m ON "
-			     "m.session_n=s.n WHERE s.vm_id=?1 AND "
-			     "m.tail_complete=0 LIMIT 1",
-			     args, &session, &m->err);
-
-	if (r != 1)
-		return r;
-	return err_set(&m->err, -FAULT_TAIL_INCOMPLETE,
-		       "the end of the log of %s is only in %s: wake it first",
-		       session, m->s.vm);
-}
-
 static int check_spec(struct snapshotting *m, const struct snapshot_spec *spec)
 {
 	const struct vm *vm = spec->vm;
@@ -431,7 +413,7 @@ void snapshot_make(struct hibd *d, const struct snapshot_spec *spec,
 		making_end(m);
 	} else if (!vm_is_off(spec->vm) || vm_has_origin(spec->vm)) {
 		vm_need(spec->vm, making_on_up, m);
-	} else if (check_tails(m) < 0) {
+	} else if (snapshots_check_tails(d, m->s.vm, &m->err) < 0) {
 		making_end(m);
 	} else {
 		vm_lock(spec->vm);

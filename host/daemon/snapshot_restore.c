@@ -2,7 +2,8 @@
 /*
  * snapshot_restore.c - A VM is as it was
  *
- * The VM is stopped and kept from booting, and then
+ * The VM is stopped and kept from booting.  What only its disk has, the end of a
+ * log or files that are not committed, is in the way, but for force.  Then
  *
  *	1  VMDIR/restore gets a copy of the snapshot's disk, whole or not at all;
  *	2  the row says that this is wanted ("restoring"): from here on it is done,
@@ -47,6 +48,8 @@ struct setback {
 	bool locked, held;
 	bool wanted; /* The row says so: there is no way back. */
 	bool runs;   /* It is to run afterwards. */
+	bool ran;    /* It did before. */
+	bool force;
 	uint64_t began;
 	struct err err;
 	snapshot_done_cb cb; /* NULL: nobody waits. */
@@ -351,9 +354,47 @@ static void take_on_done(uv_work_t *w, int status)
 		setback_queue(k, clear_work, clear_on_done);
 }
 
+static void setback_on_back(struct vm *vm, const struct err *e, void *arg)
+{
+	(void)vm;
+	(void)arg;
+	if (e->code < 0)
+		log_warn("%s", e->msg);
+}
+
+/* Would anything be lost that is nowhere else? */
+static int check_kept(struct setback *k, const struct vm *vm)
+{
+	if (!vm_is_complete(vm))
+		return err_set(&k->err, -FAULT_NOT_READY,
+			       "the newest files of %s are not committed; wake "
+			       "it and try again, or give them up by force",
+			       k->s.vm);
+	return snapshots_check_tails(k->d, k->s.vm, &k->err);
+}
+
+/* How it went off has been stored by now. */
+static void off_on_stored(const struct err *e, void *arg)
+{
+	struct setback *k = arg;
+	struct vm *vm = setback_vm(k);
+
+	k->err = *e;
+	if (vm == NULL && e->code == 0)
+		err_set(&k->err, -FAULT_DRAINING, "hibd stops");
+	if (k->err.code < 0 || (!k->force && check_kept(k, vm) < 0)) {
+		if (vm != NULL && k->ran)
+			vm_need(vm, setback_on_back, NULL);
+		setback_end(k);
+		return;
+	}
+	setback_queue(k, take_work, take_on_done);
+}
+
 static void setback_on_off(struct vm *vm, const struct err *e, void *arg)
 {
 	struct setback *k = arg;
+	struct change *c;
 
 	k->err = *e;
 	if (e->code == 0 && (vm_is_locked(vm) || !vm_is_off(vm)))
@@ -364,7 +405,9 @@ static void setback_on_off(struct vm *vm, const struct err *e, void *arg)
 	}
 	vm_lock(vm);
 	k->locked = true;
-	setback_queue(k, take_work, take_on_done);
+	c = change_new();
+	change_add(c, "SELECT 1", 0);
+	change_submit(k->d->store, c, off_on_stored, k);
 }
 
 /* --- the request ------------------------------------------------------------- */
@@ -437,7 +480,9 @@ void snapshot_restore(struct hibd *d, const char *id, bool force,
 		setback_end(k);
 		return;
 	}
-	k->runs = k->s.memory || !vm_is_off(vm);
+	k->force = force;
+	k->ran = !vm_is_off(vm);
+	k->runs = k->s.memory || k->ran;
 	k->held = true;
 	snapshots_hold(d, id);
 	vm_off(vm, VM_OFF_STOP, setback_on_off, k);

@@ -138,6 +138,23 @@ bool snapshots_any(struct hibd *d, const char *vm)
 			    args, &found, NULL) == 1;
 }
 
+int snapshots_check_tails(struct hibd *d, const char *vm, struct err *e)
+{
+	const char *args[] = {vm, NULL};
+	autofree char *session = NULL;
+	int r = reader_value(d->reader,
+			     "SELECT s.id FROM session s JOIN mirror m ON "
+			     "m.session_n=s.n WHERE s.vm_id=?1 AND "
+			     "m.tail_complete=0 LIMIT 1",
+			     args, &session, e);
+
+	if (r != 1)
+		return r;
+	return err_set(e, -FAULT_TAIL_INCOMPLETE,
+		       "the end of the log of %s is only in %s: wake it first",
+		       session, vm);
+}
+
 void snapshot_add_row(struct change *c, const struct snapshot *s, int64_t size)
 {
 	autojw struct jw manifest = {0};

@@ -37,6 +37,10 @@ int snapshots_dir(const struct hibd *d, const struct snapshot *s,
 /* Does this VM have any? */
 bool snapshots_any(struct hibd *d, const char *vm);
 
+/* Has hib.db all that was ever written of each session of that VM?
+ * Return: 0 or -FAULT_TAIL_INCOMPLETE. */
+int snapshots_check_tails(struct hibd *d, const char *vm, struct err *e);
+
 /* Somebody reads its files: until the same number of releases it is not removed.
  * Held by nobody: */
 void snapshots_hold(struct hibd *d, const char *id);
@@ -68,8 +72,9 @@ void snapshot_remove(struct hibd *d, const char *id, snapshot_done_cb cb,
 		     void *arg);
 
 /* Set its VM back to it, stopping it for that; of kind memory, or if it ran, it
- * runs when @cb is told.  -FAULT_TURN_ACTIVE unless @force; -FAULT_STORE_CORRUPT
- * when it is known to be damaged. */
+ * runs when @cb is told.  -FAULT_STORE_CORRUPT when it is known to be damaged;
+ * unless @force, -FAULT_TURN_ACTIVE, and -FAULT_NOT_READY or -FAULT_TAIL_INCOMPLETE
+ * when files or the end of a log are on its disk alone. */
 void snapshot_restore(struct hibd *d, const char *id, bool force,
 		      snapshot_done_cb cb, void *arg);
 
