@@ -103,6 +103,9 @@ struct backend_ops {
 		       const char *dir, bool shared,
 		       const struct backend_events *ev, void *arg,
 		       backend_boot_cb cb);
+	/* Would resume() refuse the snapshot @dir, as far as its files say?
+	 * Return: 0 or -FAULT_CAPABILITY_UNSUPPORTED.  NULL: it would not. */
+	int (*fits)(const struct vm_spec *spec, const char *dir, struct err *e);
 	/* Is there a whole memory in VMDIR/memory?  Return: 0; -ENOENT;
 	 * -ESTALE: the host went down before it was on the disk.  NULL: never. */
 	int (*has_memory)(const struct vm_spec *spec, struct err *e);

@@ -238,6 +238,7 @@ const struct backend_ops backend_qemu = {
 	.suspend = qemu_suspend,
 	.snapshot = qemu_snapshot,
 	.resume = qemu_resume,
+	.fits = qemu_fits,
 	.has_memory = qemu_has_memory,
 	.forget = qemu_forget,
 };

@@ -111,5 +111,6 @@ void qemu_snapshot(struct machine *m, const char *dir, backend_done_cb cb,
 void qemu_resume(uv_loop_t *loop, const struct vm_spec *spec, const char *dir,
 		 bool shared, const struct backend_events *ev, void *arg,
 		 backend_boot_cb cb);
+int qemu_fits(const struct vm_spec *spec, const char *dir, struct err *e);
 
 #endif

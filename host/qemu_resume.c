@@ -112,6 +112,16 @@ static int read_about(struct qemu *v, int dir, struct err *e)
 	return r < 0 ? r : saved_fits(&v->about, &now, e);
 }
 
+int qemu_fits(const struct vm_spec *spec, const char *dir, struct err *e)
+{
+	struct qemu v = {.spec = *spec};
+	autoclose int from = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return from < 0
+		       ? err_set(e, -errno, "open %s: %s", dir, strerror(errno))
+		       : read_about(&v, from, e);
+}
+
 /* --- in place --------------------------------------------------------------- */
 
 static int prepare_own(struct qemu *v, struct err *e)

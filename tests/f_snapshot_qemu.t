@@ -220,4 +220,24 @@ SNP=$(hib snapshot create m)
 ok "hibd is killed in a restore: the machine is as before or after" many machine_round
 ok "so it is when QEMU is killed" many qemu_round
 
+rewinds() {
+	log_json "$SES" | grep -c '"type":"session.rewound"'
+}
+no_fit() {
+	about=$HIB_HOME/vms/$VM/snapshots/$SNP/memory.json
+	write_state two && before=$(last_seq "$SES") && cp "$about" "$tmp/about" &&
+		jq -c '.cpus = 9' "$tmp/about" >"$about" &&
+		refused capability_unsupported 5 hib vm restore --force "$SNP" &&
+		equal "$(last_seq "$SES")" "$before" && is_one_of_them &&
+		equal "$now" new
+}
+ok "memory that does not fit is refused, and the machine goes on" no_fit
+other_qemu() {
+	before=$(rewinds) && jq -c '.qemu = "0.9"' "$tmp/about" >"$about" &&
+		refused capability_unsupported 5 hib vm restore --force "$SNP" &&
+		equal "$(rewinds)" $((before + 1)) && is_one_of_them &&
+		equal "$now" old && nothing_is_left
+}
+ok "if only QEMU can tell, its disk is given back, and its logs are" other_qemu
+
 done_testing

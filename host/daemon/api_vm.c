@@ -495,6 +495,9 @@ void vm_destroy_route(struct op *op)
 			  "%s has snapshots, which would go with it: remove "
 			  "them, or use force",
 			  op->vm);
+	else if (snapshots_in_use(op->d, vm))
+		op_refuse(op, -FAULT_NOT_READY, "a snapshot of %s is in use",
+			  op->vm);
 	else
 		vm_off(vm, VM_OFF_STOP, destroy_on_stopped, op);
 }

@@ -10,7 +10,7 @@
  *	   by the next hibd if this one is killed;
  *	3  that disk takes the place of the VM's, which is kept in VMDIR/restore;
  *	4  refs/heads/main names the snapshot's commit, so history goes on there,
- *	   and refs/hib/restored/<snapshot> what was left;
+ *	   and refs/hib/restored/<snapshot>-<what was left> the other one;
  *	5  each log says what of it is abandoned (lineage.h);
  *	6  the row says that it was done, and the VM may boot;
  *	7  VMDIR/restore is removed.
@@ -111,18 +111,51 @@ static void clear_on_done(uv_work_t *w, int status)
 	setback_end(container_of(w, struct setback, work));
 }
 
+static void setback_clear(struct setback *k)
+{
+	if (k->d->stopping)
+		setback_end(k);
+	else
+		setback_queue(k, clear_work, clear_on_done);
+}
+
+static void disk_on_rewound(const struct err *e, void *arg)
+{
+	struct setback *k = arg;
+
+	if (e->code < 0)
+		log_error("%s: %s", k->s.vm, e->msg);
+	setback_clear(k);
+}
+
+/* Another QEMU than this one has made the memory, which only it could say, when
+ * the disk was the snapshot's already: so it is as of kind disk. */
+static void setback_without_memory(struct setback *k, struct vm *vm)
+{
+	const struct lineage_spec spec = {
+		.d = k->d,
+		.vm = k->s.vm,
+		.snapshot = k->s.id,
+		.cursors = k->s.cursors,
+	};
+
+	vm_lock(vm);
+	k->locked = true;
+	vm_forget_origin(vm);
+	vm_set_files(vm, k->s.workspace_n, k->s.base, false);
+	lineage_rewind(&spec, false, disk_on_rewound, k);
+}
+
 static void setback_on_up(struct vm *vm, const struct err *e, void *arg)
 {
 	struct setback *k = arg;
 
 	k->err = *e;
-	/* Refused before anything was done: it is what it was. */
-	if (e->code == -FAULT_CAPABILITY_UNSUPPORTED && vm != NULL)
-		vm_forget_origin(vm);
-	if (k->d->stopping)
-		setback_end(k);
+	if (e->code == -FAULT_CAPABILITY_UNSUPPORTED && vm != NULL &&
+	    vm_is_off(vm) && !vm_is_locked(vm) && !k->d->stopping)
+		setback_without_memory(k, vm);
 	else
-		setback_queue(k, clear_work, clear_on_done);
+		setback_clear(k);
 }
 
 static void done_on_stored(const struct err *e, void *arg)
@@ -208,7 +241,7 @@ static int branch_move(struct depot_job *j, struct vfs_repo *repo,
 {
 	struct setback *k = container_of(j, struct setback, job);
 	struct vfs_oid head, was;
-	char path[PATH_MAX], ref[96];
+	char path[PATH_MAX], ref[160], left[VFS_OID_HEX];
 	int r = path_below(k, "workspace.git", path);
 
 	if (k->s.head[0] == '\0' || r < 0)
@@ -217,7 +250,8 @@ static int branch_move(struct depot_job *j, struct vfs_repo *repo,
 	r = vfs_repo_head(repo, &was, e);
 	if (r < 0 || vfs_oid_eq(&was, &head))
 		return r;
-	snprintf(ref, sizeof(ref), "refs/hib/restored/%s", k->s.id);
+	snprintf(ref, sizeof(ref), "refs/hib/restored/%s-%s", k->s.id,
+		 vfs_oid_format(&was, left));
 	r = vfs_refs_set(path, ref, &was, e);
 	return r < 0 ? r : vfs_refs_set(path, VFS_REF_MAIN, &head, e);
 }
@@ -470,6 +504,8 @@ void snapshot_restore(struct hibd *d, const char *id, bool force,
 	k->arg = arg;
 	if (setback_prepare(k, id) < 0 ||
 	    snapshot_check_damage(d, id, &k->err) < 0 ||
+	    (k->s.memory &&
+	     vm_fits(vm_find(d, k->s.vm), k->from, &k->err) < 0) ||
 	    (!force && check_turns(k) < 0)) {
 		setback_end(k);
 		return;

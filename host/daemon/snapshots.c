@@ -99,6 +99,22 @@ bool snapshots_is_held(const struct hibd *d, const char *id)
 	return holding_find(d, id) != NULL;
 }
 
+bool snapshots_in_use(struct hibd *d, const struct vm *vm)
+{
+	const struct holding *h;
+
+	LIST_FOREACH(h, &d->snapshots->held, link)
+	{
+		autosnapshot struct snapshot s = {0};
+
+		if (h->n > (unsigned)vm_goes_on_from(vm, h->id) &&
+		    snapshots_find(d, h->id, &s, NULL) == 0 &&
+		    strcmp(s.vm, vm_id(vm)) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* --- rows ------------------------------------------------------------------ */
 
 int snapshots_dir(const struct hibd *d, const struct snapshot *s,

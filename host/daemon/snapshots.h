@@ -46,6 +46,8 @@ int snapshots_check_tails(struct hibd *d, const char *vm, struct err *e);
 void snapshots_hold(struct hibd *d, const char *id);
 void snapshots_release(struct hibd *d, const char *id);
 bool snapshots_is_held(const struct hibd *d, const char *id);
+/* Does anybody but @vm itself use one of its snapshots? */
+bool snapshots_in_use(struct hibd *d, const struct vm *vm);
 
 enum snapshot_kind { SNAPSHOT_ANY, SNAPSHOT_DISK, SNAPSHOT_MEMORY };
 

@@ -193,6 +193,10 @@ void vm_copy_memory(struct vm *vm, const char *dir, backend_done_cb cb,
 void vm_change_origin(struct change *c, const char *vm, const char *snapshot);
 int vm_set_origin(struct vm *vm, const char *snapshot, struct err *e);
 bool vm_has_origin(const struct vm *vm);
+bool vm_goes_on_from(const struct vm *vm, const char *snapshot);
+/* Could it go on from the memory in the snapshot @dir, as far as can be told
+ * without doing so?  Return: 0 or -FAULT_CAPABILITY_UNSUPPORTED. */
+int vm_fits(const struct vm *vm, const char *dir, struct err *e);
 /* It boots as it is, after all. */
 void vm_forget_origin(struct vm *vm);
 

@@ -102,6 +102,18 @@ bool vm_has_origin(const struct vm *vm)
 	return vm->origin != NULL;
 }
 
+bool vm_goes_on_from(const struct vm *vm, const char *snapshot)
+{
+	return vm->origin != NULL && strcmp(vm->origin->s.id, snapshot) == 0;
+}
+
+int vm_fits(const struct vm *vm, const char *dir, struct err *e)
+{
+	struct vm_spec spec = vm_spec(vm);
+
+	return vm->ops->fits != NULL ? vm->ops->fits(&spec, dir, e) : 0;
+}
+
 bool vm_origin_has_memory(const struct vm *vm)
 {
 	return vm->origin != NULL && vm->origin->s.memory;
