@@ -50,9 +50,9 @@ USES_hib-guest   := $(O)/vfs.a $(O)/mcp.a $(O)/core.a
 USES_hib-sandbox := $(O)/host.a $(O)/core.a
 USES_echo-agent  := $(O)/core.a
 USES_tests       := $(O)/lib/libhib.a $(O)/host.a $(O)/vfs.a $(O)/mcp.a $(O)/core.a
-LIBS_hib         := -lsodium -lgit2 -lz
-LIBS_hibd        := -lsodium -lgit2 -lz -lcurl
-LIBS_tests       := -lsodium -lgit2 -lz -lcurl
+LIBS_hib         := -lsodium -lgit2 -lz -larchive
+LIBS_hibd        := -lsodium -lgit2 -lz -lcurl -larchive
+LIBS_tests       := -lsodium -lgit2 -lz -lcurl -larchive
 
 # Program code that a unit test or a fuzzer links in.
 EXTRA_test_proc := guest/idmap.c guest/place.c guest/proc.c guest/reaper.c guest/session_init.c guest/spawn.c

@@ -208,6 +208,83 @@ apart() {
 }
 ok "they know nothing of one another" apart
 
+# --- as a file -----------------------------------------------------------------
+
+elsewhere() {
+	HIB_HOME=$tmp/elsewhere hib "$@"
+}
+exported() {
+	in_vm "$SES" 'printf x >"$(printf "odd\\n\\377")"; chmod 555 ~/deep' >"$tmp/x" &&
+		hib vm sleep one && S5=$(hib snapshot create one) && verified "$S5" &&
+		hib snapshot export "$S5" "$tmp/file" && kill_hibd KILL &&
+		hib snapshot export "$S5" "$tmp/again" && hib daemon start &&
+		zstd -dc "$tmp/file" | tar -tf - >"$tmp/members" &&
+		equal "$(head -n 2 "$tmp/members")" "snapshot.json
+hashes.json" && grep -qx "sessions/$SES.jsonl" "$tmp/members"
+}
+ok "one is written to a file, with hibd and without" exported
+is_here() {
+	refused already_exists 7 hib snapshot import "$tmp/file" &&
+		not ls -d "$HIB_HOME"/import.* && hib snapshot rm "$S5"
+}
+ok "it is not read where its sessions are" is_here
+imported() {
+	see='stat -c %a ~/deep; cat ~/deep/er/x; ls /workspace | od -An -c | grep -c 377'
+	mkdir -m 700 "$tmp/elsewhere" && mkdir -m 755 "$tmp/elsewhere/agents" &&
+		cp "$HIB_HOME/agents/echo.json" "$tmp/elsewhere/agents/" &&
+		at_exit 'elsewhere daemon stop --vms' &&
+		S6=$(elsewhere snapshot import "$tmp/file") &&
+		V6=$(elsewhere snapshot show "$S6" --json | jq -r .vm_id) &&
+		not ls -d "$tmp/elsewhere"/import.* &&
+		equal "$(elsewhere vm get "$V6" --json | jq -r .state)" stopped &&
+		equal "$(elsewhere prompt "$SES" "!run cat a; ls | wc -l; $see")" "one
+3
+555
+mine
+1
+exit: 0" && elsewhere messages "$SES" --json >"$tmp/x" && grep -q '!say again' "$tmp/x"
+}
+ok "it is read elsewhere: a VM, with files and sessions" imported
+usable() {
+	elsewhere prompt "$SES" '!run echo other >a' >"$tmp/x" &&
+		elsewhere vm restore "$S6" &&
+		equal "$(elsewhere prompt "$SES" '!run cat a')" "one
+exit: 0" && FORK=$(elsewhere vm fork "$S6") &&
+		ses=$(elsewhere session list --vm "$FORK" --json | jq -r \
+			"map(select(.forked_from == \"$SES\"))[0].id") &&
+		equal "$(elsewhere prompt "$ses" '!run cat a')" "one
+exit: 0" && until_true 10 eval "elsewhere snapshot show $S6 --json |
+			jq -e '.state == \"verified\"'" &&
+		elsewhere vm sleep "$V6" && elsewhere vm destroy "$FORK" &&
+		elsewhere store check
+}
+ok "its snapshot is restored and forked there" usable
+hostile() {
+	python3 tests/fake/hostile_bundles.py "$tmp/file" "$tmp/bad" || return 1
+	elsewhere vm destroy --force "$V6" &&
+		for ses in $(elsewhere session list --json | jq -r '.[].id'); do
+			elsewhere session destroy "$ses" || return 1
+		done
+	for bad in "$tmp"/bad/*; do
+		if elsewhere snapshot import "$bad" >"$tmp/x" 2>&1; then
+			echo "taken: $bad"
+			return 1
+		fi
+		cat "$tmp/x"
+		grep -Eq 'invalid_argument|store_corrupt|quota_exceeded|capability|bad_frame' "$tmp/x" &&
+			equal "$(elsewhere vm list --json)" '[]' &&
+			equal "$(elsewhere session list --json)" '[]' &&
+			until_true 5 not ls -d "$tmp/elsewhere"/vms/* &&
+			not ls -d "$tmp/elsewhere"/import.* "$tmp/escaped" || {
+			echo "after $bad"
+			return 1
+		}
+	done
+	elsewhere snapshot import "$tmp/again" >"$tmp/x"
+}
+ok "files of strangers are refused, and leave nothing" hostile
+elsewhere daemon stop --vms
+
 # --- what a kill leaves ------------------------------------------------------
 
 leftovers() {

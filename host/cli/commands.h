@@ -103,6 +103,8 @@ int snapshot_create_command(struct cli *c, int argc, char **argv);
 int snapshot_list_command(struct cli *c, int argc, char **argv);
 int snapshot_show_command(struct cli *c, int argc, char **argv);
 int snapshot_verify_command(struct cli *c, int argc, char **argv);
+int snapshot_export_command(struct cli *c, int argc, char **argv);
+int snapshot_import_command(struct cli *c, int argc, char **argv);
 int vm_restore_command(struct cli *c, int argc, char **argv);
 /* Fork a snapshot, or the memory of a VM.  Return: exit status. */
 int cli_fork_snapshot(struct cli *c, const char *what, int64_t n,

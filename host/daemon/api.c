@@ -70,6 +70,7 @@ static const struct route {
 	{"GET", "/v1/vms/:vm/snapshots", SCOPE_ADMIN, snapshot_list_route},
 	{"POST", "/v1/vms/:vm/snapshots", SCOPE_ADMIN, snapshot_create_route},
 	{"GET", "/v1/snapshots", SCOPE_ADMIN, snapshot_list_route},
+	{"POST", "/v1/snapshots/import", SCOPE_ADMIN, snapshot_import_route},
 	{"GET", "/v1/snapshots/:snp", SCOPE_ADMIN, snapshot_get_route},
 	{"DELETE", "/v1/snapshots/:snp", SCOPE_ADMIN, snapshot_remove_route},
 	{"POST", "/v1/snapshots/:snp/restore", SCOPE_ADMIN,

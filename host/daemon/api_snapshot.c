@@ -278,3 +278,16 @@ void snapshot_fork_route(struct op *op)
 {
 	fork_begin(op);
 }
+
+/* --- import ----------------------------------------------------------------- */
+
+void snapshot_import_route(struct op *op)
+{
+	autofree char *folder = NULL, *vm = NULL;
+
+	if (!op_string(op, "folder", 64, &folder) ||
+	    !op_string(op, "vm", 64, &vm))
+		return;
+	snapshot_import(op->d, folder != NULL ? folder : "",
+			vm != NULL ? vm : "", create_on_made, op);
+}

@@ -66,6 +66,7 @@ void snapshot_verify_route(struct op *op);
 void snapshot_restore_route(struct op *op);
 void vm_restore_snapshot_route(struct op *op);
 void snapshot_fork_route(struct op *op);
+void snapshot_import_route(struct op *op);
 /* POST /v1/vms/:vm/fork of a snapshot, or of memory.  False: it is neither. */
 bool op_fork_snapshot(struct op *op, struct vm *vm);
 

@@ -11,6 +11,7 @@
  *	snapshot_check.c	hashes, in the background and when asked
  *	snapshot_restore.c	its VM is as it was
  *	snapshot_fork.c		more VMs that are as it was
+ *	snapshot_import.c	one that comes from elsewhere
  */
 #ifndef HOST_DAEMON_SNAPSHOTS_H
 #define HOST_DAEMON_SNAPSHOTS_H
@@ -66,6 +67,13 @@ void snapshot_make(struct hibd *d, const struct snapshot_spec *spec,
 		   snapshot_made_cb cb, void *arg);
 /* In a change: a row, as @s says, of that many bytes. */
 void snapshot_add_row(struct change *c, const struct snapshot *s, int64_t size);
+
+/* A VM of that id and a snapshot of it, of what was unpacked into a folder of
+ * HIB_HOME (host/bundle.h), whose sessions are here already.  The folder is used
+ * up; its owner removes the rest.  -FAULT_ALREADY_EXISTS; -FAULT_STORE_CORRUPT
+ * when it is not what it says. */
+void snapshot_import(struct hibd *d, const char *folder, const char *vm,
+		     snapshot_made_cb cb, void *arg);
 
 typedef void (*snapshot_done_cb)(const struct err *e, void *arg);
 /* Row and folder.  -FAULT_SNAPSHOT_NOT_FOUND, -FAULT_NOT_READY while somebody

@@ -133,3 +133,16 @@ int hib_snapshot_fork(struct hib *h, const char *snapshot,
 	jw_obj_end(&body);
 	return request_post(h, &path, &body, true, json, e);
 }
+
+int hib_snapshot_import(struct hib *h, const char *folder, const char *vm,
+			char **json, struct hib_error *e)
+{
+	struct jw path = {0}, body = {0};
+
+	jw_lit(&path, "/v1/snapshots/import", 20);
+	jw_obj(&body);
+	jw_kstr(&body, "folder", folder);
+	jw_kstr(&body, "vm", vm);
+	jw_obj_end(&body);
+	return request_post(h, &path, &body, true, json, e);
+}

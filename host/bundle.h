@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bundle.h - A snapshot of a disk as one file
+ *
+ * A tar file (pax, zstd), whose members are, in this order,
+ *
+ *	snapshot.json		host/snapshot.h
+ *	hashes.json		of `disk`, as its row has them
+ *	workspace.pack		its commits (vfs/bundle.h), if there are any
+ *	sessions/<ses>.jsonl	each log up to its cursor (host/transfer.h)
+ *	disk/...		files, folders and links, with the owners that
+ *				they have in the VM
+ *
+ * Whoever reads one has it from a stranger: there is no member but these, none
+ * twice, none larger or more than the limits below, and none is written outside
+ * of the folder that is given.
+ */
+#ifndef HOST_BUNDLE_H
+#define HOST_BUNDLE_H
+
+#include "core/reader.h"
+#include "host/snapshot.h"
+
+#define BUNDLE_BYTES_MAX   (64ull << 30) /* Of all contents. */
+#define BUNDLE_TEXT_MAX	   (1u << 20)	 /* Of each of the first two. */
+#define BUNDLE_ENTRIES_MAX 4000000
+#define BUNDLE_HASHES	   "hashes.json"
+#define BUNDLE_PACK	   "workspace.pack"
+#define BUNDLE_SESSIONS	   "sessions"
+
+struct bundle_source {
+	struct reader *reader;
+	const struct snapshot *s;
+	const char *hashes;	/* JSON, of its row. */
+	const char *folder;	/* Of the snapshot. */
+	const char *repository; /* Of its VM. */
+};
+
+/* Write it to @fd.  It blocks.  Return: 0 or a negative code. */
+int bundle_write(const struct bundle_source *b, int fd, struct err *e);
+
+/* Unpack what is read from @fd into @folder, empty and ours alone: a folder for
+ * each name above.  @vm: whose the files of disk/ become.  It blocks.
+ * Return: 0; -FAULT_INVALID_ARGUMENT when it is no such file;
+ * -FAULT_QUOTA_EXCEEDED past a limit; another negative code. */
+int bundle_read(int fd, const char *folder, const char *vm, struct err *e);
+
+#endif
