@@ -260,6 +260,7 @@ exit: 0" && until_true 10 eval "elsewhere snapshot show $S6 --json |
 }
 ok "its snapshot is restored and forked there" usable
 hostile() {
+	refusals='invalid_argument|store_corrupt|quota_exceeded|capability|bad_frame'
 	python3 tests/fake/hostile_bundles.py "$tmp/file" "$tmp/bad" || return 1
 	elsewhere vm destroy --force "$V6" &&
 		for ses in $(elsewhere session list --json | jq -r '.[].id'); do
@@ -271,14 +272,14 @@ hostile() {
 			return 1
 		fi
 		cat "$tmp/x"
-		grep -Eq 'invalid_argument|store_corrupt|quota_exceeded|capability|bad_frame' "$tmp/x" &&
+		if ! { grep -Eq "$refusals" "$tmp/x" &&
 			equal "$(elsewhere vm list --json)" '[]' &&
 			equal "$(elsewhere session list --json)" '[]' &&
 			until_true 5 not ls -d "$tmp/elsewhere"/vms/* &&
-			not ls -d "$tmp/elsewhere"/import.* "$tmp/escaped" || {
+			not ls -d "$tmp/elsewhere"/import.* "$tmp/escaped"; }; then
 			echo "after $bad"
 			return 1
-		}
+		fi
 	done
 	elsewhere snapshot import "$tmp/again" >"$tmp/x"
 }
