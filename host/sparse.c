@@ -155,31 +155,3 @@ int sparse_link_file(int from_dir, const char *from_name, int to_dir,
 		return 0;
 	return sparse_copy_file(from_dir, from_name, to_dir, to_name, e);
 }
-
-/* --- holes ------------------------------------------------------------------ */
-
-struct punching {
-	int fd;
-	int64_t freed;
-};
-
-static int punch_run(off_t at, const char *data, size_t n, void *arg)
-{
-	struct punching *p = arg;
-
-	if (data != NULL)
-		return 0;
-	if (fallocate(p->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at,
-		      (off_t)n) < 0)
-		return -errno;
-	p->freed += (int64_t)n;
-	return 0;
-}
-
-int64_t sparse_punch(int fd)
-{
-	struct punching p = {.fd = fd};
-	int r = walk(fd, punch_run, &p);
-
-	return r < 0 ? r : p.freed;
-}

@@ -29,8 +29,4 @@ int sparse_copy_file(int from_dir, const char *from_name, int to_dir,
 int sparse_link_file(int from_dir, const char *from_name, int to_dir,
 		     const char *to_name, struct err *e);
 
-/* Make holes of what is zero in a file that nobody writes meanwhile.
- * Return: the bytes that this gave back, or a negative errno. */
-int64_t sparse_punch(int fd);
-
 #endif
