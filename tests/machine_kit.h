@@ -31,6 +31,12 @@
 #define BOXES_MAX  24
 #define BOX_ID_MAX 64
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
 /* One VM. */
 struct box {
 	char id[BOX_ID_MAX], dir[PATH_MAX];
@@ -78,6 +84,7 @@ static void make_dir(char *out, const char *under, const char *name,
 static const char *find_image(void)
 {
 	const char *cache = getenv("IMAGE_CACHE_DIR");
+	const char *libexec = getenv("HIB_LIBEXEC");
 	char self[PATH_ROOM], real[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
@@ -86,7 +93,12 @@ static const char *find_image(void)
 	for (char *p = strstr(self, "/tests/"); p != NULL;
 	     p = strstr(self, "/tests/"))
 		*p = '\0';
-	snprintf(t.libexec, sizeof(t.libexec), "%s/libexec", self);
+	if (libexec != NULL)
+		snprintf(t.libexec, sizeof(t.libexec), "%s", libexec);
+	else if (SANITIZED)
+		return "a guest with a sanitizer is no static program";
+	else
+		snprintf(t.libexec, sizeof(t.libexec), "%s/libexec", self);
 	if (cache == NULL)
 		snprintf(t.image, sizeof(t.image), "%s/images/small/rootfs",
 			 self);
