@@ -602,7 +602,8 @@ TEST(the_same_server_of_two_is_one_process)
 	EQ(upstream_start(b, &e), 0);
 	wait_for(&k, "ready");
 	k.u = a;
-	snprintf(pid, sizeof(pid), "%s", call(&k, "pid", "{}"));
+	snprintf(pid, sizeof(pid), "%.*s", (int)sizeof(pid) - 1,
+		 call(&k, "pid", "{}"));
 	k.u = b;
 	STR_EQ(call(&k, "pid", "{}"), pid);
 	a->ops->free(a);
