@@ -653,6 +653,36 @@ TEST(an_import_tells_how_far_it_is)
 	EQ(rmdir(folder), 0);
 }
 
+/* The end of the last answer. */
+static void power_is(const char *kind, const char *memory)
+{
+	char end[64];
+
+	snprintf(end, sizeof(end),
+		 "\"kind\":\"%s\",\"memory\":%s,\"ms\":", kind, memory);
+	json_has(end);
+}
+
+TEST(a_vm_sleeps_with_its_memory_and_without)
+{
+	setup();
+	good(hib_vm_suspend(h, "box", false, &json, &e));
+	member_is("sleep", "warm");
+	power_is("warm", "\"ram\"");
+	good(hib_vm_resume(h, "box", &json, &e));
+	power_is("warm", "null");
+	good(hib_vm_resume(h, "box", &json, &e));
+	power_is("none", "null");
+	good(hib_vm_sleep(h, "box", &json, &e));
+	member_is("sleep", "cold");
+	hib_free(json);
+	good(hib_vm_suspend(h, "box", false, &json, &e)); /* It sleeps. */
+	power_is("cold", "null");
+	good(hib_vm_resume(h, "box", &json, &e));
+	power_is("cold", "null");
+	EQ(hib_vm_suspend(h, "none", true, NULL, &e), -HIB_VM_NOT_FOUND);
+}
+
 TESTS(CASE(bytes_come_back_as_they_went),
       CASE(an_etag_says_which_version_may_be_replaced),
       CASE(names_are_listed_moved_copied_and_removed),
@@ -666,4 +696,5 @@ TESTS(CASE(bytes_come_back_as_they_went),
       CASE(what_a_session_has_made_is_had_by_its_id),
       CASE(folders_of_this_machine_are_seen_in_a_vm),
       CASE(files_are_there_before_the_first_turn),
-      CASE(an_import_tells_how_far_it_is))
+      CASE(an_import_tells_how_far_it_is),
+      CASE(a_vm_sleeps_with_its_memory_and_without))
