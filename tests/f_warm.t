@@ -396,8 +396,8 @@ at_any_moment() {
 		hib vm suspend "$VM" && chains_agree && hib vm resume "$VM" ||
 			return 1
 		i=$((i + 1))
-		[ $((i % 5)) -ne 0 ] || hib cancel "$SES" >"$tmp/x" ||
-			state_is "$SES" idle || return 1
+		[ $((i % 5)) -ne 0 ] || hib cancel "$SES" >"$tmp/x" 2>&1 ||
+			wait_turn "$SES" "$TURN" >"$tmp/x" || return 1
 	done
 	numbers_are_whole
 }
