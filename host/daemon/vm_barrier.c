@@ -26,10 +26,17 @@ static void tails_on_one(const struct err *e, void *arg)
 		t->done(t->vm, &t->err);
 }
 
+static void tails_forget(struct vm *vm, struct vm_tails *t)
+{
+	hub_forget(vm->d->hub, t);
+	t->open = 0;
+}
+
 void vm_tails_await(struct vm_tails *t, struct vm *vm, struct jv seqs)
 {
 	char id[ID_MAX];
 
+	tails_forget(vm, t); /* Those of an earlier answer. */
 	t->vm = vm;
 	t->err = (struct err){0};
 	t->open = 1; /* This function's own, given back at its end. */
@@ -43,12 +50,6 @@ void vm_tails_await(struct vm_tails *t, struct vm *vm, struct jv seqs)
 			      t);
 	}
 	tails_on_one(&(struct err){0}, t);
-}
-
-static void tails_forget(struct vm *vm, struct vm_tails *t)
-{
-	hub_forget(vm->d->hub, t);
-	t->open = 0;
 }
 
 /* --- the barrier --------------------------------------------------------- */
