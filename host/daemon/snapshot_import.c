@@ -5,7 +5,8 @@
  * Who asks has unpacked a file (host/bundle.h) into a folder of HIB_HOME, and has
  * imported its sessions, which keep their ids.  Nothing in the folder is believed:
  * the manifest is read as a stranger's, the disk must have the hash that was
- * said, and neither folders of a host nor its network come with it.
+ * said, and neither folders of a host, be it as an image, nor its network come
+ * with it.
  *
  * The VM is off and has that disk; the snapshot is its own, with a new id.  Both
  * rows, and the event by which each session says where it is now, are one
@@ -19,6 +20,7 @@
 #include "core/hex.h"
 #include "core/log.h"
 #include "core/time.h"
+#include "host/bulk.h"
 #include "host/bundle.h"
 #include "host/daemon/catalog.h"
 #include "host/daemon/snapshot_disk.h"
@@ -107,6 +109,9 @@ static int check_folder(struct taking_in *t)
 	    strcmp(t->s.backend, "sandbox") != 0)
 		return err_set(&t->err, -FAULT_CAPABILITY_UNSUPPORTED,
 			       "only the disk of a sandbox can be imported");
+	if (t->s.image[0] == '/') /* Or it could choose what a VM reads here. */
+		return err_set(&t->err, -FAULT_CAPABILITY_UNSUPPORTED,
+			       "its image is a folder of another host");
 	return check_hash(t, fd);
 }
 
@@ -323,7 +328,7 @@ static void import_on_prepared(struct vm *vm, const struct err *e, void *arg)
 	}
 	t->prepared = true;
 	snprintf(t->vm_dir, sizeof(t->vm_dir), "%s", vm_dir(vm));
-	(void)uv_queue_work(&t->d->loop, &t->work, fill_work, fill_on_done);
+	bulk_queue(&t->d->loop, &t->work, fill_work, fill_on_done);
 }
 
 static void check_on_done(uv_work_t *w, int status)
@@ -386,5 +391,5 @@ void snapshot_import(struct hibd *d, const char *folder, const char *vm,
 		return;
 	}
 	memcpy(t->vm, vm, ID_MAX);
-	(void)uv_queue_work(&d->loop, &t->work, check_work, check_on_done);
+	bulk_queue(&d->loop, &t->work, check_work, check_on_done);
 }

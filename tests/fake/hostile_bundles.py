@@ -87,6 +87,9 @@ write("other-version", manifest(hibernacle=2))
 write("other-vm", manifest(vm="../../x"))
 write("other-cursors", manifest(cursors={"ses_x": 1}))
 write("machine", manifest(of="memory"))
+manifest_text = [d for m, d in members if m.name == "snapshot.json"][0]
+config = json.loads(manifest_text)["config"]
+write("host-folder", manifest(config={**config, "image": "/etc"}))
 pack = [d for m, d in members if m.name == "workspace.pack"][0]
 write("pack-damaged", changed("workspace.pack", lambda d: d[:40] + b"\0\0\0\0" + d[44:]))
 write("pack-cut", changed("workspace.pack", lambda d: d[:len(d) // 2]))
