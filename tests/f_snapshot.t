@@ -218,6 +218,7 @@ exported() {
 		hib vm sleep one && S5=$(hib snapshot create one) && verified "$S5" &&
 		hib snapshot export "$S5" "$tmp/file" && kill_hibd KILL &&
 		hib snapshot export "$S5" "$tmp/again" && hib daemon start &&
+		equal "$(stat -c %a "$tmp/file")" 600 &&
 		zstd -dc "$tmp/file" | tar -tf - >"$tmp/members" &&
 		equal "$(head -n 2 "$tmp/members")" "snapshot.json
 hashes.json" && grep -qx "sessions/$SES.jsonl" "$tmp/members"

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "host/bundle.h"
 #include "host/cli/commands.h"
@@ -282,6 +283,7 @@ int snapshot_export_command(struct cli *c, int argc, char **argv)
 				     .hashes = hashes,
 				     .folder = folder,
 				     .repository = repository};
+	umask(077); /* It has what a home has. */
 	return cli_to_file(c->argv[1], export_write, &x);
 }
 
