@@ -558,6 +558,7 @@ int doctor_repair(const struct home *h, struct err *e)
 						 strerror(errno));
 	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
 		return 0;
+	(void)snapshot_sweep_imports(h->root);
 	n = snapshot_sweep(h->vms);
 	return n < 0 ? err_set(e, n, "%s: %s", h->vms, strerror(-n)) : n;
 }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "host/tree.h"
@@ -283,6 +284,32 @@ static int sweep_vm(const char *dir)
 	}
 	closedir(all);
 	return r < 0 ? r : n;
+}
+
+int snapshot_sweep_imports(const char *root)
+{
+	const struct dirent *d;
+	char path[PATH_MAX];
+	DIR *all = opendir(root);
+	int n = 0;
+
+	if (all == NULL)
+		return errno == ENOENT ? 0 : -errno;
+	while ((d = readdir(all)) != NULL) {
+		autoclose int fd = -1;
+
+		if (strncmp(d->d_name, SNAPSHOT_IMPORT,
+			    strlen(SNAPSHOT_IMPORT)) != 0 ||
+		    snprintf(path, sizeof(path), "%s/%s", root, d->d_name) >=
+			    (int)sizeof(path))
+			continue;
+		fd = open(path,
+			  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+			n += tree_remove(path) == 0;
+	}
+	closedir(all);
+	return n;
 }
 
 int snapshot_sweep(const char *vms)

@@ -70,6 +70,10 @@ int snapshot_read(struct snapshot *out, const char *text, size_t len,
 int snapshot_save(const struct snapshot *s, int folder, struct err *e);
 int snapshot_load(struct snapshot *out, int folder, struct err *e);
 
+/* What a file is unpacked into, below HIB_HOME; locked (flock()) by who does. */
+#define SNAPSHOT_IMPORT "import."
+/* Remove those that nobody has locked.  Return: how many, or a negative code. */
+int snapshot_sweep_imports(const char *root);
 /* Remove what was not made whole, or not removed whole, of all VMs below @vms;
  * only while nobody makes any.  Return: how many there were, or -errno. */
 int snapshot_sweep(const char *vms);

@@ -297,7 +297,8 @@ leftovers() {
 	done
 	hib doctor --repair >"$tmp/x"
 	equal "$(find "$(folder .)" -mindepth 1 -maxdepth 1 | wc -l)" 2 || return 1
-	mkdir "$(folder "$(new_id snp).new")" && hib daemon start &&
+	mkdir "$(folder "$(new_id snp).new")" "$HIB_HOME/import.abcdef" &&
+		hib daemon start && not test -e "$HIB_HOME/import.abcdef" &&
 		equal "$(find "$(folder .)" -mindepth 1 -maxdepth 1 | wc -l)" 2
 }
 ok "what was half made or half removed goes" leftovers

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "host/bundle.h"
@@ -298,6 +299,7 @@ struct importing {
 	char (*sessions)[HIB_ID_MAX]; /* That are here now. */
 	size_t n;
 	char *row;
+	int lock; /* Of the folder. */
 };
 
 /* One log.  Return: 0 or -code. */
@@ -349,6 +351,16 @@ static int import_all(struct cli *c, struct importing *m)
 	return r < 0 ? cli_fail_hib(&e) : 0;
 }
 
+/* Or it is taken for what one that was killed has left. */
+static int import_lock(struct importing *m, struct err *e)
+{
+	m->lock = open(m->folder,
+		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (m->lock < 0 || flock(m->lock, LOCK_EX) < 0)
+		return err_set(e, -errno, "%s: %s", m->folder, strerror(errno));
+	return 0;
+}
+
 static int import_unpack(struct cli *c, struct importing *m)
 {
 	autoclose int fd = open(c->argv[0], O_RDONLY | O_CLOEXEC);
@@ -357,11 +369,13 @@ static int import_unpack(struct cli *c, struct importing *m)
 	if (fd < 0)
 		err_set(&e, -FAULT_INVALID_ARGUMENT, "%s: %s", c->argv[0],
 			strerror(errno));
-	else if (snprintf(m->folder, sizeof(m->folder), "%s/import.XXXXXX",
+	else if (snprintf(m->folder, sizeof(m->folder),
+			  "%s/" SNAPSHOT_IMPORT "XXXXXX",
 			  c->home.root) >= (int)sizeof(m->folder) ||
 		 mkdtemp(m->folder) == NULL)
 		err_set(&e, -errno, "%s: %s", m->folder, strerror(errno));
-	else if (bundle_read(fd, m->folder, m->vm, &e) == 0)
+	else if (import_lock(m, &e) == 0 &&
+		 bundle_read(fd, m->folder, m->vm, &e) == 0)
 		return 0;
 	return cli_fail(&e);
 }
@@ -369,7 +383,7 @@ static int import_unpack(struct cli *c, struct importing *m)
 int snapshot_import_command(struct cli *c, int argc, char **argv)
 {
 	struct snapshot_options o = {0};
-	struct importing m = {0};
+	struct importing m = {.lock = -1};
 	autojson struct json j = {0};
 	char id[HIB_ID_MAX] = "";
 	int r = cli_options(c, argc, argv, json_only, &o, 1, 1);
@@ -384,6 +398,7 @@ int snapshot_import_command(struct cli *c, int argc, char **argv)
 		r = import_all(c, &m);
 	if (m.folder[0] != '\0')
 		(void)tree_remove(m.folder);
+	close_fd(&m.lock);
 	if (r == 0 && o.json)
 		cli_print(m.row);
 	else if (r == 0 && json_parse(&j, m.row, strlen(m.row), NULL) == 0 &&

@@ -30,7 +30,7 @@
 #include "vfs/bundle.h"
 
 #define LOG_COMPONENT "snapshot"
-#define PREFIX	      "import."
+#define PREFIX	      SNAPSHOT_IMPORT
 
 struct taking_in {
 	struct store_rekey store;

@@ -412,6 +412,8 @@ void snapshots_load(struct hibd *d)
 {
 	int n = snapshot_sweep(d->home.vms);
 
+	if (snapshot_sweep_imports(d->home.root) > 0)
+		log_info("imports that were cut off are removed");
 	if (n < 0)
 		log_warn("snapshots: %s", strerror(-n));
 	else if (n > 0)
