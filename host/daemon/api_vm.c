@@ -38,7 +38,7 @@ static void reply_vm(struct op *op)
 }
 
 /* Answered once everything about the VM that was decided before is in the
- * catalog: changes are stored in order. */
+ * catalog. */
 static void vm_on_settled(const struct err *e, void *arg)
 {
 	struct op *op = arg;
@@ -52,10 +52,7 @@ static void vm_on_settled(const struct err *e, void *arg)
 
 void op_reply_vm(struct op *op)
 {
-	struct change *c = change_new();
-
-	change_add(c, "SELECT 1", 0);
-	change_submit(op->d->store, c, vm_on_settled, op);
+	change_await(op->d->store, vm_on_settled, op);
 }
 
 static void vm_on_changed(struct vm *vm, const struct err *e, void *arg)
@@ -340,16 +337,12 @@ static void power_on_settled(const struct err *e, void *arg)
 static void power_on_changed(struct vm *vm, const struct err *e, void *arg)
 {
 	struct op *op = arg;
-	struct change *c;
 
 	(void)vm;
-	if (e->code < 0) {
+	if (e->code < 0)
 		op_fail(op, e);
-		return;
-	}
-	c = change_new();
-	change_add(c, "SELECT 1", 0);
-	change_submit(op->d->store, c, power_on_settled, op);
+	else
+		change_await(op->d->store, power_on_settled, op);
 }
 
 void vm_suspend_route(struct op *op)
@@ -397,8 +390,7 @@ static void sleep_on_settled(const struct err *e, void *arg)
 		op_fail(op, &bad);
 		return;
 	}
-	w->buf[--w->len] = '\0'; /* Open the object again. */
-	w->comma = true;
+	op_extend(w);
 	jw_kstr(w, "kind", "cold");
 	jw_kraw(w, "interrupted", op->params.buf);
 	vm = vm_find(op->d, op->vm);
@@ -411,16 +403,12 @@ static void sleep_on_settled(const struct err *e, void *arg)
 static void sleep_on_off(struct vm *vm, const struct err *e, void *arg)
 {
 	struct op *op = arg;
-	struct change *c;
 
 	(void)vm;
-	if (e->code < 0) {
+	if (e->code < 0)
 		op_fail(op, e);
-		return;
-	}
-	c = change_new();
-	change_add(c, "SELECT 1", 0);
-	change_submit(op->d->store, c, sleep_on_settled, op);
+	else
+		change_await(op->d->store, sleep_on_settled, op);
 }
 
 static void op_vm_off(struct op *op, enum vm_off how)

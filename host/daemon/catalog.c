@@ -153,3 +153,12 @@ void change_submit(struct store *s, struct change *c, change_done_cb cb,
 	c->job.done = change_on_done;
 	store_submit(s, &c->job);
 }
+
+void change_await(struct store *s, change_done_cb cb, void *arg)
+{
+	struct change *c = change_new();
+
+	/* Changes are stored in their order. */
+	change_add(c, "SELECT 1", 0);
+	change_submit(s, c, cb, arg);
+}

@@ -38,6 +38,9 @@ void change_free(struct change *c);
 void change_submit(struct store *s, struct change *c, change_done_cb cb,
 		   void *arg);
 
+/* Run @cb once all that was handed over before is stored. */
+void change_await(struct store *s, change_done_cb cb, void *arg);
+
 /* Add to the log of a VM: seq is the next of that VM. */
 void change_add_vm_event(struct change *c, const char *vm, const char *type,
 			 const char *data);

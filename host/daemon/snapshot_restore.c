@@ -428,7 +428,6 @@ static void off_on_stored(const struct err *e, void *arg)
 static void setback_on_off(struct vm *vm, const struct err *e, void *arg)
 {
 	struct setback *k = arg;
-	struct change *c;
 
 	k->err = *e;
 	if (e->code == 0 && (vm_is_locked(vm) || !vm_is_off(vm)))
@@ -439,9 +438,7 @@ static void setback_on_off(struct vm *vm, const struct err *e, void *arg)
 	}
 	vm_lock(vm);
 	k->locked = true;
-	c = change_new();
-	change_add(c, "SELECT 1", 0);
-	change_submit(k->d->store, c, off_on_stored, k);
+	change_await(k->d->store, off_on_stored, k);
 }
 
 /* --- the request ------------------------------------------------------------- */
