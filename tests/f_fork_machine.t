@@ -5,30 +5,11 @@
 #   IMAGE_CACHE_DIR   where images are made (default: $O/images)
 # shellcheck disable=SC2016,SC2119 # $ is for the shell in the VM
 . tests/lib.sh
+. tests/machine.sh
 
-cache=${IMAGE_CACHE_DIR:-$O/images}
 agent echo
 
-give_up() {
-	skip "the disk of a machine is multiplied" "$1"
-	done_testing
-	exit
-}
-for program in qemu-system-x86_64 mkfs.erofs mkfs.ext4; do
-	PATH=$PATH:/usr/sbin command -v "$program" >/dev/null ||
-		give_up "$program is not there"
-done
-[ -e "$cache/small/manifest.json" ] || [ "$(id -u)" -eq 0 ] ||
-	give_up 'only root makes images, and there is none'
-mkdir -p "$HIB_HOME" && ln -s "$cache" "$HIB_HOME/images"
-if [ ! -e "$cache/small/manifest.json" ]; then
-	mkdir -p "$cache"
-	PATIENCE=400 hib image build small 2>"$tmp/built" || {
-		cat "$tmp/built"
-		give_up "no image can be made"
-	}
-fi
-PATIENCE=120
+need_image "the disk of a machine is multiplied" small
 
 made() {
 	VM=$(hib vm create --backend qemu --image small --name m) && new_session &&

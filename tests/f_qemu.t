@@ -8,32 +8,10 @@
 #   IMAGE             small, with Debian's kernel (default), or small-tiny
 # shellcheck disable=SC2016,SC2119 # $ is for the shell in the VM
 . tests/lib.sh
+. tests/machine.sh
 
-cache=${IMAGE_CACHE_DIR:-$O/images}
 image=${IMAGE:-small}
-give_up() {
-	skip "a machine boots" "$1"
-	done_testing
-	exit
-}
-for program in qemu-system-x86_64 mkfs.erofs mkfs.ext4; do
-	PATH=$PATH:/usr/sbin command -v "$program" >/dev/null ||
-		give_up "$program is not there"
-done
-[ -e "$cache/$image/manifest.json" ] || [ "$(id -u)" -eq 0 ] ||
-	give_up 'only root makes images, and there is none'
-mkdir -p "$HIB_HOME" && ln -s "$cache" "$HIB_HOME/images"
-if [ ! -e "$cache/$image/manifest.json" ]; then
-	mkdir -p "$cache"
-	kernel=debian
-	[ "$image" = small ] || kernel=tiny
-	PATIENCE=1200 hib image build --kernel "$kernel" --name "$image" small \
-		2>"$tmp/built" || {
-		cat "$tmp/built"
-		give_up "no image can be made"
-	}
-fi
-PATIENCE=120
+need_image "a machine boots" "$image"
 
 mkdir "$tmp/folder"
 refused_ones() {
