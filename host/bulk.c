@@ -21,7 +21,9 @@ struct piece {
 	uv_after_work_cb done;
 };
 
-static STAILQ_HEAD(, piece) waiting = STAILQ_HEAD_INITIALIZER(waiting);
+STAILQ_HEAD(piece_list, piece);
+
+static struct piece_list waiting = STAILQ_HEAD_INITIALIZER(waiting);
 static unsigned n_running;
 
 static void begin_next(void);
