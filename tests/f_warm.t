@@ -340,7 +340,8 @@ f214_cold() {
 ok "F214 what has slept warm for long goes cold" f214_cold
 f228_idle() {
 	new_vm && new_session --ttl-ms 1500 && doze &&
-		until_true 10 state_is "$SES" expired && vm_is 'suspended cold' &&
+		until_true 10 state_is "$SES" expired &&
+		until_true 10 vm_is 'suspended cold' &&
 		until_true 10 eval '[ "$(sql "SELECT state FROM session
 			WHERE id = '"'$SES'"'")" = expired ]'
 }
