@@ -53,7 +53,7 @@ typedef void (*backend_done_cb)(const struct err *e, void *arg);
 struct backend_ops {
 	const char *name; /* "sandbox", "qemu" */
 	bool greets;	  /* Streams begin as in core/greet.h. */
-	uint64_t boot_ms; /* Boot until the first hello, at most. */
+	uint64_t wake_ms; /* Boot until the first hello, or thaw, at most. */
 
 	/* Make the disk of a new VM in spec->dir.  Synchronous: a few mkdirs. */
 	int (*create)(const struct vm_spec *spec, struct err *e);

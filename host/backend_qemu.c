@@ -27,7 +27,7 @@
 #include "host/qemu.h"
 
 #define LOG_COMPONENT "qemu"
-#define BOOT_MS	      60000 /* Emulated, on a busy host. */
+#define WAKE_MS	      60000 /* Emulated, on a busy host. */
 #define END_MS	      5000  /* Until a killed machine has ended. */
 
 static int qemu_create(const struct vm_spec *spec, struct err *e)
@@ -227,7 +227,7 @@ static void qemu_forget(const struct vm_spec *spec)
 const struct backend_ops backend_qemu = {
 	.name = "qemu",
 	.greets = true,
-	.boot_ms = BOOT_MS,
+	.wake_ms = WAKE_MS,
 	.create = qemu_create,
 	.boot = qemu_boot,
 	.adopt = qemu_adopt,

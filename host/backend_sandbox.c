@@ -11,7 +11,7 @@
 #include "host/launched.h"
 #include "host/sandbox/range.h"
 
-#define BOOT_MS 10000
+#define WAKE_MS 10000
 
 static int open_dir(const struct vm_spec *spec, struct err *e)
 {
@@ -98,7 +98,7 @@ static int sandbox_adopt(uv_loop_t *loop, const struct vm_spec *spec,
 
 const struct backend_ops backend_sandbox = {
 	.name = "sandbox",
-	.boot_ms = BOOT_MS,
+	.wake_ms = WAKE_MS,
 	.warm_in_place = true,
 	.create = sandbox_create,
 	.boot = sandbox_boot,

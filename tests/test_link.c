@@ -260,7 +260,7 @@ static int fake_channel(struct machine *m, const char *name, struct err *e)
 }
 
 static const struct backend_ops fake_backend = {
-	.name = "fake", .boot_ms = 10000, .channel = fake_channel};
+	.name = "fake", .wake_ms = 10000, .channel = fake_channel};
 
 /* --- the host ----------------------------------------------------------- */
 

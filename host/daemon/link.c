@@ -124,7 +124,7 @@ static void link_on_deadline(uv_timer_t *t)
 		err_set(&e, -FAULT_VM_UNAVAILABLE,
 			"%s: the guest did not answer within %llu ms", l->vm,
 			(unsigned long long)(l->was_up ? LINK_LOST_MS
-						       : l->spec.ops->boot_ms));
+						       : l->spec.ops->wake_ms));
 	link_fail(l, &e);
 }
 
@@ -843,7 +843,7 @@ struct link *link_open(const struct link_spec *spec,
 	uv_timer_init(spec->loop, &l->deadline);
 	l->ack_idle.data = l->deadline.data = l;
 	l->handles = 2;
-	link_expect(l, spec->ops->boot_ms);
+	link_expect(l, spec->ops->wake_ms);
 	return l;
 }
 

@@ -33,7 +33,6 @@
 #define VM_SESSIONS	   32		      /* Live at a time: default, */
 #define VM_SESSIONS_MAX	   256		      /* and most. */
 #define VM_BARRIER_MS	   5000		      /* Freeze, drain, ack. */
-#define VM_THAW_MS	   10000	      /* Until a guest has thawed. */
 #define VM_CRASHES_MAX	   3		      /* In VM_CRASH_WINDOW_MS. */
 #define VM_CRASH_WINDOW_MS 60000
 #define VM_RUNNING_MAX	   256

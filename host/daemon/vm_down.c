@@ -66,7 +66,8 @@ void vm_on_timer(uv_timer_t *t)
 		vm_kill(vm);
 	} else if (vm->state == VM_RESUMING || link_is_paused(vm->channel)) {
 		err_set(&vm->fault, -FAULT_VM_UNAVAILABLE,
-			"the guest did not go on within %d ms", VM_THAW_MS);
+			"the guest did not go on within %llu ms",
+			(unsigned long long)vm->ops->wake_ms);
 		vm_kill(vm);
 	} else {
 		vm_on_idle(vm);

@@ -81,7 +81,7 @@ void vm_unpause(struct vm *vm)
 	vm->workspace.complete =
 		false; /* What it writes now is not committed. */
 	link_thaw(vm->channel);
-	vm_deadline(vm, VM_THAW_MS);
+	vm_deadline(vm, vm->ops->wake_ms);
 }
 
 void vm_pause_ended(struct vm *vm, const struct err *e)

@@ -178,7 +178,7 @@ static void resume_on_machine(struct machine *m, const struct err *e, void *arg)
 	if (m != NULL) {
 		vm->machine = m;
 		if (vm->origin != NULL)
-			vm_deadline(vm, VM_THAW_MS);
+			vm_deadline(vm, vm->ops->wake_ms);
 		if (vm->state == VM_SUSPENDING)
 			vm->memory = VM_MEMORY_NONE;
 		vm_connect(vm);
@@ -203,7 +203,7 @@ static void resume_machine(struct vm *vm)
 	char dir[PATH_MAX];
 
 	if (vm->origin == NULL) /* Else its disk is copied first. */
-		vm_deadline(vm, VM_THAW_MS);
+		vm_deadline(vm, vm->ops->wake_ms);
 	if (vm->memory == VM_MEMORY_RAM)
 		return;
 	vm->powering = true;

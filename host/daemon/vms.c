@@ -513,7 +513,7 @@ static void vm_take_over(struct vm *vm, enum vm_state was)
 		vm_sleep_warm(vm);
 	} else if (vm->memory != VM_MEMORY_NONE) {
 		vm->state = VM_RESUMING;
-		vm_deadline(vm, VM_THAW_MS);
+		vm_deadline(vm, vm->ops->wake_ms);
 	} else {
 		vm->state = VM_BOOTING;
 	}
