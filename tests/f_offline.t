@@ -56,7 +56,7 @@ wait_for "$lost" 'i=3000 ' 10 >"$tmp/x"
 kill_hibd KILL
 known=$(last_seq "$lost")
 guest=$(guest_pid "$VM")
-until_true 5 eval '[ "$(sqlite3 -readonly "$HIB_HOME/vms/$VM/disk/state/guest.db" \
+until_true 60 eval '[ "$(sqlite3 -readonly "$HIB_HOME/vms/$VM/disk/state/guest.db" \
 	"SELECT last_seq FROM session WHERE id = '"'$lost'"'")" -gt $((known + 2900)) ]'
 kill_vm "$VM"
 

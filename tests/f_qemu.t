@@ -173,7 +173,8 @@ warm_to_cold() {
 }
 ok "F213 warm to cold: the turn is ended in the log" warm_to_cold
 warm_spoiled() {
-	says "$SES" '!say up' up && in_a_turn && doze || return 1
+	says "$SES" '!say up' up && prompt_bg "$SES" '!flood 50 80;;!sleep 60000' &&
+		wait_for "$SES" 'i=50 ' 60 "$MARK" >"$tmp/x" && doze || return 1
 	echo nothing >"$HIB_HOME/vms/$VM/memory/state"
 	says "$SES" '!say again' again && hib vm events "$VM" --json |
 		jq -e 'any(.data.reason == "memory_lost")' &&

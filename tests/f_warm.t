@@ -394,11 +394,14 @@ at_any_moment() {
 		[ $((i % 5)) -ne 0 ] || prompt_bg "$SES" '!flood 100000 80' ||
 			return 1
 		sleep "0.$(od -An -N1 -tu1 /dev/urandom | tr -d ' ')"
-		hib vm suspend "$VM" && chains_agree && hib vm resume "$VM" ||
+		if ! { hib vm suspend "$VM" && chains_agree && hib vm resume "$VM"; }; then
+			echo "in round $i"
 			return 1
+		fi
 		i=$((i + 1))
-		[ $((i % 5)) -ne 0 ] || hib cancel "$SES" >"$tmp/x" 2>&1 ||
-			wait_turn "$SES" "$TURN" >"$tmp/x" || return 1
+		[ $((i % 5)) -eq 0 ] || continue
+		hib cancel "$SES" >"$tmp/x" 2>&1 # or it has ended
+		wait_turn "$SES" "$TURN" >"$tmp/x" || return 1
 	done
 	numbers_are_whole
 }
