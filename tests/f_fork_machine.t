@@ -9,7 +9,7 @@
 
 agent echo
 
-need_image "the disk of a machine is multiplied" small
+need_image "the disk of a machine is multiplied" small long
 
 made() {
 	VM=$(hib vm create --backend qemu --image small --name m) && new_session &&

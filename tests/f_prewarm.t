@@ -2,11 +2,11 @@
 # Agents that run before there is a session for them: in a VM, and in an image,
 # whose VMs begin with one.
 #
-#   IMAGE_CACHE_DIR   where images are (default: $O/images); without one the
-#                     second part is left out
+#   IMAGE_CACHE_DIR   where images are made (default: $O/images)
 #   IMAGE             small (default), or small-tiny
 # shellcheck disable=SC2016,SC2119 # $ is for jq
 . tests/lib.sh
+. tests/machine.sh
 
 # event SES TYPE - the data of the first event of that type.
 event() {
@@ -103,25 +103,16 @@ kept() {
 	hib vm suspend "$VM" >"$tmp/x" || return 1
 	new_session --env N=5 && was_prewarmed "$SES" && says "$SES" '!say hi' hi
 }
-if hib help | grep -q 'vm suspend'; then
-	ok "a warm sleep keeps them" kept
-else
-	skip "a warm sleep keeps them" "there is none"
-fi
+ok "a warm sleep keeps them" kept
 
 # --- images -------------------------------------------------------------------
 
-cache=${IMAGE_CACHE_DIR:-$O/images}
 image=${IMAGE:-small}
 PATIENCE=120
-if [ ! -e "$cache/$image/manifest.json" ] ||
-	! command -v qemu-system-x86_64 >/dev/null; then
-	skip "an image is prewarmed" "no image $image in $cache, or no QEMU"
-	done_testing
-	exit
-fi
+need_image "an image is prewarmed" "$image" long
 hib vm destroy --force "$VM"
-mkdir -p "$HIB_HOME/images" && ln -s "$cache/$image" "$HIB_HOME/images/img"
+rm "$HIB_HOME/images" && mkdir "$HIB_HOME/images" &&
+	ln -s "$cache/$image" "$HIB_HOME/images/img"
 
 machine() {
 	new_vm --backend qemu --image img "$@"

@@ -92,7 +92,7 @@ hib vm destroy --force "$VM"
 
 # --- machines ---------------------------------------------------------------------
 
-need_image "a machine is kept with its memory" small
+need_image "a machine is kept with its memory" small long
 
 uptime_s() {
 	in_vm "$1" 'cut -d. -f1 /proc/uptime'

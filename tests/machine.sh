@@ -2,12 +2,16 @@
 # machine.sh - For tests whose VMs are virtual machines; to be read after lib.sh
 #
 #   IMAGE_CACHE_DIR   where images are made (default: $O/images)
+#   MACHINES          few: leave out what takes long and says little more of one
+#                     user than of another
 
-# need_image WHAT IMAGE - let the daemon see the images, and make IMAGE if it is
+# need_image WHAT IMAGE [long] - let the daemon see the images, and make IMAGE if it is
 # not there; where it cannot be made or booted, skip WHAT, and the rest.  The
 # image small has Debian's kernel, small-tiny the small one.
 need_image() {
 	cache=${IMAGE_CACHE_DIR:-$O/images}
+	[ "${MACHINES:-all}" != few ] || [ $# -eq 2 ] ||
+		no_machine "$1" 'it takes long, and MACHINES is few'
 	for program in qemu-system-x86_64 mkfs.erofs mkfs.ext4; do
 		PATH=$PATH:/usr/sbin command -v "$program" >/dev/null ||
 			no_machine "$1" "$program is not there"
