@@ -161,11 +161,16 @@ create_on_its_way() {
 ok "a session that is being made then is made, once" create_on_its_way
 VM=$slept
 
+# booted_since SEQ N - the VM's own log tells of N boots after SEQ.
+booted_since() {
+	hib vm events "$VM" --json | jq -e "map(select(.seq > $1 and
+		.type == \"vm.booted\")) | length == $2" >"$tmp/x"
+}
 f216_events() {
 	seq_before=$(hib vm events "$VM" --json | jq 'last.seq')
 	hib vm sleep "$VM" && hib vm wake "$VM" && hib vm stop "$VM" &&
 		hib vm wake "$VM" && kill_vm "$VM" &&
-		until_true 5 vm_state_is running &&
+		until_true 20 booted_since "$seq_before" 3 &&
 		hib vm events "$VM" --json | jq -c "map(select(.seq > $seq_before) |
 			[.type, .data.reason])" | tee "$tmp/x" |
 		jq -e 'map(select(.[0] == "vm.shutdown") | .[1]) ==
