@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * bundle.c - A snapshot of a disk as one file: writing
+ * bundle.c - A snapshot as one file: writing
  *
  * What has no size yet, a log or a pack, is written aside first.  Names that are
  * of one file are members of their own, so no member refers to another.
@@ -18,6 +18,7 @@
 #include "host/bundle_impl.h"
 #include "host/launched.h"
 #include "host/sandbox/range.h"
+#include "host/saved.h"
 #include "host/transfer.h"
 #include "host/treewalk.h"
 #include "vfs/bundle.h"
@@ -32,6 +33,9 @@ struct writing {
 	char *buf; /* PIECE bytes. */
 };
 
+const char *const bundle_machine[] = {SAVED_ABOUT, SAVED_RAM,	 SAVED_STATE,
+				      "disk.img",  SAVED_AGENTS, NULL};
+
 int bundle_fail(struct archive *a, struct err *e, int code, const char *what)
 {
 	const char *why = archive_error_string(a);
@@ -39,20 +43,87 @@ int bundle_fail(struct archive *a, struct err *e, int code, const char *what)
 	return err_set(e, code, "%s: %.160s", what, why != NULL ? why : "?");
 }
 
-static int put_content(struct writing *w, int fd, int64_t size)
+/* Where @fd has data, from @at on; @size: nowhere. */
+static int64_t find_data(int fd, int64_t at, int64_t size)
 {
-	while (size > 0) {
-		size_t want = size < (int64_t)PIECE ? (size_t)size : PIECE;
-		ssize_t n = read(fd, w->buf, want);
+	int64_t data = lseek(fd, at, SEEK_DATA);
+
+	if (data < 0)
+		return errno == ENXIO ? size : at;
+	return data < size ? data : size;
+}
+
+/* Where the data at @at ends. */
+static int64_t find_hole(int fd, int64_t at, int64_t size)
+{
+	int64_t hole = lseek(fd, at, SEEK_HOLE);
+
+	return hole < 0 || hole > size ? size : hole;
+}
+
+/* Tell the member where the file has data, if it has holes. */
+static void note_data(struct archive_entry *en, int fd, int64_t size)
+{
+	int64_t at = find_data(fd, 0, size);
+
+	if (at == 0 && find_hole(fd, 0, size) == size)
+		return;
+	if (at == size)
+		archive_entry_sparse_add_entry(en, 0, 0);
+	while (at < size) {
+		int64_t end = find_hole(fd, at, size);
+
+		archive_entry_sparse_add_entry(en, at, end - at);
+		at = find_data(fd, end, size);
+	}
+}
+
+/* libarchive passes over what it was told to be holes. */
+static int put_hole(struct writing *w, int64_t n)
+{
+	memset(w->buf, 0, PIECE);
+	while (n > 0) {
+		size_t want = n < (int64_t)PIECE ? (size_t)n : PIECE;
+
+		if (archive_write_data(w->a, w->buf, want) < (ssize_t)want)
+			return bundle_fail(w->a, w->e, -EIO, "write");
+		n -= (int64_t)want;
+	}
+	return 0;
+}
+
+static int put_data(struct writing *w, int fd, int64_t at, int64_t end)
+{
+	while (at < end) {
+		size_t want =
+			end - at < (int64_t)PIECE ? (size_t)(end - at) : PIECE;
+		ssize_t n = pread(fd, w->buf, want, at);
 
 		if (n <= 0)
 			return err_set(w->e, n < 0 ? -errno : -EIO,
 				       "a file has shrunk meanwhile");
 		if (archive_write_data(w->a, w->buf, (size_t)n) < n)
 			return bundle_fail(w->a, w->e, -EIO, "write");
-		size -= n;
+		at += n;
 	}
 	return 0;
+}
+
+static int put_content(struct writing *w, int fd, int64_t size)
+{
+	int64_t at = 0;
+	int r = 0;
+
+	while (r == 0 && at < size) {
+		int64_t data = find_data(fd, at, size);
+		int64_t end = data < size ? find_hole(fd, data, size) : size;
+
+		r = put_hole(w, data - at);
+		if (r == 0)
+			r = put_data(w, fd, data, end);
+		at = end;
+	}
+	return r;
 }
 
 static int put_header(struct writing *w, struct archive_entry *en)
@@ -69,7 +140,7 @@ static int put_file(struct writing *w, const char *name, int fd)
 	struct stat st;
 	int r;
 
-	if (en == NULL || fstat(fd, &st) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
+	if (en == NULL || fstat(fd, &st) < 0) {
 		archive_entry_free(en);
 		return err_set(w->e, -errno, "%s: %s", name, strerror(errno));
 	}
@@ -77,6 +148,7 @@ static int put_file(struct writing *w, const char *name, int fd)
 	archive_entry_set_filetype(en, AE_IFREG);
 	archive_entry_set_perm(en, 0600);
 	archive_entry_set_size(en, st.st_size);
+	note_data(en, fd, st.st_size);
 	r = put_header(w, en);
 	archive_entry_free(en);
 	return r < 0 ? r : put_content(w, fd, st.st_size);
@@ -248,6 +320,8 @@ static int fill_entry(struct writing *w, struct archive_entry *en,
 	}
 	if (fd >= 0)
 		put_xattrs(en, fd);
+	if (fd >= 0 && S_ISREG(t->st->st_mode))
+		note_data(en, fd, t->st->st_size);
 	return 0;
 }
 
@@ -297,6 +371,30 @@ static int put_disk(struct writing *w)
 		       : r;
 }
 
+/* --- a machine -------------------------------------------------------------- */
+
+static int put_machine(struct writing *w)
+{
+	autoclose int dir =
+		open(w->b->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = dir < 0 ? err_set(w->e, -errno, "%s: %s", w->b->folder,
+				  strerror(errno))
+			: 0;
+
+	for (size_t i = 0; r == 0 && bundle_machine[i] != NULL; i++) {
+		const char *name = bundle_machine[i];
+		autoclose int fd =
+			openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (fd >= 0)
+			r = put_file(w, name, fd);
+		else if (errno != ENOENT)
+			r = err_set(w->e, -errno, "%s: %s", name,
+				    strerror(errno));
+	}
+	return r;
+}
+
 /* --- all -------------------------------------------------------------------- */
 
 static int write_all(struct writing *w, int fd)
@@ -315,7 +413,7 @@ static int write_all(struct writing *w, int fd)
 	if (r == 0)
 		r = put_logs(w);
 	if (r == 0)
-		r = put_disk(w);
+		r = w->b->s->memory ? put_machine(w) : put_disk(w);
 	if (r == 0 && archive_write_close(w->a) != ARCHIVE_OK)
 		r = bundle_fail(w->a, w->e, -EIO, "write");
 	return r;

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bundle.h - A snapshot of a disk as one file
+ * bundle.h - A snapshot as one file
  *
  * A tar file (pax, zstd), whose members are, in this order,
  *
  *	snapshot.json		host/snapshot.h
- *	hashes.json		of `disk`, as its row has them
+ *	hashes.json		of what follows, as its row has them
  *	workspace.pack		its commits (vfs/bundle.h), if there are any
  *	sessions/<ses>.jsonl	each log up to its cursor (host/transfer.h)
  *	disk/...		files, folders and links, with the owners that
  *				they have in the VM
+ *	memory.json, ram, state, disk.img, agents.erofs
+ *				of kind memory, instead of that (host/saved.h)
+ *
+ * Holes of a file are kept.
  *
  * Whoever reads one has it from a stranger: there is no member but these, none
  * twice, none larger or more than the limits below, and none is written outside
@@ -27,6 +31,9 @@
 #define BUNDLE_HASHES	   "hashes.json"
 #define BUNDLE_PACK	   "workspace.pack"
 #define BUNDLE_SESSIONS	   "sessions"
+
+/* The files of kind memory, NULL at the end; not each of them has to be. */
+extern const char *const bundle_machine[];
 
 struct bundle_source {
 	struct reader *reader;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * bundle_read.c - A snapshot of a disk as one file: reading
+ * bundle_read.c - A snapshot as one file: reading
  *
  * A path of the disk is followed name by name, each a folder and no link, from
  * the folder that is being filled; what is there already is never opened to be
@@ -317,6 +317,14 @@ static int take_entry(struct reading *r, const char *path,
 
 /* --- all -------------------------------------------------------------------- */
 
+static bool is_of_machine(const char *name)
+{
+	for (size_t i = 0; bundle_machine[i] != NULL; i++)
+		if (strcmp(name, bundle_machine[i]) == 0)
+			return true;
+	return false;
+}
+
 static int take_member(struct reading *r, struct archive_entry *en)
 {
 	const char *path = archive_entry_pathname(en);
@@ -331,7 +339,7 @@ static int take_member(struct reading *r, struct archive_entry *en)
 	if (strcmp(trimmed, SNAPSHOT_JSON) == 0 ||
 	    strcmp(trimmed, BUNDLE_HASHES) == 0)
 		return take_file(r, r->top, trimmed, en, BUNDLE_TEXT_MAX);
-	if (strcmp(trimmed, BUNDLE_PACK) == 0)
+	if (strcmp(trimmed, BUNDLE_PACK) == 0 || is_of_machine(trimmed))
 		return take_file(r, r->top, trimmed, en,
 				 (int64_t)BUNDLE_BYTES_MAX);
 	if (strncmp(trimmed, BUNDLE_SESSIONS "/", 9) == 0)

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/kvm.h"
 #include "host/qemu.h"
 #include "host/sparse.h"
 
@@ -109,7 +110,13 @@ static int read_about(struct qemu *v, int dir, struct err *e)
 	memcpy(now.qemu, v->about.qemu, sizeof(now.qemu));
 	if (v->spec.accel == NULL)
 		memcpy(now.accel, v->about.accel, sizeof(now.accel));
-	return r < 0 ? r : saved_fits(&v->about, &now, e);
+	if (r == 0)
+		r = saved_fits(&v->about, &now, e);
+	if (r == 0 && strcmp(v->about.accel, "kvm") == 0 && !kvm_is_open(NULL))
+		r = err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
+			    "the memory is of a machine with accel 'kvm', "
+			    "which may not be used here");
+	return r;
 }
 
 int qemu_fits(const struct vm_spec *spec, const char *dir, struct err *e)

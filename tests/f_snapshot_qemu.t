@@ -4,7 +4,7 @@
 #
 #   IMAGE_CACHE_DIR   where images are made (default: $O/images)
 #   SNAP_ROUNDS       kills of each kind (default: 2)
-# shellcheck disable=SC2016,SC2119 # $ is for the shell in the VM
+# shellcheck disable=SC2016,SC2119,SC2030,SC2031 # $ is for the shell in the VM
 . tests/lib.sh
 . tests/machine.sh
 
@@ -113,6 +113,89 @@ refused_disk() {
 	refused capability_unsupported 5 hib snapshot create --kind disk m
 }
 ok "its disk alone is not taken while it runs" refused_disk
+
+# there COMMAND... - on another host, so to speak.
+there() {
+	(HIB_HOME=$tmp/there && "$@")
+}
+exported() {
+	mkdir -m 700 "$tmp/there" && mkdir -m 755 "$tmp/there/agents" &&
+		cp "$HIB_HOME/agents/echo.json" "$tmp/there/agents/" &&
+		ln -s "$cache" "$tmp/there/images" &&
+		at_exit 'there hib daemon stop --vms' &&
+		hib snapshot export "$SNP" "$tmp/file" &&
+		equal "$(stat -c %a "$tmp/file")" 600 &&
+		[ "$(stat -c %s "$tmp/file")" -lt 200000000 ] &&
+		refused already_exists 7 hib snapshot import "$tmp/file" &&
+		not ls -d "$HIB_HOME"/import.*
+}
+ok "it is written to a file, without its holes" exported
+# is_spoiled HOW ERROR
+is_spoiled() {
+	zstd -qdc "$tmp/file" | python3 tests/fake/spoil_machine.py "$1" |
+		zstd -q1 >"$tmp/bad"
+	if there hib snapshot import "$tmp/bad" >"$tmp/x" 2>&1; then
+		echo "taken: $1"
+		return 1
+	fi
+	cat "$tmp/x"
+	grep -Eq "$2" "$tmp/x" && equal "$(there hib vm list --json)" '[]' &&
+		equal "$(there hib session list --json)" '[]' &&
+		not ls -d "$tmp/there"/import.*
+}
+spoiled() {
+	is_spoiled cpus 'cpus 1, not 9 .capability_unsupported' &&
+		is_spoiled flip store_corrupt && is_spoiled link invalid_argument &&
+		is_spoiled twice invalid_argument && is_spoiled disk invalid_argument &&
+		is_spoiled synced invalid_argument && is_spoiled cut invalid_argument &&
+		is_spoiled folder capability_unsupported &&
+		is_spoiled sandbox capability_unsupported &&
+		is_spoiled other-vm invalid_argument
+}
+ok "files of strangers are refused, and leave nothing" spoiled
+imported() {
+	THERE=$(there hib snapshot import "$tmp/file") &&
+		equal "$(there hib snapshot show "$THERE" --json |
+			jq -r '.vm_id + " " + .kind')" "$VM memory" &&
+		equal "$(there hib vm get "$VM" --json | jq -r .state)" stopped &&
+		there hib vm wake "$VM" &&
+		there wait_turn "$SES" "$TURN" 60 | grep -q turn.completed &&
+		there in_vm "$SES" 'cmp ~/boot /proc/sys/kernel/random/boot_id; cat state' &&
+		there numbers_are_whole
+}
+ok "it goes on elsewhere, in the same turn and boot" imported
+usable() {
+	there in_vm "$SES" 'echo two >state' >"$tmp/x" &&
+		mark=$(there last_seq "$SES") && there hib vm restore "$THERE" &&
+		there wait_for "$SES" '"type":"turn.completed"' 60 "$mark" &&
+		equal "$(there in_vm "$SES" 'cat state')" one &&
+		there hib vm fork "$THERE" --json >"$tmp/forks" &&
+		fork=$(jq -r '.vms[0].sessions[0].id' "$tmp/forks") &&
+		there wait_turn "$fork" "$TURN" 60 | grep -q turn.completed &&
+		equal "$(there in_vm "$fork" 'cat state')" one &&
+		there numbers_are_whole && there hib store check
+}
+ok "its snapshot is restored and forked there" usable
+nothing_there() {
+	for one in $(there hib vm list --json | jq -r '.[].id'); do
+		there hib vm destroy --force "$one" || return 1
+	done
+	for one in $(there hib session list --json | jq -r '.[].id'); do
+		there hib session destroy "$one" || return 1
+	done
+}
+disk_there() {
+	nothing_there && hib vm stop m && disk=$(hib snapshot create m) &&
+		equal "$(hib snapshot show "$disk" --json | jq -r .kind)" disk &&
+		until_true 20 hib snapshot export "$disk" "$tmp/file" &&
+		hib snapshot rm "$disk" && disk=$(there hib snapshot import "$tmp/file") &&
+		equal "$(there in_vm "$SES" 'cat state ~/state; echo two >state')" "one
+one" && there hib vm restore "$disk" &&
+		equal "$(there in_vm "$SES" 'cat state')" one &&
+		there numbers_are_whole && there hib store check &&
+		there hib daemon stop --vms
+}
+ok "so is a disk alone, of one that is off" disk_there
 
 restored() {
 	CUT=$(hib snapshot show "$SNP" --json | jq ".cursors.$SES")

@@ -247,10 +247,9 @@ static int export_find(struct cli *c, struct snapshot *s, char **hashes,
 			       "%.64s is not here", c->argv[0]);
 	if (snapshot_read(s, text, strlen(text), e) < 0)
 		return e->code;
-	if (s->memory || s->quota > 0 || strcmp(s->backend, "sandbox") != 0)
+	if (s->quota > 0)
 		return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
-			       "only the disk of a sandbox can be exported, "
-			       "and none with a quota");
+			       "a VM that has a quota cannot be exported");
 	if (reader_value(c->reader,
 			 "SELECT hashes FROM snapshot WHERE id=?1 AND damage "
 			 "IS NULL AND hashes IS NOT NULL",

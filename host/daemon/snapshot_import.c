@@ -3,34 +3,42 @@
  * snapshot_import.c - A VM and a snapshot of what was unpacked
  *
  * Who asks has unpacked a file (host/bundle.h) into a folder of HIB_HOME, and has
- * imported its sessions, which keep their ids.  Nothing in the folder is believed:
- * the manifest is read as a stranger's, the disk must have the hash that was
- * said, and neither folders of a host, be it as an image, nor its network come
- * with it.
+ * imported its sessions, which keep their ids.  Nothing in the folder is believed
+ * (snapshot_proof.h), and neither folders of a host nor its network come with it.
  *
- * The VM is off and has that disk; the snapshot is its own, with a new id.  Both
- * rows, and the event by which each session says where it is now, are one
- * transaction.
+ * The VM is off; the snapshot is its own, with a new id.  Both rows, and the event
+ * by which each session of a sandbox says where it is now, are one transaction.
+ *
+ *	sandbox		has a new id, and that disk
+ *	machine		keeps its id, by which its guest knows itself: to that
+ *			guest the VM was set back, and the logs are as it left
+ *			them
+ *	  disk		has that disk
+ *	  memory	goes on from the snapshot when it is needed; what does
+ *			not fit is refused
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "core/hex.h"
 #include "core/log.h"
 #include "core/time.h"
 #include "host/bulk.h"
 #include "host/bundle.h"
 #include "host/daemon/catalog.h"
 #include "host/daemon/snapshot_disk.h"
+#include "host/daemon/snapshot_proof.h"
 #include "host/daemon/snapshots_impl.h"
+#include "host/launched.h"
+#include "host/saved.h"
+#include "host/sparse.h"
 #include "host/tree.h"
-#include "host/treecopy.h"
 #include "vfs/bundle.h"
 
 #define LOG_COMPONENT "snapshot"
 #define PREFIX	      SNAPSHOT_IMPORT
+#define IMAGE	      "disk.img"
 
 struct taking_in {
 	struct store_rekey store;
@@ -39,7 +47,7 @@ struct taking_in {
 	struct change *more;
 	struct snapshot s; /* As it says; then with its new names. */
 	char folder[PATH_MAX], vm[ID_MAX], vm_dir[PATH_MAX];
-	bool prepared;
+	bool machine, prepared;
 	struct err err;
 	snapshot_made_cb cb;
 	void *arg;
@@ -68,57 +76,10 @@ static void import_end(struct taking_in *t)
 
 /* --- is it what it says? ------------------------------------------------------ */
 
-static int check_hash(struct taking_in *t, int folder)
-{
-	char text[BUNDLE_TEXT_MAX / 64], hex[2 * TREE_HASH_LEN + 1];
-	autoclose int fd = openat(folder, BUNDLE_HASHES,
-				  O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
-	autojson struct json j = {0};
-	uint8_t hash[TREE_HASH_LEN];
-	uint64_t bytes = 0;
-
-	if (n <= 0 || json_parse(&j, text, (size_t)n, NULL) < 0)
-		return err_set(&t->err, -FAULT_INVALID_ARGUMENT,
-			       "it has no hashes");
-	if (treecopy_hash(folder, "disk", hash, &bytes, &t->err) < 0)
-		return t->err.code;
-	hex_encode(hash, sizeof(hash), hex);
-	for (struct jv f = jv_first(json_root(&j)); jv_has(f);
-	     f = jv_next(json_root(&j), f))
-		if (jv_eq(jv_get(f, "name"), "disk") &&
-		    jv_eq(jv_get(f, "sha256"), hex))
-			return 0;
-	return err_set(&t->err, -FAULT_STORE_CORRUPT,
-		       "its disk is not the one that was kept");
-}
-
-static int check_folder(struct taking_in *t)
-{
-	autoclose int fd = open(t->folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
-						   O_CLOEXEC);
-	int r;
-
-	if (fd < 0)
-		return err_set(&t->err, -errno, "%s: %s", t->folder,
-			       strerror(errno));
-	r = snapshot_load(&t->s, fd, &t->err);
-	if (r < 0)
-		return r;
-	if (t->s.memory || t->s.quota > 0 ||
-	    strcmp(t->s.backend, "sandbox") != 0)
-		return err_set(&t->err, -FAULT_CAPABILITY_UNSUPPORTED,
-			       "only the disk of a sandbox can be imported");
-	if (t->s.image[0] == '/') /* Or it could choose what a VM reads here. */
-		return err_set(&t->err, -FAULT_CAPABILITY_UNSUPPORTED,
-			       "its image is a folder of another host");
-	return check_hash(t, fd);
-}
-
 static void check_work(uv_work_t *w)
 {
 	struct taking_in *t = container_of(w, struct taking_in, work);
-	int r = check_folder(t);
+	int r = snapshot_prove(t->folder, &t->s, &t->err);
 
 	/* Whoever made the file left something out. */
 	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
@@ -135,6 +96,8 @@ static void import_on_stored(struct store_rekey *s, const struct err *e)
 	t->err = *e;
 	vm = import_vm(t);
 	if (vm != NULL && e->code == 0) {
+		if (t->s.memory && vm_set_origin(vm, t->s.id, &t->err) < 0)
+			log_error("%s: %s", t->vm, t->err.msg);
 		vm_keep(vm);
 		t->prepared = false;
 		snapshot_check_later(t->d, t->s.id);
@@ -150,13 +113,34 @@ static int import_also(struct sqlite3 *db, struct store_rekey *s, struct err *e)
 }
 
 /* The session is in this VM now. */
+static int add_event(struct taking_in *t, const struct session_brief *b)
+{
+	struct store_rekey_one *o = &t->store.v[t->store.n];
+	struct event *ev;
+	char data[80];
+
+	snprintf(data, sizeof(data), "{\"vm\":\"%s\"}", t->vm);
+	ev = event_new(&(struct event_spec){.session = b->id,
+					    .type = "session.imported",
+					    .seq = b->last_seq + 1,
+					    .epoch = b->epoch + 1,
+					    .ts_ms = now_ms(),
+					    .data = data,
+					    .data_len = strlen(data)});
+	if (ev == NULL)
+		return err_set(&t->err, -ENOMEM, "%s: out of memory", b->id);
+	TAILQ_INIT(&o->tail.events);
+	memcpy(o->tail.session, b->id, ID_MAX);
+	o->how = STORE_KEEP;
+	TAILQ_INSERT_TAIL(&o->tail.events, ev, link);
+	t->store.n++;
+	return 0;
+}
+
 static int add_session(struct taking_in *t, const char *id, int64_t cursor,
 		       struct jw *cursors)
 {
-	struct store_rekey_one *o = &t->store.v[t->store.n];
 	struct session_brief b;
-	struct event *ev;
-	char data[80];
 	int r = reader_session(t->d->reader, id, &b, &t->err);
 
 	if (r < 0)
@@ -164,23 +148,11 @@ static int add_session(struct taking_in *t, const char *id, int64_t cursor,
 	if (b.last_seq != cursor || vm_find(t->d, b.vm_id) != NULL)
 		return err_set(&t->err, -FAULT_ALREADY_EXISTS,
 			       "%s is another one here", id);
-	snprintf(data, sizeof(data), "{\"vm\":\"%s\"}", t->vm);
-	ev = event_new(&(struct event_spec){.session = id,
-					    .type = "session.imported",
-					    .seq = cursor + 1,
-					    .epoch = b.epoch + 1,
-					    .ts_ms = now_ms(),
-					    .data = data,
-					    .data_len = strlen(data)});
-	if (ev == NULL)
-		return err_set(&t->err, -ENOMEM, "%s: out of memory", id);
-	TAILQ_INIT(&o->tail.events);
-	memcpy(o->tail.session, id, ID_MAX);
-	o->how = STORE_KEEP;
-	TAILQ_INSERT_TAIL(&o->tail.events, ev, link);
-	t->store.n++;
-	jw_kint(cursors, id, cursor + 1);
-	return 0;
+	if (t->machine && strcmp(b.vm_id, t->vm) != 0)
+		return err_set(&t->err, -FAULT_INVALID_ARGUMENT,
+			       "%s is of another VM", id);
+	jw_kint(cursors, id, t->machine ? cursor : cursor + 1);
+	return t->machine ? 0 : add_event(t, &b);
 }
 
 static int add_sessions(struct taking_in *t)
@@ -200,8 +172,11 @@ static int add_sessions(struct taking_in *t)
 
 		(void)jv_strcpy(k, id, sizeof(id));
 		r = add_session(t, id, jv_int(jv_value(k), 0), &cursors);
-		if (r == -FAULT_SESSION_NOT_FOUND) /* It was destroyed. */
+		if (r == -FAULT_SESSION_NOT_FOUND) { /* It was destroyed. */
 			r = t->err.code = 0;
+			if (t->machine) /* Its guest is to hear of that. */
+				jw_kint(&cursors, id, jv_int(jv_value(k), 0));
+		}
 	}
 	jw_obj_end(&cursors);
 	if (r < 0)
@@ -219,6 +194,8 @@ static void store_rows(struct taking_in *t, struct vm *vm)
 	t->more = change_new();
 	vm_add_row(vm, t->more);
 	snapshot_add_row(t->more, &t->s, 0);
+	if (t->s.memory)
+		vm_change_origin(t->more, t->vm, t->s.id);
 	change_add_vm_event(t->more, t->vm, "vm.imported", "{}");
 	t->store.also = import_also;
 	t->store.done = import_on_stored;
@@ -262,8 +239,33 @@ static int take_commits(struct taking_in *t)
 	return r;
 }
 
+/* What is made when a machine boots is not of interest. */
+static int take_machine_disk(struct taking_in *t)
+{
+	const uint32_t owner = launched_uid(t->vm);
+	char path[PATH_MAX];
+	autoclose int from = -1, to = -1;
+	int r;
+
+	if (below(path, t->folder, "disk") == 0)
+		from = open(path,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (below(path, t->vm_dir, "disk") == 0)
+		to = open(path,
+			  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (from < 0 || to < 0)
+		return err_set(&t->err, -errno, "%s: %s", path,
+			       strerror(errno));
+	r = sparse_copy_file(from, IMAGE, to, IMAGE, &t->err);
+	if (r == 0 && geteuid() == 0 &&
+	    fchownat(to, IMAGE, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
+		r = err_set(&t->err, -errno, "%s/" IMAGE ": %s", path,
+			    strerror(errno));
+	return r;
+}
+
 /* The disk of the VM: a copy of that of the snapshot, in place of the empty one. */
-static int take_disk(struct taking_in *t)
+static int take_sandbox_disk(struct taking_in *t)
 {
 	struct snapshot_disk disk = {
 		.from = t->folder, .to = t->vm_dir, .stop = &t->d->stopping};
@@ -276,17 +278,82 @@ static int take_disk(struct taking_in *t)
 		     : snapshot_disk_copy(&disk, &t->err);
 }
 
+/* Of kind memory it is made when the VM goes on. */
+static int take_disk(struct taking_in *t)
+{
+	if (t->s.memory)
+		return 0;
+	return t->machine ? take_machine_disk(t) : take_sandbox_disk(t);
+}
+
+/* From what was unpacked to the snapshot; not all of them have to be there. */
+static int move_part(const struct taking_in *t, const char *to,
+		     const char *name)
+{
+	char from[PATH_MAX], path[PATH_MAX];
+	autoclose int fd = -1;
+
+	if (below(from, t->folder, name) < 0 || below(path, to, name) < 0)
+		return -ENAMETOOLONG;
+	if (rename(from, path) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+/* Its disk/ is that of a VM that was just made: ours, but for the image. */
+static int move_machine_disk(const struct taking_in *t, const char *to)
+{
+	const uint32_t owner = launched_uid(t->vm);
+	autoclose int dir = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = dir < 0 ? -errno
+			: launched_folder(dir, "disk", 0755, geteuid());
+
+	if (r == 0)
+		r = move_part(t, to, "disk/" IMAGE);
+	if (r == 0 && geteuid() == 0 &&
+	    fchownat(dir, "disk/" IMAGE, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	return r;
+}
+
+/* QEMU, who is somebody else, reads that file itself; it holds no secrets. */
+static int open_agents(const char *to)
+{
+	char path[PATH_MAX];
+	int r = below(path, to, SAVED_AGENTS);
+
+	if (r == 0 && chmod(path, 0644) < 0 && errno != ENOENT)
+		r = -errno;
+	return r;
+}
+
+static int move_parts(const struct taking_in *t, const char *to)
+{
+	int r = 0;
+
+	if (!t->s.memory)
+		return t->machine ? move_machine_disk(t, to)
+				  : move_part(t, to, "disk");
+	for (size_t i = 0; r == 0 && bundle_machine[i] != NULL; i++)
+		r = move_part(t, to, bundle_machine[i]);
+	return r < 0 ? r : open_agents(to);
+}
+
 static int take_snapshot(struct taking_in *t)
 {
-	char path[PATH_MAX], from[PATH_MAX], to[PATH_MAX];
+	char path[PATH_MAX];
 	autoclose int fd = -1;
+	int r;
 
 	if (below(path, t->vm_dir, SNAPSHOT_FOLDER) < 0 ||
 	    mkdir(path, 0700) < 0 || snapshots_dir(t->d, &t->s, "", path) < 0 ||
-	    mkdir(path, 0700) < 0 || below(from, t->folder, "disk") < 0 ||
-	    below(to, path, "disk") < 0 || rename(from, to) < 0)
+	    mkdir(path, 0700) < 0)
 		return err_set(&t->err, -errno, "%s: %s", path,
 			       strerror(errno));
+	r = move_parts(t, path);
+	if (r < 0)
+		return err_set(&t->err, r, "%s: %s", path, strerror(-r));
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? err_set(&t->err, -errno, "%s: %s", path,
 				strerror(errno))
@@ -327,8 +394,24 @@ static void import_on_prepared(struct vm *vm, const struct err *e, void *arg)
 		return;
 	}
 	t->prepared = true;
+	if (t->s.memory && vm_fits(vm, t->folder, &t->err) < 0) {
+		import_end(t);
+		return;
+	}
 	snprintf(t->vm_dir, sizeof(t->vm_dir), "%s", vm_dir(vm));
 	bulk_queue(&t->d->loop, &t->work, fill_work, fill_on_done);
+}
+
+/* One that was destroyed may have left what its forks borrow. */
+static int check_vm(struct taking_in *t)
+{
+	char path[PATH_MAX];
+
+	if (vm_find(t->d, t->vm) == NULL &&
+	    below(path, t->d->home.vms, t->vm) == 0 && access(path, F_OK) < 0)
+		return 0;
+	return err_set(&t->err, -FAULT_ALREADY_EXISTS,
+		       "%s is here already, or forks of it are", t->vm);
 }
 
 static void check_on_done(uv_work_t *w, int status)
@@ -338,9 +421,12 @@ static void check_on_done(uv_work_t *w, int status)
 	struct vm_config cfg;
 
 	(void)status;
+	t->machine = strcmp(s->backend, "sandbox") != 0;
+	if (t->machine)
+		memcpy(t->vm, s->vm, ID_MAX);
 	if (t->d->stopping && t->err.code == 0)
 		err_set(&t->err, -FAULT_DRAINING, "hibd stops");
-	if (t->err.code < 0 || add_sessions(t) < 0) {
+	if (t->err.code < 0 || check_vm(t) < 0 || add_sessions(t) < 0) {
 		import_end(t);
 		return;
 	}
@@ -356,6 +442,8 @@ static void check_on_done(uv_work_t *w, int status)
 		.idle_ms = s->idle_ms,
 		.cold_ms = s->cold_ms,
 		.max_sessions = s->max_sessions,
+		.memory = s->ram_mib,
+		.cpus = s->cpus,
 	};
 	vm_prepare(t->d, &cfg, import_on_prepared, t);
 }

@@ -68,10 +68,11 @@ void snapshot_make(struct hibd *d, const struct snapshot_spec *spec,
 /* In a change: a row, as @s says, of that many bytes. */
 void snapshot_add_row(struct change *c, const struct snapshot *s, int64_t size);
 
-/* A VM of that id and a snapshot of it, of what was unpacked into a folder of
- * HIB_HOME (host/bundle.h), whose sessions are here already.  The folder is used
- * up; its owner removes the rest.  -FAULT_ALREADY_EXISTS; -FAULT_STORE_CORRUPT
- * when it is not what it says. */
+/* A VM and a snapshot of it, of what was unpacked into a folder of HIB_HOME
+ * (host/bundle.h), whose sessions are here already.  @vm is the id of a sandbox; a
+ * machine has its own.  The folder is used up; its owner removes the rest.
+ * -FAULT_ALREADY_EXISTS; -FAULT_STORE_CORRUPT when it is not what it says;
+ * -FAULT_CAPABILITY_UNSUPPORTED when it could not go on here. */
 void snapshot_import(struct hibd *d, const char *folder, const char *vm,
 		     snapshot_made_cb cb, void *arg);
 
