@@ -151,7 +151,15 @@ int sparse_copy_file(int from_dir, const char *from_name, int to_dir,
 int sparse_link_file(int from_dir, const char *from_name, int to_dir,
 		     const char *to_name, struct err *e)
 {
+	struct stat st;
+	int r;
+
 	if (linkat(from_dir, from_name, to_dir, to_name, 0) == 0)
 		return 0;
-	return sparse_copy_file(from_dir, from_name, to_dir, to_name, e);
+	r = sparse_copy_file(from_dir, from_name, to_dir, to_name, e);
+	if (r == 0 && (fstatat(from_dir, from_name, &st, 0) < 0 ||
+		       fchmodat(to_dir, to_name, st.st_mode & 0777, 0) < 0))
+		r = err_set(e, -errno, "change mode of %s: %s", to_name,
+			    strerror(errno));
+	return r;
 }

@@ -24,8 +24,8 @@ int sparse_copy(int from, int to);
 int sparse_copy_file(int from_dir, const char *from_name, int to_dir,
 		     const char *to_name, struct err *e);
 
-/* Another name for a file that nobody writes, or a copy, where it is on another
- * file system. */
+/* Another name for a file that nobody writes, or where it is on another file
+ * system a copy that the same users may read. */
 int sparse_link_file(int from_dir, const char *from_name, int to_dir,
 		     const char *to_name, struct err *e);
 

@@ -139,5 +139,27 @@ static void a_copy_stands_whole_or_not_at_all(void)
 	EQ(st.st_nlink, 2);
 }
 
+static void another_file_system_gets_a_copy_of_the_same_mode(void)
+{
+	char name[] = "/dev/shm/hib-test-XXXXXX";
+	int fd = mkstemp(name);
+	struct err e;
+	struct stat st;
+	int r;
+
+	set_up();
+	if (fd < 0)
+		SKIP("no /dev/shm");
+	OK(write(fd, "x", 1) == 1 && fchmod(fd, 0644) == 0);
+	r = sparse_link_file(AT_FDCWD, name, dir, "c", &e);
+	(void)unlink(name);
+	close(fd);
+	EQ(r, 0);
+	EQ(fstatat(dir, "c", &st, 0), 0);
+	EQ(st.st_mode & 0777, 0644);
+	EQ(st.st_size, 1);
+}
+
 TESTS(CASE(a_copy_is_the_same), CASE(zeros_take_no_room),
-      CASE(a_copy_stands_whole_or_not_at_all))
+      CASE(a_copy_stands_whole_or_not_at_all),
+      CASE(another_file_system_gets_a_copy_of_the_same_mode))
