@@ -100,7 +100,7 @@ slept() {
 }
 ok "a cold sleep ends them" slept
 kept() {
-	hib vm suspend "$VM" >"$tmp/x" || return 1
+	suspend_vm >"$tmp/x" || return 1
 	new_session --env N=5 && was_prewarmed "$SES" && says "$SES" '!say hi' hi
 }
 ok "a warm sleep keeps them" kept

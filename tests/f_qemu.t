@@ -90,7 +90,7 @@ vm_is() {
 	equal "$(hib vm get "$VM" --json | jq -r '"\(.state) \(.sleep)"')" "$1"
 }
 doze() {
-	hib vm suspend "$VM" --json >"$tmp/slept" &&
+	suspend_vm --json >"$tmp/slept" &&
 		jq -e '.kind == "warm" and .memory == "disk"' "$tmp/slept" &&
 		vm_is 'suspended warm' &&
 		not test -e "$HIB_HOME/vms/$VM/machine.json"

@@ -18,7 +18,7 @@ generation() {
 	hib vm get "$VM" --json | jq .generation
 }
 doze() {
-	hib vm suspend "$VM" --json >"$tmp/slept" &&
+	suspend_vm --json >"$tmp/slept" &&
 		jq -e '.kind == "warm" and .memory == "ram" and .ms > 0' \
 			"$tmp/slept" && vm_is 'suspended warm'
 }
@@ -176,7 +176,7 @@ f215_reads() {
 		answers 409 no_turn POST "/v1/sessions/$SES/cancel" '{}' &&
 		answers 409 session_not_live POST "/v1/sessions/$SES/prompt" \
 			'{"text":"hi","noWake":true}' &&
-		hib vm suspend "$VM" && vm_is 'suspended warm'
+		suspend_vm && vm_is 'suspended warm'
 }
 ok "F215 reading wakes nothing" f215_reads
 wakes() {
@@ -280,7 +280,7 @@ hibd_killed_in() {
 }
 hibd_on_the_way() {
 	for i in 1 2 3 4 5; do
-		in_a_turn && hibd_killed_in suspend && hib vm suspend "$VM" &&
+		in_a_turn && hibd_killed_in suspend && suspend_vm &&
 			stores_agree && hibd_killed_in resume &&
 			hib vm resume "$VM" &&
 			wait_turn "$SES" "$TURN" 60 | grep completed &&
@@ -394,7 +394,7 @@ at_any_moment() {
 		[ $((i % 5)) -ne 0 ] || prompt_bg "$SES" '!flood 100000 80' ||
 			return 1
 		sleep "0.$(od -An -N1 -tu1 /dev/urandom | tr -d ' ')"
-		if ! { hib vm suspend "$VM" && chains_agree && hib vm resume "$VM"; }; then
+		if ! { suspend_vm && chains_agree && hib vm resume "$VM"; }; then
 			echo "in round $i"
 			return 1
 		fi

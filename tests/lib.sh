@@ -486,3 +486,17 @@ invariants() {
 	numbers_are_whole && turns_have_ended && nothing_is_passing &&
 		store_is_whole
 }
+
+# suspend_vm [OPTION...] - put VM to sleep with its memory.  When a busy machine does not
+# stand still in time that is refused, and may be tried again: nothing has changed.
+suspend_vm() {
+	for _try in 1 2 3 4 5; do
+		hib vm suspend "$@" "$VM" && return
+		_status=$?
+		case $_status in
+		7 | 8) ;; # not_ready, request_timeout
+		*) return "$_status" ;;
+		esac
+	done
+	return "$_status"
+}
