@@ -192,9 +192,10 @@ bool proc_may_hand_over(const struct proc *p);
  * and nothing has changed. */
 int proc_hand_over(struct proc *p, struct jw *w, struct err *e);
 /* Take it up from what was written there; as proc_spawn() else. */
-void proc_leave_behind(struct jv from); /* Kill it instead. */
 int proc_take_over(uv_loop_t *loop, struct jv from,
 		   const struct proc_events *ev, void *arg, struct proc **out,
 		   struct err *e);
+/* Kill it instead. */
+void proc_leave_behind(struct jv from);
 
 #endif

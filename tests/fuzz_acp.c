@@ -142,6 +142,32 @@ void proc_abandon(struct proc *p)
 	forget(p);
 }
 
+/* No agent of this test outlives the program. */
+bool proc_may_hand_over(const struct proc *p)
+{
+	(void)p;
+	return false;
+}
+
+int proc_hand_over(struct proc *p, struct jw *w, struct err *e)
+{
+	(void)p, (void)w;
+	return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED, "not in this test");
+}
+
+void proc_leave_behind(struct jv from)
+{
+	(void)from;
+}
+
+int proc_take_over(uv_loop_t *loop, struct jv from,
+		   const struct proc_events *ev, void *arg, struct proc **out,
+		   struct err *e)
+{
+	(void)loop, (void)from, (void)ev, (void)arg, (void)out;
+	return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED, "not in this test");
+}
+
 static void end_proc(struct proc *p, int code, int signal)
 {
 	const struct proc_end end = {.code = code, .signal = signal};
