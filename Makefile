@@ -32,12 +32,14 @@ PKGS    := libuv sqlite3 libnghttp2 libxxhash fuse3 nettle
 # STATIC are linked statically (but for the sanitizers, which cannot be).
 
 LIBS := core vfs mcp host
-BINS := bin/hib bin/hibd libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
+BINS := bin/hib bin/hibd lib/hibernacle/hib-files libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
 EXAMPLES := quickstart tools
 PRELOAD := $(O)/libexec/hib-opened.so
 STATIC := libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
 
 SRC_hib         := $(wildcard host/cli/*.c)
+# hib with the commands that need libgit2 or libarchive.
+SRC_hib-files   := $(filter-out host/cli/elsewhere.c,$(SRC_hib)) $(wildcard host/files/*.c)
 SRC_hibd        := $(wildcard host/daemon/*.c)
 SRC_hib-guest   := $(wildcard guest/*.c)
 SRC_hib-sandbox := $(wildcard host/sandbox/*.c)
@@ -45,12 +47,13 @@ SRC_echo-agent  := tests/fake/echo_agent.c tests/fake/mcp_verbs.c
 SRC_libhib      := $(wildcard host/lib/*.c) host/home.c
 
 USES_hib         := $(O)/lib/libhib.a $(O)/host.a $(O)/vfs.a $(O)/mcp.a $(O)/core.a
+USES_hib-files   := $(USES_hib)
 USES_hibd        := $(O)/host.a $(O)/vfs.a $(O)/mcp.a $(O)/core.a
 USES_hib-guest   := $(O)/vfs.a $(O)/mcp.a $(O)/core.a
 USES_hib-sandbox := $(O)/host.a $(O)/core.a
 USES_echo-agent  := $(O)/core.a
 USES_tests       := $(O)/lib/libhib.a $(O)/host.a $(O)/vfs.a $(O)/mcp.a $(O)/core.a
-LIBS_hib         := -lsodium -lgit2 -lz -larchive
+LIBS_hib-files   := -lsodium -lgit2 -lz -larchive
 LIBS_hibd        := -lsodium -lgit2 -lz -lcurl -larchive
 LIBS_tests       := -lsodium -lgit2 -lz -lcurl -larchive
 
@@ -281,7 +284,7 @@ interop: tests
 		INTEROP_MCP_SERVERS="everything filesystem memory thinking sqlite" \
 		O=$(CURDIR)/$(O) MODE=$(MODE) prove -v --timer --exec '' tests/interop.t tests/interop_mcp.t
 
-DIRS := core vfs mcp guest host host/cli host/daemon host/lib host/preload host/sandbox host/examples tests tests/fake tests/bench
+DIRS := core vfs mcp guest host host/cli host/daemon host/files host/lib host/preload host/sandbox host/examples tests tests/fake tests/bench
 SRCS := $(wildcard $(DIRS:%=%/*.c))
 HDRS := $(wildcard $(DIRS:%=%/*.h))
 SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files tests/bench/mcp tests/bench/hostile tests/bench/machines tests/bench/*.sh) scripts/deps scripts/test scripts/demo .ci/run images/build
@@ -298,6 +301,7 @@ lint: deps
 
 install: all
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(O)/bin/hib $(O)/bin/hibd
+	install -D -t $(DESTDIR)$(PREFIX)/lib/hibernacle $(O)/lib/hibernacle/hib-files
 	install -D -t $(DESTDIR)$(PREFIX)/libexec/hibernacle $(STATIC:%=$(O)/%) $(PRELOAD)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/hibernacle/agents images/agents/*.json
 	install -D -t $(DESTDIR)$(PREFIX)/share/hibernacle/images images/build

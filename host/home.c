@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define FILES_PROGRAM "/lib/hibernacle/hib-files"
+
 /* Join two parts.  False when the result is too long. */
 static bool join(char out[HOME_PATH_MAX], const char *dir, const char *name)
 {
@@ -52,36 +54,63 @@ static bool is_dir(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* From the folder of the running program to its neighbours. */
-static bool find_programs(struct home *h)
+/* Cut @end off a path that ends so.  False: it does not. */
+static bool cut_end(char *path, const char *end)
 {
-	const char *libexec = getenv("HIB_LIBEXEC");
-	char self[HOME_PATH_MAX], *slash;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	size_t n = strlen(path), m = strlen(end);
+
+	if (n < m || strcmp(path + n - m, end) != 0)
+		return false;
+	path[n - m] = '\0';
+	return true;
+}
+
+static void cut_name(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (slash != NULL)
+		*slash = '\0';
+}
+
+/* From the running program: the folder of hib and hibd, and that above it. */
+static bool find_bin(struct home *h, char prefix[HOME_PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", prefix, HOME_PATH_MAX - 1);
 
 	if (n <= 0)
 		return false;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	*slash = '\0';
-	if (!join(h->bin, self, ""))
+	prefix[n] = '\0';
+	if (cut_end(prefix, FILES_PROGRAM))
+		return join(h->bin, prefix, "/bin");
+	cut_name(prefix);
+	if (!join(h->bin, prefix, ""))
 		return false;
-	slash = strrchr(self, '/');
-	if (slash != NULL)
-		*slash = '\0';
-	if (!join(h->libexec, self, "/libexec/hibernacle") ||
-	    !join(h->manifests, self, "/share/hibernacle/agents") ||
-	    !join(h->recipes, self, "/share/hibernacle/images") ||
-	    !join(h->shared_images, self, "/lib/hibernacle/images"))
+	cut_name(prefix);
+	return true;
+}
+
+static bool find_programs(struct home *h)
+{
+	const char *libexec = getenv("HIB_LIBEXEC");
+	char prefix[HOME_PATH_MAX];
+
+	if (!find_bin(h, prefix) ||
+	    !join(h->files_program, prefix, FILES_PROGRAM))
 		return false;
-	if (!is_dir(h->libexec) && !join(h->libexec, self, "/libexec"))
+	if (!join(h->libexec, prefix, "/libexec/hibernacle") ||
+	    !join(h->manifests, prefix, "/share/hibernacle/agents") ||
+	    !join(h->recipes, prefix, "/share/hibernacle/images") ||
+	    !join(h->shared_images, prefix, "/lib/hibernacle/images"))
+		return false;
+	if (!is_dir(h->libexec) && !join(h->libexec, prefix, "/libexec"))
 		return false;
 	if (!is_dir(h->manifests) &&
-	    !join(h->manifests, self, "/../../images/agents"))
+	    !join(h->manifests, prefix, "/../../images/agents"))
 		return false;
 	if (!is_dir(h->recipes) &&
-	    (!join(h->recipes, self, "/../../images") ||
-	     !join(h->shared_images, self, "/../images")))
+	    (!join(h->recipes, prefix, "/../../images") ||
+	     !join(h->shared_images, prefix, "/../images")))
 		return false;
 	return libexec == NULL || libexec[0] != '/' ||
 	       join(h->libexec, libexec, "");
@@ -115,7 +144,7 @@ static int make_dir(const char *path, struct err *e)
 	return err_set(e, -errno, "%s: %s", path, strerror(errno));
 }
 
-/* mkdir -p; the parents get the usual mode, the folder itself 0700. */
+/* mkdir -p; the parents get the usual mode, the folder itprefix 0700. */
 static int make_parents(const char *path, struct err *e)
 {
 	char part[HOME_PATH_MAX];

@@ -5,7 +5,8 @@
  * State: $HIB_HOME, else $XDG_STATE_HOME/hibernacle, else
  * ~/.local/state/hibernacle.  Programs are found from the running one: in a
  * build tree o/MODE/{bin,libexec}, installed PREFIX/bin and
- * PREFIX/libexec/hibernacle; $HIB_LIBEXEC overrides.
+ * PREFIX/libexec/hibernacle; $HIB_LIBEXEC overrides.  That folder is for what VMs
+ * have, too; PREFIX/lib/hibernacle/hib-files, of the host alone, is not in it.
  */
 #ifndef HOST_HOME_H
 #define HOST_HOME_H
@@ -20,6 +21,7 @@ struct home {
 	char key[HOME_PATH_MAX], log[HOME_PATH_MAX];
 	char agents[HOME_PATH_MAX], vms[HOME_PATH_MAX];
 	char bin[HOME_PATH_MAX];	   /* Folder of hib and hibd. */
+	char files_program[HOME_PATH_MAX]; /* hib-files. */
 	char libexec[HOME_PATH_MAX];	   /* Folder of hib-guest. */
 	char manifests[HOME_PATH_MAX];	   /* Agent manifests that we ship. */
 	char images[HOME_PATH_MAX];	   /* Of the user. */

@@ -65,6 +65,13 @@ bash_completes() {
 }
 ok "bash completes words and options" bash_completes
 
+# What a command needs in order to start, the sanitizers' own apart.
+loads_little() {
+	ldd "$O/bin/hib" >"$tmp/ldd" &&
+		not grep -E 'libgit2|libarchive|libcurl|libcrypto' "$tmp/ldd"
+}
+ok "hib loads none of the large libraries" loads_little
+
 # --- without a store --------------------------------------------------------
 
 nothing_was_made() {
@@ -79,6 +86,21 @@ ok "F232 a session that is not there" \
 	refused session_not_found 6 hib session get "$ses"
 ok "F232 a VM that is not there" refused vm_not_found 6 hib vm get nosuch
 ok "F232 no daemon" refused vm_unavailable 8 hib daemon status
+files_without_daemon() {
+	refused vm_not_found 6 hib files checkpoint nosuch &&
+		hib daemon status >/dev/null && hib daemon stop
+}
+ok "hib-files starts the daemon, too" files_without_daemon
+same_words() {
+	_hib_files=$O/lib/hibernacle/hib-files
+	hib files ls --nosuch 2>"$tmp/ours"
+	equal "$?" 5 || return 1
+	"$_hib_files" files ls --nosuch 2>"$tmp/theirs"
+	equal "$?" 5 && cmp "$tmp/ours" "$tmp/theirs" &&
+		hib help | cmp - "$tmp/help"
+}
+"$O/lib/hibernacle/hib-files" help >"$tmp/help"
+ok "hib-files speaks as hib does" same_words
 ok "types are listed" prints "^turn.started$" types
 ok "agents are listed" prints '"name": *"echo"' agent list --json
 

@@ -409,6 +409,28 @@ void cli_print_safe(FILE *f, const char *text, size_t len)
 	}
 }
 
+void cli_print_name(FILE *f, const char *name, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)name, *end = p + n;
+
+	if (!isatty(fileno(f))) {
+		fwrite(name, 1, n, f);
+		return;
+	}
+	while (p < end) {
+		size_t len = utf8_len(p, end);
+		bool c1 = len == 2 && p[0] == 0xc2 && p[1] < 0xa0;
+
+		if (len == 0 || p[0] < 0x20 || p[0] == 0x7f || c1) {
+			fprintf(f, "\\%03o", p[0]);
+			p++;
+		} else {
+			fwrite(p, 1, len, f);
+			p += len;
+		}
+	}
+}
+
 void cli_put_line(struct jw *w, const char *text, size_t len, size_t max)
 {
 	const unsigned char *p = (const unsigned char *)text, *end = p + len;

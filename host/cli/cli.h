@@ -22,6 +22,7 @@ enum { EXIT_NEGATIVE = 1, EXIT_USAGE = 5, EXIT_INTERRUPTED = 130 };
 
 struct cli {
 	const struct command *command;
+	char **args; /* All that main() was given. */
 	struct home home;
 	struct hib *hib;       /* Once cli_hib() was called. */
 	struct reader *reader; /* Once cli_reader() was called. */
@@ -116,9 +117,6 @@ ssize_t cli_read(int fd, size_t max, char **out);
 /* The argument itself, or what is in the file when it is "@FILE". */
 int cli_text(const char *arg, size_t max, char **out, struct err *e);
 
-/* Who acts, for the log: @given, or cli:USER when it is NULL. */
-const char *cli_actor(const char *given);
-
 /* Who acts, for the log: @given, or "cli:USER" when it is NULL. */
 const char *cli_actor(const char *given);
 
@@ -142,6 +140,9 @@ int cli_print_json(struct jw *w);
 /* Text of strangers: control bytes are left out when a terminal would act on
  * them.  @f: stdout or stderr. */
 void cli_print_safe(FILE *f, const char *text, size_t len);
+/* A name for people: on a terminal what it would act on, and what is no UTF-8,
+ * becomes \ooo. */
+void cli_print_name(FILE *f, const char *name, size_t n);
 /* At most @max characters of one line of it into @w. */
 void cli_put_line(struct jw *w, const char *text, size_t len, size_t max);
 /* Columns of the terminal; 0 when stdout is none. */

@@ -97,14 +97,16 @@ int vm_upgrade_command(struct cli *c, int argc, char **argv);
 int vm_sleep_command(struct cli *c, int argc, char **argv);
 int vm_stop_command(struct cli *c, int argc, char **argv);
 int vm_destroy_command(struct cli *c, int argc, char **argv);
+/* Of a VM's row: is it off, with files on its disk that no commit has?  And the
+ * words for that. */
+bool vm_is_newer(struct jv vm);
+void vm_tell_newer(void);
 
 /* snapshot.c */
 int snapshot_create_command(struct cli *c, int argc, char **argv);
 int snapshot_list_command(struct cli *c, int argc, char **argv);
 int snapshot_show_command(struct cli *c, int argc, char **argv);
 int snapshot_verify_command(struct cli *c, int argc, char **argv);
-int snapshot_export_command(struct cli *c, int argc, char **argv);
-int snapshot_import_command(struct cli *c, int argc, char **argv);
 int vm_restore_command(struct cli *c, int argc, char **argv);
 /* Fork a snapshot, or the memory of a VM.  Return: exit status. */
 int cli_fork_snapshot(struct cli *c, const char *what, int64_t n,
@@ -120,37 +122,6 @@ int mcp_serve_command(struct cli *c, int argc, char **argv);
 /* files.c */
 int export_command(struct cli *c, int argc, char **argv);
 int import_command(struct cli *c, int argc, char **argv);
-
-/* artifact.c */
-int artifact_get_command(struct cli *c, int argc, char **argv);
-
-/* workspace.c */
-int files_ls_command(struct cli *c, int argc, char **argv);
-int files_cat_command(struct cli *c, int argc, char **argv);
-int files_stat_command(struct cli *c, int argc, char **argv);
-
-/* workspace_put.c, workspace_get.c, workspace_change.c */
-int files_put_command(struct cli *c, int argc, char **argv);
-int files_get_command(struct cli *c, int argc, char **argv);
-int files_rm_command(struct cli *c, int argc, char **argv);
-int files_mv_command(struct cli *c, int argc, char **argv);
-int files_cp_command(struct cli *c, int argc, char **argv);
-int files_mkdir_command(struct cli *c, int argc, char **argv);
-int files_grep_command(struct cli *c, int argc, char **argv);
-int files_watch_command(struct cli *c, int argc, char **argv);
-
-/* workspace_history.c */
-int files_log_command(struct cli *c, int argc, char **argv);
-int files_diff_command(struct cli *c, int argc, char **argv);
-int files_show_command(struct cli *c, int argc, char **argv);
-int files_changes_command(struct cli *c, int argc, char **argv);
-
-/* workspace_export.c */
-int files_export_command(struct cli *c, int argc, char **argv);
-
-/* workspace_restore.c */
-int files_checkpoint_command(struct cli *c, int argc, char **argv);
-int files_restore_command(struct cli *c, int argc, char **argv);
 
 /* mcp.c */
 int mcp_list_command(struct cli *c, int argc, char **argv);
@@ -190,5 +161,42 @@ int agent_check_command(struct cli *c, int argc, char **argv);
 
 /* completion.c */
 int completion_command(struct cli *c, int argc, char **argv);
+
+/* --- host/files: in hib-files; elsewhere.c stands for them in hib ---------- */
+
+/* snapshot_file.c */
+int snapshot_export_command(struct cli *c, int argc, char **argv);
+int snapshot_import_command(struct cli *c, int argc, char **argv);
+
+/* artifact.c */
+int artifact_get_command(struct cli *c, int argc, char **argv);
+
+/* workspace.c */
+int files_ls_command(struct cli *c, int argc, char **argv);
+int files_cat_command(struct cli *c, int argc, char **argv);
+int files_stat_command(struct cli *c, int argc, char **argv);
+
+/* workspace_put.c, workspace_get.c, workspace_change.c */
+int files_put_command(struct cli *c, int argc, char **argv);
+int files_get_command(struct cli *c, int argc, char **argv);
+int files_rm_command(struct cli *c, int argc, char **argv);
+int files_mv_command(struct cli *c, int argc, char **argv);
+int files_cp_command(struct cli *c, int argc, char **argv);
+int files_mkdir_command(struct cli *c, int argc, char **argv);
+int files_grep_command(struct cli *c, int argc, char **argv);
+int files_watch_command(struct cli *c, int argc, char **argv);
+
+/* workspace_history.c */
+int files_log_command(struct cli *c, int argc, char **argv);
+int files_diff_command(struct cli *c, int argc, char **argv);
+int files_show_command(struct cli *c, int argc, char **argv);
+int files_changes_command(struct cli *c, int argc, char **argv);
+
+/* workspace_export.c */
+int files_export_command(struct cli *c, int argc, char **argv);
+
+/* workspace_restore.c */
+int files_checkpoint_command(struct cli *c, int argc, char **argv);
+int files_restore_command(struct cli *c, int argc, char **argv);
 
 #endif

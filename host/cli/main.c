@@ -410,7 +410,7 @@ static int finish(int status)
 
 int main(int argc, char **argv)
 {
-	struct cli c = {0};
+	struct cli c = {.args = argv};
 
 	/* hibd may go while we write to it. */
 	signal(SIGPIPE, SIG_IGN);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "core/time.h"
-#include "host/cli/workspace.h"
+#include "host/cli/cli.h"
 
 #define EVERY_MS 200
 
@@ -41,7 +41,7 @@ void progress_add(struct progress *p, size_t n)
 	if (!is_due(p))
 		return;
 	fprintf(stderr, "%8.1f MiB  ", (double)p->bytes / (1 << 20));
-	workspace_print_name(stderr, p->name, strlen(p->name));
+	cli_print_name(stderr, p->name, strlen(p->name));
 	fflush(stderr);
 }
 

@@ -8,7 +8,6 @@
 #include "host/cli/commands.h"
 #include "host/cli/first_files.h"
 #include "host/cli/progress.h"
-#include "host/cli/workspace.h"
 #include "host/views.h"
 
 #define AS_TIME ": as 500ms, 30s, 15m, 2h, 1d or never"
@@ -229,6 +228,24 @@ static int read_vm(struct cli *c, struct json *row, struct jw *text)
 	return -1;
 }
 
+bool vm_is_newer(struct jv vm)
+{
+	static const char *const off[] = {"stopped", "suspended", "failed"};
+	struct jv complete = jv_path(vm, "config.workspace.complete");
+
+	for (size_t i = 0; i < ARRAY_LEN(off); i++)
+		if (jv_eq(jv_get(vm, "state"), off[i]))
+			return !jv_bool(complete, true);
+	return false;
+}
+
+void vm_tell_newer(void)
+{
+	fputs("hib: newer files are on the VM's disk; they are committed when "
+	      "it runs again (hib vm wake)\n",
+	      stderr);
+}
+
 int vm_get_command(struct cli *c, int argc, char **argv)
 {
 	struct vm_options o = {0};
@@ -246,8 +263,8 @@ int vm_get_command(struct cli *c, int argc, char **argv)
 		return cli_print_json(&row);
 	cli_print_object(json_root(&j));
 	fflush(stdout);
-	if (workspace_is_newer(json_root(&j)))
-		workspace_tell_newer();
+	if (vm_is_newer(json_root(&j)))
+		vm_tell_newer();
 	return 0;
 }
 

@@ -2,16 +2,15 @@
 /*
  * workspace.c - hib files ls, cat, stat: the files of a VM
  */
-#include "host/cli/workspace.h"
+#include "host/files/workspace.h"
 
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
-#include "core/utf8.h"
 #include "host/cli/commands.h"
-#include "host/cli/workspace_live.h"
+#include "host/files/workspace_live.h"
 #include "host/views.h"
 #include "vfs/repo.h"
 
@@ -21,24 +20,6 @@ struct ls_options {
 };
 
 /* --- the repository of a VM --------------------------------------------- */
-
-bool workspace_is_newer(struct jv vm)
-{
-	static const char *const off[] = {"stopped", "suspended", "failed"};
-	struct jv complete = jv_path(vm, "config.workspace.complete");
-
-	for (size_t i = 0; i < ARRAY_LEN(off); i++)
-		if (jv_eq(jv_get(vm, "state"), off[i]))
-			return !jv_bool(complete, true);
-	return false;
-}
-
-void workspace_tell_newer(void)
-{
-	fputs("hib: newer files are on the VM's disk; they are committed when "
-	      "it runs again (hib vm wake)\n",
-	      stderr);
-}
 
 int workspace_find(struct workspace *ws, struct cli *c, const char *vm)
 {
@@ -57,7 +38,7 @@ int workspace_find(struct workspace *ws, struct cli *c, const char *vm)
 	    json_parse(&j, row.buf, row.len, &e) < 0)
 		return cli_fail(&e);
 	(void)jv_strcpy(jv_get(json_root(&j), "id"), ws->vm, sizeof(ws->vm));
-	ws->newer = workspace_is_newer(json_root(&j));
+	ws->newer = vm_is_newer(json_root(&j));
 	ws->cli = c;
 	return -1;
 }
@@ -95,7 +76,7 @@ int workspace_open(struct workspace *ws, struct cli *c, const char *vm,
 	int r = workspace_find(ws, c, vm);
 
 	if (r < 0 && at == NULL && ws->newer)
-		workspace_tell_newer();
+		vm_tell_newer();
 	if (r < 0)
 		r = workspace_open_repo(ws);
 	if (r < 0)
@@ -157,28 +138,6 @@ const struct workspace_source workspace_committed = {
 };
 
 /* --- output ------------------------------------------------------------- */
-
-void workspace_print_name(FILE *f, const char *name, size_t n)
-{
-	const unsigned char *p = (const unsigned char *)name, *end = p + n;
-
-	if (!isatty(fileno(f))) {
-		fwrite(name, 1, n, f);
-		return;
-	}
-	while (p < end) {
-		size_t len = utf8_len(p, end);
-		bool c1 = len == 2 && p[0] == 0xc2 && p[1] < 0xa0;
-
-		if (len == 0 || p[0] < 0x20 || p[0] == 0x7f || c1) {
-			fprintf(f, "\\%03o", p[0]);
-			p++;
-		} else {
-			fwrite(p, 1, len, f);
-			p += len;
-		}
-	}
-}
 
 static const char *type_name(uint32_t mode)
 {
@@ -255,12 +214,12 @@ static int print_entry(struct workspace *ws, const char *path,
 		format_mode(entry->mode, mode);
 		printf("%s %12llu ", mode, (unsigned long long)entry->size);
 	}
-	workspace_print_name(stdout, path, strlen(path));
+	cli_print_name(stdout, path, strlen(path));
 	if (long_ && S_ISLNK(entry->mode)) {
 		r = read_target(ws, path, entry, &target, e);
 		fputs(" -> ", stdout);
-		workspace_print_name(stdout, target.buf ? target.buf : "",
-				     target.len);
+		cli_print_name(stdout, target.buf ? target.buf : "",
+			       target.len);
 	}
 	putchar('\n');
 	return r < 0 ? r : ferror(stdout) ? -EPIPE : 0;

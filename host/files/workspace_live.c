@@ -5,7 +5,7 @@
  * What comes from a VM is not trusted: a path that is none, or is not where it
  * should be, ends the reading.
  */
-#include "host/cli/workspace_live.h"
+#include "host/files/workspace_live.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "host/cli/commands.h"
-#include "host/cli/workspace.h"
+#include "host/files/workspace.h"
 #include "vfs/path.h"
 
 #define ARGS_MAX 65536
@@ -153,7 +153,7 @@ static void print_match(struct jv m)
 
 	if (vfs_path_get(&path, m, "path", NULL) < 0)
 		return;
-	workspace_print_name(stdout, path.text, path.len);
+	cli_print_name(stdout, path.text, path.len);
 	printf(":%lld:", (long long)jv_int(jv_get(m, "line"), 0));
 	text = jv_strdup(jv_get(m, "text"), &n);
 	if (text != NULL)
@@ -225,12 +225,11 @@ static void print_change(const struct hib_file_change *change, void *arg)
 	} else {
 		printf("%-8s ", change->type);
 		if (change->from[0] != '\0') {
-			workspace_print_name(stdout, change->from,
-					     strlen(change->from));
+			cli_print_name(stdout, change->from,
+				       strlen(change->from));
 			fputs(" -> ", stdout);
 		}
-		workspace_print_name(stdout, change->path,
-				     strlen(change->path));
+		cli_print_name(stdout, change->path, strlen(change->path));
 		fputs(change->directory ? "/\n" : "\n", stdout);
 	}
 	fflush(stdout);

@@ -16,7 +16,7 @@
 
 #include "host/cli/commands.h"
 #include "host/cli/progress.h"
-#include "host/cli/workspace_live.h"
+#include "host/files/workspace_live.h"
 
 #define TEMP_MAX 32
 

@@ -7,7 +7,7 @@
 
 #include "core/base64.h"
 #include "host/cli/commands.h"
-#include "host/cli/workspace.h"
+#include "host/files/workspace.h"
 #include "vfs/diff.h"
 #include "vfs/union.h"
 
@@ -163,7 +163,7 @@ static void print_note(struct jv row, const char *path, size_t n)
 		return;
 	(void)jv_strcpy(jv_get(row, "kind"), kind, sizeof(kind));
 	fputs("hib: ", stderr);
-	workspace_print_name(stderr, path, n);
+	cli_print_name(stderr, path, n);
 	fprintf(stderr, ": %s, %s\n", kind, what);
 }
 
@@ -311,10 +311,10 @@ static void print_change(struct jv row)
 		if (jv_eq(jv_get(row, "kind"), letters[i].kind))
 			printf("%s ", letters[i].letter);
 	if (old != NULL) {
-		workspace_print_name(stdout, old, old_len);
+		cli_print_name(stdout, old, old_len);
 		fputs(" -> ", stdout);
 	}
-	workspace_print_name(stdout, path ? path : "", path_len);
+	cli_print_name(stdout, path ? path : "", path_len);
 	putchar('\n');
 }
 

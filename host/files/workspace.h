@@ -6,8 +6,8 @@
  * ls, cat and stat ask a struct workspace_source, so that they print the same
  * whoever answers.
  */
-#ifndef HOST_CLI_WORKSPACE_H
-#define HOST_CLI_WORKSPACE_H
+#ifndef HOST_FILES_WORKSPACE_H
+#define HOST_FILES_WORKSPACE_H
 
 #include "host/cli/cli.h"
 #include "vfs/browse.h"
@@ -48,10 +48,6 @@ extern const struct workspace_source workspace_committed;
 int workspace_find(struct workspace *ws, struct cli *c, const char *vm);
 /* Open its repository.  Return: the same. */
 int workspace_open_repo(struct workspace *ws);
-/* Of a row of the VM: is it off, with files on its disk that no commit has?  And
- * the words for that. */
-bool workspace_is_newer(struct jv vm);
-void workspace_tell_newer(void);
 /* The commit that is named; NULL: the newest.  Return: the same. */
 int workspace_resolve(struct workspace *ws, const char *rev,
 		      struct vfs_oid *out);
@@ -68,9 +64,5 @@ static inline void workspace_closep(struct workspace *ws)
 
 /* An argument as a path.  Return: -1 to go on, else the exit status. */
 int workspace_path(const char *arg, struct vfs_path *out);
-
-/* A name for people: on a terminal what it would act on, and what is no UTF-8,
- * becomes \ooo. */
-void workspace_print_name(FILE *f, const char *name, size_t n);
 
 #endif

@@ -2,10 +2,10 @@
 /*
  * workspace_live.h - Files of a VM as they are now, by hibd
  */
-#ifndef HOST_CLI_WORKSPACE_LIVE_H
-#define HOST_CLI_WORKSPACE_LIVE_H
+#ifndef HOST_FILES_WORKSPACE_LIVE_H
+#define HOST_FILES_WORKSPACE_LIVE_H
 
-#include "host/cli/workspace.h"
+#include "host/files/workspace.h"
 
 /* The files of a VM that runs. */
 extern const struct workspace_source workspace_live;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "host/cli/commands.h"
-#include "host/cli/workspace.h"
+#include "host/files/workspace.h"
 #include "vfs/export.h"
 
 struct export_options {
