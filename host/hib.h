@@ -223,6 +223,10 @@ HIB_API int hib_vm_create(struct hib *h, const struct hib_vm_options *o,
 HIB_API int hib_vm_get(struct hib *h, const char *vm, char **json,
 		       struct hib_error *e);
 HIB_API int hib_vm_list(struct hib *h, char **json, struct hib_error *e);
+/* Its boots, sleeps and ends: an array of {"seq","ts_ms","type","data"}, the
+ * oldest first. */
+HIB_API int hib_vm_events(struct hib *h, const char *vm, char **json,
+			  struct hib_error *e);
 HIB_API int hib_vm_wake(struct hib *h, const char *vm, char **json,
 			struct hib_error *e);
 /* Have its guest daemon become the program that is installed now; idle sessions
@@ -410,6 +414,9 @@ HIB_API int hib_vm_prewarm(struct hib *h, const char *vm,
 			   const struct hib_session_options *o, char **json,
 			   struct hib_error *e);
 
+/* What VMs of backend qemu can boot: an array of manifests, as `hib image inspect`
+ * prints them, with "path", the folder. */
+HIB_API int hib_image_list(struct hib *h, char **json, struct hib_error *e);
 /* Have VMs of an image begin with that agent: one is booted, the agent started in
  * it, and all of it kept in memory as a file.  A VM of backend qemu that is made on
  * that image with the defaults goes on from there instead of booting, for as long as

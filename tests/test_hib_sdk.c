@@ -1116,6 +1116,56 @@ static void wait_for_seqs(struct real *r, const struct pieces *p,
 	}
 }
 
+static void make_image(const char *home, const char *name)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/images", home);
+	EQ(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/images/%s", home, name);
+	EQ(mkdir(path, 0700), 0);
+	strcat(path, "/manifest.json");
+	f = fopen(path, "w");
+	OK(f != NULL && fprintf(f, "{\"name\":\"%s\"}", name) > 0);
+	fclose(f);
+}
+
+TEST(images_are_listed_with_their_folders)
+{
+	struct real r = {0};
+	char *json = NULL, want[128];
+	struct hib_error e;
+
+	if (!real_open(&r))
+		return;
+	make_image(r.dir, "sdk-image");
+	snprintf(want, sizeof(want), "\"path\":\"%s/images/sdk-image\"", r.dir);
+	EQ(hib_image_list(r.h, &json, &e), 0);
+	OK(strstr(json, "\"name\":\"sdk-image\"") != NULL);
+	OK(strstr(json, want) != NULL);
+	hib_free(json);
+	real_close(&r);
+}
+
+TEST(a_vm_says_what_has_become_of_it)
+{
+	struct hib_vm_options o = {.size = sizeof(o), .no_boot = true};
+	struct real r = {0};
+	char *json = NULL, vm[HIB_ID_MAX];
+	struct hib_error e;
+
+	if (!real_open(&r))
+		return;
+	EQ(hib_vm_create(r.h, &o, vm, NULL, &e), 0);
+	EQ(hib_vm_events(r.h, vm, &json, &e), 0);
+	STR_EQ(json, "[]"); /* It was never on. */
+	hib_free(json);
+	EQ(hib_vm_destroy(r.h, vm, false, &e), 0);
+	EQ(hib_vm_events(r.h, vm, NULL, &e), -HIB_VM_NOT_FOUND);
+	real_close(&r);
+}
+
 TEST(F127_a_subscription_outlives_the_daemon)
 {
 	struct real r = {0};
@@ -1161,4 +1211,6 @@ TESTS(CASE(a_prompt_is_repeated_with_the_same_key),
       CASE(F190_secrets_are_set_listed_and_removed),
       CASE(F163_servers_are_looked_at_and_called),
       CASE(F079_what_an_agent_offers_and_what_is_wanted),
+      CASE(images_are_listed_with_their_folders),
+      CASE(a_vm_says_what_has_become_of_it),
       CASE(F127_a_subscription_outlives_the_daemon))

@@ -170,6 +170,14 @@ static struct jw path_warm(const char *image)
 	return path;
 }
 
+int hib_image_list(struct hib *h, char **json, struct hib_error *e)
+{
+	struct jw path = {0};
+
+	jw_lit(&path, "/v1/images", 10);
+	return request_get(h, &path, json, e);
+}
+
 int hib_image_warm(struct hib *h, const char *image,
 		   const struct hib_session_options *o, char **json,
 		   struct hib_error *e)

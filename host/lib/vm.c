@@ -243,6 +243,14 @@ int hib_vm_get(struct hib *h, const char *vm, char **json, struct hib_error *e)
 	return request_get(h, &path, json, e);
 }
 
+int hib_vm_events(struct hib *h, const char *vm, char **json,
+		  struct hib_error *e)
+{
+	struct jw path = path_vm(vm, "/events");
+
+	return request_get(h, &path, json, e);
+}
+
 int hib_vm_wake(struct hib *h, const char *vm, char **json, struct hib_error *e)
 {
 	struct jw path = path_vm(vm, "/wake");
