@@ -58,9 +58,10 @@ LIBS_hibd        := -lsodium -lgit2 -lz -lcurl -larchive
 LIBS_tests       := -lsodium -lgit2 -lz -lcurl -larchive
 
 # Program code that a unit test or a fuzzer links in.
-EXTRA_test_proc := guest/idmap.c guest/place.c guest/proc.c guest/reaper.c guest/session_init.c guest/spawn.c
+PROC := $(wildcard guest/proc.c guest/proc_*.c)
+EXTRA_test_proc := guest/idmap.c guest/place.c $(PROC) guest/reaper.c guest/session_init.c guest/spawn.c
 # Its agent is the fuzzer: proc.h is played by the test.
-EXTRA_fuzz_acp := $(filter-out guest/main.c guest/proc.c guest/spawn.c guest/session_init.c,$(SRC_hib-guest))
+EXTRA_fuzz_acp := $(filter-out guest/main.c $(PROC) guest/spawn.c guest/session_init.c,$(SRC_hib-guest))
 EXTRA_test_rekey := $(filter-out guest/main.c,$(SRC_hib-guest))
 EXTRA_test_lineage := $(EXTRA_test_rekey) host/daemon/catalog.c host/daemon/lineage.c host/daemon/vault.c
 EXTRA_test_builtin := guest/mcp_builtin.c guest/journal.c guest/redact.c
@@ -90,7 +91,7 @@ EXTRA_test_fs := $(filter-out guest/fsop.c guest/fsserve.c guest/fswatch.c guest
 EXTRA_test_toolcalls := guest/toolcalls.c guest/always.c
 EXTRA_test_uplink := guest/hostline.c guest/hostsock.c guest/port.c guest/uplink.c guest/sideloop.c
 EXTRA_test_checkout := guest/checkout.c guest/idmap.c guest/hostsock.c guest/port.c guest/uplink.c guest/workspace_disk.c guest/workspace_state.c
-EXTRA_test_link := host/daemon/link.c host/daemon/exchange.c host/daemon/dialer.c host/daemon/greeter.c host/daemon/feeder.c host/daemon/latefeed.c host/daemon/mirror.c host/daemon/hub.c
+EXTRA_test_link := $(wildcard host/daemon/link*.c) host/daemon/exchange.c host/daemon/dialer.c host/daemon/greeter.c host/daemon/feeder.c host/daemon/latefeed.c host/daemon/mirror.c host/daemon/hub.c
 EXTRA_test_mcp_bridge := host/daemon/mcp_bridge.c
 EXTRA_test_mcp_servers := host/daemon/catalog.c host/daemon/mcp_servers.c host/daemon/secrets.c host/daemon/vault.c
 EXTRA_fuzz_mcp_servers := $(EXTRA_test_mcp_servers)
