@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * proc.c - One child process, its pipes, and its end
+ * proc.c - One child process and its end
  *
  *	PROC_RUNNING   the init lives: its reports, its pipes
  *	PROC_DRAINING  the init and its namespace are gone: what the pipes hold
@@ -18,14 +18,10 @@
  *
  * The `open` counter has one for each libuv handle; the last close callback
  * tells the exit and frees the proc, and nothing else does.
- *
- * stdin: one write is in flight, what comes meanwhile is gathered and goes in
- * one write after it.
  */
 #include "guest/proc.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -33,56 +29,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "core/base64.h"
-#include "core/json.h"
-#include "core/lines.h"
+#include "guest/proc_impl.h"
 #include "guest/session_init.h"
-#include "guest/spawn.h"
-
-#define READ_MAX   (64u << 10)
-#define LINGER_MS  20
-#define STDIN_KEEP (64u << 10) /* Larger buffers are freed when idle. */
-
-enum proc_state { PROC_RUNNING, PROC_DRAINING, PROC_CLOSING };
-
-struct buffer {
-	char *data;
-	size_t len, cap;
-};
-
-struct proc {
-	enum proc_state state;
-	bool isolate;
-	bool paused;
-	bool bytes;	  /* stdout is not cut into lines. */
-	bool told;	  /* The init has reported an end. */
-	bool kill_due;	  /* All, as soon as there is an init. */
-	int signal_due;	  /* The same for a signal; 0: none. */
-	bool close_stdin; /* Once all is written. */
-	bool in_open, out_open, err_open;
-
-	struct spawn sp;
-	char *name, *cwd; /* For messages. */
-	pid_t pid;
-	struct proc_end end;
-
-	unsigned open; /* Handles not yet closed. */
-	uv_poll_t end_poll, status_poll;
-	uv_pipe_t in, out, err;
-	uv_timer_t linger;
-
-	struct buffer flight; /* Being written by write_req, or empty. */
-	struct buffer next;   /* To be written after it. */
-	uv_write_t write_req;
-
-	struct lines lines;
-	size_t err_len; /* Bytes in err_buf: of a line begun. */
-
-	const struct proc_events *ev;
-	void *arg;
-	char err_buf[PROC_ERR_LINE_MAX + 1];
-	char rbuf[READ_MAX]; /* During one read event. */
-};
 
 static const struct proc_events no_events;
 
@@ -122,7 +70,7 @@ static void proc_on_closed(uv_handle_t *h)
 	proc_free(p);
 }
 
-static void close_stream(uv_pipe_t *pipe, bool *is_open)
+void proc_close_stream(uv_pipe_t *pipe, bool *is_open)
 {
 	if (!*is_open)
 		return;
@@ -136,175 +84,26 @@ static void close_handle(uv_handle_t *h)
 		uv_close(h, proc_on_closed);
 }
 
-static void proc_close(struct proc *p)
+void proc_close(struct proc *p)
 {
 	p->state = PROC_CLOSING;
-	close_stream(&p->in, &p->in_open);
-	close_stream(&p->out, &p->out_open);
-	close_stream(&p->err, &p->err_open);
+	proc_close_stream(&p->in, &p->in_open);
+	proc_close_stream(&p->out, &p->out_open);
+	proc_close_stream(&p->err, &p->err_open);
 	close_handle((uv_handle_t *)&p->end_poll);
 	close_handle((uv_handle_t *)&p->status_poll);
 	close_handle((uv_handle_t *)&p->linger);
 }
 
-static void proc_close_if_done(struct proc *p)
+void proc_close_if_done(struct proc *p)
 {
 	if (p->state == PROC_DRAINING && !p->out_open && !p->err_open)
 		proc_close(p);
 }
 
-/* --- stdout and stderr --------------------------------------------------- */
-
-static void proc_on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *buf)
+void proc_mute(struct proc *p)
 {
-	struct proc *p = h->data;
-
-	(void)hint;
-	*buf = uv_buf_init(p->rbuf, sizeof(p->rbuf));
-}
-
-static int proc_on_line(char *line, size_t len, void *arg)
-{
-	struct proc *p = arg;
-
-	if (p->ev->line != NULL)
-		p->ev->line(p, line, len, p->arg);
-	return 0;
-}
-
-static void proc_out(struct proc *p, char *data, size_t n)
-{
-	if (p->bytes) {
-		if (p->ev->bytes != NULL)
-			p->ev->bytes(p, data, n, p->arg);
-		return;
-	}
-	if (lines_feed(&p->lines, data, n, proc_on_line, p) == 0)
-		return;
-	close_stream(&p->out, &p->out_open);
-	if (p->ev->overlong != NULL)
-		p->ev->overlong(p, p->arg);
-}
-
-static void err_emit(struct proc *p)
-{
-	size_t len = p->err_len;
-
-	p->err_buf[len] = '\0';
-	p->err_len = 0;
-	if (p->ev->err_line != NULL)
-		p->ev->err_line(p, p->err_buf, len, p->arg);
-}
-
-/* Add part of a line, no newline in it. */
-static void err_add(struct proc *p, const char *data, size_t n)
-{
-	while (n > 0) {
-		size_t part = PROC_ERR_LINE_MAX - p->err_len;
-
-		if (part == 0) {
-			err_emit(p);
-			continue;
-		}
-		if (part > n)
-			part = n;
-		memcpy(p->err_buf + p->err_len, data, part);
-		p->err_len += part;
-		data += part;
-		n -= part;
-	}
-}
-
-static void proc_err(struct proc *p, const char *data, size_t n)
-{
-	const char *end = data + n;
-
-	if (p->ev->err_bytes != NULL) {
-		p->ev->err_bytes(p, data, n, p->arg);
-		return;
-	}
-	while (data < end) {
-		const char *nl = memchr(data, '\n', (size_t)(end - data));
-
-		err_add(p, data, (size_t)((nl != NULL ? nl : end) - data));
-		if (nl == NULL)
-			return;
-		err_emit(p);
-		data = nl + 1;
-	}
-}
-
-static void proc_out_ended(struct proc *p)
-{
-	close_stream(&p->out, &p->out_open);
-	if (p->ev->out_ended != NULL)
-		p->ev->out_ended(p, p->arg);
-	proc_close_if_done(p);
-}
-
-/* What stderr says last often has no newline. */
-static void proc_err_ended(struct proc *p)
-{
-	if (p->err_open && p->err_len > 0)
-		err_emit(p);
-	close_stream(&p->err, &p->err_open);
-	proc_close_if_done(p);
-}
-
-static void proc_on_out(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
-{
-	struct proc *p = s->data;
-
-	if (n > 0)
-		proc_out(p, buf->base, (size_t)n);
-	else if (n < 0)
-		proc_out_ended(p);
-	proc_close_if_done(p);
-}
-
-static void proc_on_err(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
-{
-	struct proc *p = s->data;
-
-	if (n > 0)
-		proc_err(p, buf->base, (size_t)n);
-	else if (n < 0)
-		proc_err_ended(p);
-}
-
-static void proc_read_start(struct proc *p)
-{
-	if (p->out_open)
-		uv_read_start((uv_stream_t *)&p->out, proc_on_alloc,
-			      proc_on_out);
-	if (p->err_open)
-		uv_read_start((uv_stream_t *)&p->err, proc_on_alloc,
-			      proc_on_err);
-}
-
-static bool is_quiet(const uv_pipe_t *pipe, bool is_open)
-{
-	struct pollfd pf = {.events = POLLIN};
-
-	if (!is_open)
-		return true;
-	if (uv_fileno((const uv_handle_t *)pipe, &pf.fd) < 0)
-		return true;
-	return poll(&pf, 1, 0) == 0;
-}
-
-/* Reading goes on by itself while there is something to read.  A pipe that is
- * quiet though no one of ours can write to it is held open from elsewhere. */
-static void proc_on_linger(uv_timer_t *t)
-{
-	struct proc *p = t->data;
-
-	if (p->out_open && is_quiet(&p->out, true))
-		proc_out_ended(p);
-	if (p->state == PROC_DRAINING && is_quiet(&p->err, p->err_open))
-		proc_err_ended(p);
-	if (p->state == PROC_DRAINING && !p->paused)
-		uv_timer_start(t, proc_on_linger, LINGER_MS, 0);
+	p->ev = &no_events;
 }
 
 /* --- the init ------------------------------------------------------------ */
@@ -431,9 +230,9 @@ static void proc_gone(struct proc *p)
 	proc_reap(p);
 
 	p->state = PROC_DRAINING;
-	close_stream(&p->in, &p->in_open);
+	proc_close_stream(&p->in, &p->in_open);
 	if (!p->paused)
-		uv_timer_start(&p->linger, proc_on_linger, LINGER_MS, 0);
+		proc_linger(p);
 	proc_close_if_done(p);
 }
 
@@ -484,79 +283,6 @@ static void proc_on_status(uv_poll_t *h, int status, int events)
 		proc_gone(p);
 }
 
-/* --- stdin --------------------------------------------------------------- */
-
-static void proc_on_write(uv_write_t *req, int status);
-
-static void buffer_empty(struct buffer *b)
-{
-	b->len = 0;
-	if (b->cap <= STDIN_KEEP)
-		return;
-	free(b->data);
-	*b = (struct buffer){0};
-}
-
-static int buffer_add(struct buffer *b, const char *data, size_t n)
-{
-	size_t cap = b->cap > 0 ? b->cap : 512;
-	char *grown;
-
-	while (cap - b->len < n)
-		cap *= 2;
-	if (cap != b->cap) {
-		grown = realloc(b->data, cap);
-		if (grown == NULL)
-			return -ENOMEM;
-		b->data = grown;
-		b->cap = cap;
-	}
-	memcpy(b->data + b->len, data, n);
-	b->len += n;
-	return 0;
-}
-
-/* Nobody reads it any more. */
-static void proc_stdin_broken(struct proc *p)
-{
-	close_stream(&p->in, &p->in_open);
-	buffer_empty(&p->next);
-}
-
-static void proc_flush(struct proc *p)
-{
-	struct buffer empty = p->flight;
-	uv_buf_t buf;
-
-	p->flight = p->next;
-	p->next = empty;
-	buf = uv_buf_init(p->flight.data, (unsigned)p->flight.len);
-	if (uv_write(&p->write_req, (uv_stream_t *)&p->in, &buf, 1,
-		     proc_on_write) == 0)
-		return;
-	buffer_empty(&p->flight);
-	proc_stdin_broken(p);
-}
-
-static void proc_on_write(uv_write_t *req, int status)
-{
-	struct proc *p = req->data;
-
-	buffer_empty(&p->flight);
-	if (status < 0)
-		proc_stdin_broken(p);
-	if (p->state != PROC_RUNNING)
-		return;
-	if (p->next.len > 0) {
-		proc_flush(p);
-		return;
-	}
-	if (p->close_stdin)
-		close_stream(&p->in, &p->in_open);
-	if (p->ev->drained != NULL)
-		p->ev->drained(p, p->arg);
-}
-
 /* --- start --------------------------------------------------------------- */
 
 /* The descriptor goes to the handle. */
@@ -578,7 +304,7 @@ static int proc_pipe(struct proc *p, uv_pipe_t *h, int *fd, bool *is_open)
 	return r;
 }
 
-static int proc_handles(struct proc *p)
+int proc_handles(struct proc *p)
 {
 	int r = proc_pipe(p, &p->in, &p->sp.in, &p->in_open);
 
@@ -598,11 +324,11 @@ static int proc_handles(struct proc *p)
 
 /* The init runs but cannot be watched.  Its end is near: wait for it here.  One
  * that another makes ends when it finds its status socket closed. */
-static void proc_give_up(struct proc *p)
+void proc_give_up(struct proc *p)
 {
 	siginfo_t si;
 
-	p->ev = &no_events;
+	proc_mute(p);
 	if (p->sp.pidfd >= 0) {
 		send_signal(p, SIGKILL, 0);
 		(void)waitid(P_PIDFD, (id_t)p->sp.pidfd, &si, WEXITED);
@@ -610,7 +336,7 @@ static void proc_give_up(struct proc *p)
 	proc_close(p);
 }
 
-static struct proc *proc_new(uv_loop_t *loop, const struct proc_spec *spec)
+struct proc *proc_new(uv_loop_t *loop, const struct proc_spec *spec)
 {
 	struct proc *p = calloc(1, sizeof(*p));
 
@@ -657,7 +383,7 @@ int proc_spawn(uv_loop_t *loop, const struct proc_spec *spec,
 	p->open = 1;
 	r = start(p, spec, e);
 	if (r < 0) {
-		p->ev = &no_events;
+		proc_mute(p);
 		proc_close(p);
 		return r;
 	}
@@ -685,56 +411,6 @@ pid_t proc_pid(const struct proc *p)
 	return p->pid;
 }
 
-int proc_write(struct proc *p, const char *data, size_t n)
-{
-	int r;
-
-	if (!p->in_open || p->close_stdin)
-		return -EPIPE;
-	if (n == 0)
-		return 0;
-	if (n > PROC_STDIN_MAX - proc_queued(p))
-		return -ENOBUFS;
-	r = buffer_add(&p->next, data, n);
-	if (r == 0 && p->flight.len == 0)
-		proc_flush(p);
-	return r;
-}
-
-size_t proc_queued(const struct proc *p)
-{
-	return p->flight.len + p->next.len;
-}
-
-void proc_close_stdin(struct proc *p)
-{
-	p->close_stdin = true;
-	if (p->flight.len == 0)
-		close_stream(&p->in, &p->in_open);
-}
-
-void proc_pause(struct proc *p)
-{
-	p->paused = true;
-	if (p->out_open)
-		uv_read_stop((uv_stream_t *)&p->out);
-	if (p->err_open)
-		uv_read_stop((uv_stream_t *)&p->err);
-	if (p->state != PROC_CLOSING)
-		uv_timer_stop(&p->linger);
-}
-
-void proc_resume(struct proc *p)
-{
-	if (!p->paused)
-		return;
-	p->paused = false;
-	proc_read_start(p);
-	if (p->state == PROC_DRAINING)
-		uv_timer_start(&p->linger, proc_on_linger, LINGER_MS, 0);
-}
-
-/* Have the init send @signal, to the process group when negative. */
 static void proc_signal(struct proc *p, int signal)
 {
 	if (p->state != PROC_RUNNING)
@@ -762,141 +438,9 @@ void proc_kill_all(struct proc *p)
 
 void proc_abandon(struct proc *p)
 {
-	p->ev = &no_events;
+	proc_mute(p);
 	proc_kill_all(p);
-	close_stream(&p->out, &p->out_open);
-	close_stream(&p->err, &p->err_open);
+	proc_close_stream(&p->out, &p->out_open);
+	proc_close_stream(&p->err, &p->err_open);
 	proc_close_if_done(p);
-}
-
-/* --- handing over -------------------------------------------------------- */
-
-bool proc_may_hand_over(const struct proc *p)
-{
-	return p->state == PROC_RUNNING && p->pid != 0 && p->sp.pidfd >= 0 &&
-	       !proc_is_ending(p) && proc_queued(p) == 0 && !p->close_stdin &&
-	       p->in_open && p->out_open && p->err_open;
-}
-
-static int stream_fd(const uv_pipe_t *pipe)
-{
-	uv_os_fd_t fd = -1;
-
-	return uv_fileno((const uv_handle_t *)pipe, &fd) < 0 ? -1 : fd;
-}
-
-static void put_bytes(struct jw *w, const char *key, const char *data, size_t n)
-{
-	jw_key(w, key);
-	base64_write(w, data, n);
-}
-
-int proc_hand_over(struct proc *p, struct jw *w, struct err *e)
-{
-	struct spawn dup = {
-		.pidfd = fcntl(p->sp.pidfd, F_DUPFD, STDERR_FILENO + 1),
-		.status = fcntl(p->sp.status, F_DUPFD, STDERR_FILENO + 1),
-		.in = fcntl(stream_fd(&p->in), F_DUPFD, STDERR_FILENO + 1),
-		.out = fcntl(stream_fd(&p->out), F_DUPFD, STDERR_FILENO + 1),
-		.err = fcntl(stream_fd(&p->err), F_DUPFD, STDERR_FILENO + 1),
-	};
-
-	if (dup.pidfd < 0 || dup.status < 0 || dup.in < 0 || dup.out < 0 ||
-	    dup.err < 0) {
-		spawn_done(&dup);
-		return err_set(e, -EMFILE, "no descriptors for %s", p->name);
-	}
-	jw_obj(w);
-	jw_kint(w, "pid", p->pid);
-	jw_kbool(w, "isolate", p->isolate);
-	jw_kstr(w, "name", p->name);
-	jw_kstr(w, "cwd", p->cwd);
-	jw_kint(w, "pidfd", dup.pidfd);
-	jw_kint(w, "status", dup.status);
-	jw_kint(w, "in", dup.in);
-	jw_kint(w, "out", dup.out);
-	jw_kint(w, "err", dup.err);
-	put_bytes(w, "out_rest", p->lines.buf, p->lines.len);
-	put_bytes(w, "err_rest", p->err_buf, p->err_len);
-	jw_obj_end(w);
-	p->ev = &no_events;
-	proc_close(p);
-	return 0;
-}
-
-static int take_fd_of(struct jv from, const char *key)
-{
-	int fd = (int)jv_int(jv_get(from, key), -1);
-
-	return fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -1 : fd;
-}
-
-static int take_rest(struct proc *p, struct jv from)
-{
-	autofree char *out = jv_strdup(jv_get(from, "out_rest"), NULL);
-	autofree char *err = jv_strdup(jv_get(from, "err_rest"), NULL);
-	size_t n_out = out != NULL ? strlen(out) : 0;
-	size_t n_err = err != NULL ? strlen(err) : 0;
-
-	if (out == NULL || err == NULL || base64_read(out, &n_out) < 0 ||
-	    base64_read(err, &n_err) < 0 || n_err > PROC_ERR_LINE_MAX)
-		return -EINVAL;
-	memcpy(p->err_buf, err, n_err);
-	p->err_len = n_err;
-	return lines_feed(&p->lines, out, n_out, proc_on_line, p);
-}
-
-static struct spawn take_spawn(struct jv from)
-{
-	return (struct spawn){
-		.pidfd = take_fd_of(from, "pidfd"),
-		.status = take_fd_of(from, "status"),
-		.in = take_fd_of(from, "in"),
-		.out = take_fd_of(from, "out"),
-		.err = take_fd_of(from, "err"),
-	};
-}
-
-void proc_leave_behind(struct jv from)
-{
-	struct spawn sp = take_spawn(from);
-
-	if (sp.pidfd >= 0)
-		(void)syscall(SYS_pidfd_send_signal, sp.pidfd, SIGKILL, NULL,
-			      0);
-	spawn_done(&sp);
-}
-
-int proc_take_over(uv_loop_t *loop, struct jv from,
-		   const struct proc_events *ev, void *arg, struct proc **out,
-		   struct err *e)
-{
-	autofree char *name = jv_strdup(jv_get(from, "name"), NULL);
-	autofree char *cwd = jv_strdup(jv_get(from, "cwd"), NULL);
-	const char *argv[] = {name != NULL ? name : "?", NULL};
-	const struct proc_spec spec = {
-		.argv = argv,
-		.cwd = cwd != NULL ? cwd : "?",
-		.isolate = jv_bool(jv_get(from, "isolate"), true),
-	};
-	struct proc *p = proc_new(loop, &spec);
-	int r;
-
-	if (p == NULL)
-		return err_set(e, -ENOMEM, "%s: out of memory", argv[0]);
-	p->open = 1;
-	p->ev = &no_events;
-	p->pid = (pid_t)jv_int(jv_get(from, "pid"), 0);
-	p->sp = take_spawn(from);
-	r = p->sp.status < 0 || p->sp.pidfd < 0 ? -EBADF : take_rest(p, from);
-	if (r == 0)
-		r = proc_handles(p);
-	if (r < 0) {
-		proc_give_up(p);
-		return err_set(e, r, "take over %s: %s", argv[0], strerror(-r));
-	}
-	p->ev = ev;
-	p->arg = arg;
-	*out = p;
-	return 0;
 }
