@@ -736,6 +736,19 @@ HIB_API int hib_get_session_events(struct hib *h, const char *session,
 HIB_API int hib_get_messages(struct hib *h, const char *session,
 			     const char *turn, char **json,
 			     struct hib_error *e);
+struct hib_message_query {
+	size_t size;	   /* sizeof(struct hib_message_query) */
+	const char *turn;  /* NULL: all. */
+	const char *parts; /* "text,tool_call,..": types of parts; NULL: all. */
+	const char *tool;  /* Only calls of that title or kind; or NULL. */
+	int64_t from_ms, to_ms; /* When a message began; 0: open. */
+	bool notice;		/* End with a message of what was left out. */
+};
+
+/* A part of it, as context for something else.  @q: NULL for all. */
+HIB_API int hib_find_messages(struct hib *h, const char *session,
+			      const struct hib_message_query *q, char **json,
+			      struct hib_error *e);
 /* turns, tools, elements, plans, diffs, artifacts, cursors, mcp, summaries or
  * stats. */
 HIB_API int hib_get_view(struct hib *h, const char *session, const char *view,
@@ -1015,6 +1028,15 @@ HIB_API int hib_write_files(struct hib *h, const char *vm, const char *files,
 /* @parents: make those above, and be content if it is there. */
 HIB_API int hib_make_dir(struct hib *h, const char *vm, const char *path,
 			 bool parents, char **entry, struct hib_error *e);
+/* @mode: "755", at most "777". */
+HIB_API int hib_change_mode(struct hib *h, const char *vm, const char *path,
+			    const char *mode, char **entry,
+			    struct hib_error *e);
+/* A symbolic link, and the folders above it.  @over: instead of what is there,
+ * but no folder. */
+HIB_API int hib_make_link(struct hib *h, const char *vm, const char *path,
+			  const char *target, bool over, char **entry,
+			  struct hib_error *e);
 /* @overwrite: else what is there is -HIB_ALREADY_EXISTS. */
 HIB_API int hib_move_file(struct hib *h, const char *vm, const char *from,
 			  const char *to, bool overwrite, char **entry,

@@ -185,6 +185,15 @@ TEST(names_are_listed_moved_copied_and_removed)
 	good(hib_grep_files(h, "box", "^int", &c_files, &json, &e));
 	json_has("\"path\":\"a/b/f.c\",\"line\":1");
 	EQ(hib_file_exists(h, "box", "c/g.c", &e), 1);
+	good(hib_change_mode(h, "box", "c/g.c", "750", &json, &e));
+	json_has("\"mode\":\"100750\"");
+	EQ(hib_change_mode(h, "box", "c/g.c", "x", NULL, &e),
+	   -HIB_INVALID_ARGUMENT);
+	good(hib_make_link(h, "box", "l/n", "../c/g.c", false, &json, &e));
+	json_has("\"target\":\"../c/g.c\"");
+	EQ(hib_make_link(h, "box", "l/n", "x", false, NULL, &e),
+	   -HIB_ALREADY_EXISTS);
+	good(hib_make_link(h, "box", "l/n", "x", true, NULL, &e));
 	good(hib_remove_file(h, "box", "c", true, &e));
 	EQ(hib_file_exists(h, "box", "c/g.c", &e), 0);
 	EQ(hib_file_exists(h, "box", "..", &e), -HIB_PATH_ESCAPE);

@@ -875,6 +875,8 @@ static int gather(const char *data, size_t n, void *arg)
 
 TEST(the_daemon_is_started_and_a_session_goes_in_and_out)
 {
+	struct hib_message_query q = {
+		.size = sizeof(q), .parts = "text,tool_call", .to_ms = 9};
 	struct real r = {0};
 	char out[4096] = "";
 	char *json = NULL;
@@ -897,6 +899,11 @@ TEST(the_daemon_is_started_and_a_session_goes_in_and_out)
 	EQ(hib_get_messages(r.h, SES, NULL, &json, &e), 0);
 	STR_EQ(json, "[]");
 	hib_free(json);
+	EQ(hib_find_messages(r.h, SES, &q, &json, &e), 0);
+	STR_EQ(json, "[]");
+	hib_free(json);
+	q.parts = "nonsense";
+	EQ(hib_find_messages(r.h, SES, &q, NULL, &e), -HIB_INVALID_ARGUMENT);
 	EQ(hib_list_persisted_sessions(r.h, NULL, &json, &e), 0);
 	OK(strstr(json, SES) != NULL);
 	hib_free(json);

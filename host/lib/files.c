@@ -280,6 +280,30 @@ int hib_make_dir(struct hib *h, const char *vm, const char *path, bool parents,
 	return run(h, vm, "mkdir", &body, entry, e);
 }
 
+int hib_change_mode(struct hib *h, const char *vm, const char *path,
+		    const char *mode, char **entry, struct hib_error *e)
+{
+	struct jw body = {0};
+
+	jw_obj(&body);
+	put_path(&body, "path", path);
+	jw_kstr(&body, "mode", mode);
+	return run(h, vm, "chmod", &body, entry, e);
+}
+
+int hib_make_link(struct hib *h, const char *vm, const char *path,
+		  const char *target, bool over, char **entry,
+		  struct hib_error *e)
+{
+	struct jw body = {0};
+
+	jw_obj(&body);
+	put_path(&body, "path", path);
+	put_path(&body, "target", target);
+	jw_kbool(&body, "over", over);
+	return run(h, vm, "symlink", &body, entry, e);
+}
+
 static struct jw from_to(const char *from, const char *to, bool overwrite)
 {
 	struct jw body = {0};

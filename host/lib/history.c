@@ -79,6 +79,29 @@ int hib_get_messages(struct hib *h, const char *session, const char *turn,
 	return request_get(h, &path, json, e);
 }
 
+int hib_find_messages(struct hib *h, const char *session,
+		      const struct hib_message_query *query, char **json,
+		      struct hib_error *e)
+{
+	struct hib_message_query q;
+	struct jw path = {0};
+	struct err err = {0};
+	int r = lib_options(&q, sizeof(q), query, &err);
+
+	if (r < 0)
+		return lib_result(r, &err, e);
+	path = path_session(session, "/messages");
+	path_query(&path, "turn", q.turn);
+	path_query(&path, "parts", q.parts);
+	path_query(&path, "tool", q.tool);
+	if (q.from_ms > 0)
+		path_query_int(&path, "from", q.from_ms);
+	if (q.to_ms > 0)
+		path_query_int(&path, "to", q.to_ms);
+	path_query(&path, "notice", q.notice ? "1" : NULL);
+	return request_get(h, &path, json, e);
+}
+
 int hib_get_view(struct hib *h, const char *session, const char *view,
 		 char **json, struct hib_error *e)
 {
