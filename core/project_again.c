@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/db.h"
+#include "core/purge.h"
 #include "core/reader_impl.h"
 #include "core/search.h"
 
@@ -116,26 +117,6 @@ static int can_repeat(struct projection *p, const struct range *a)
 	return r < 0 ? r : db_step(q, p->e);
 }
 
-static int forget(struct projection *p)
-{
-	static const char *const rows[] = {
-		"DELETE FROM turn WHERE session_id=?1",
-		"DELETE FROM request WHERE session_id=?1",
-		"DELETE FROM diff WHERE session_id=?1",
-		"DELETE FROM artifact WHERE session_id=?1",
-		"DELETE FROM kv WHERE session_id=?1",
-		"DELETE FROM memory WHERE session_id=?1",
-		"DELETE FROM memory_shared WHERE session_id=?1",
-		"DELETE FROM summary WHERE session_id=?1",
-		"DELETE FROM mcp_server WHERE session_id=?1",
-	};
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_LEN(rows) && r >= 0; i++)
-		r = run(p, rows[i], "s", p->ev->session);
-	return r;
-}
-
 static int repeat_row(struct projection *p, sqlite3_stmt *q)
 {
 	autofree struct event *ev = NULL;
@@ -175,6 +156,6 @@ int project_again(struct projection *p)
 		return r;
 	r = p->host ? search_cut(p->db->db, p->n, a.from, p->e) : 0;
 	if (r >= 0)
-		r = forget(p);
+		r = purge_projected(p->db->db, p->ev->session, p->e);
 	return r < 0 ? r : repeat_all(p);
 }

@@ -14,6 +14,12 @@ static const char *const core_rows[] = {
 	"INSERT OR IGNORE INTO purge(session_id) VALUES(?1)",
 	"DELETE FROM event WHERE session_n="
 	"  (SELECT n FROM session WHERE id=?1)",
+	"DELETE FROM abandoned WHERE session_id=?1",
+	NULL,
+};
+
+/* What follows from events. */
+static const char *const projected_rows[] = {
 	"DELETE FROM turn WHERE session_id=?1",
 	"DELETE FROM request WHERE session_id=?1",
 	"DELETE FROM diff WHERE session_id=?1",
@@ -23,7 +29,6 @@ static const char *const core_rows[] = {
 	"DELETE FROM memory_shared WHERE session_id=?1",
 	"DELETE FROM summary WHERE session_id=?1",
 	"DELETE FROM mcp_server WHERE session_id=?1",
-	"DELETE FROM abandoned WHERE session_id=?1",
 	NULL,
 };
 
@@ -76,10 +81,17 @@ static int delete_words(sqlite3 *db, const char *session, struct err *e)
 	return r > 0 ? db_exec(db, merge_search, e) : r;
 }
 
+int purge_projected(sqlite3 *db, const char *session, struct err *e)
+{
+	return delete_rows(db, projected_rows, session, e);
+}
+
 int purge_session(sqlite3 *db, const char *session, bool host, struct err *e)
 {
 	int r = delete_rows(db, core_rows, session, e);
 
+	if (r >= 0)
+		r = purge_projected(db, session, e);
 	if (r >= 0)
 		r = delete_rows(db, host ? host_rows : guest_rows, session, e);
 	if (r >= 0 && host)
