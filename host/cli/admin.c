@@ -53,10 +53,8 @@ int store_check_command(struct cli *c, int argc, char **argv)
 	struct admin_options o = {0};
 	struct findings f = {0};
 	struct err e = {0};
-	int n = 0, r = cli_options(c, argc, argv, json_opts, &o, 0, 0);
+	int n = 0, r = cli_look(c, argc, argv, json_opts, &o, 0, 0);
 
-	if (r < 0)
-		r = cli_reader(c);
 	if (r >= 0)
 		return r;
 	f.json = o.json;
@@ -154,10 +152,8 @@ int daemon_start_command(struct cli *c, int argc, char **argv)
 	struct admin_options o = {0};
 	autofree char *json = NULL;
 	struct hib_error e;
-	int r = cli_options(c, argc, argv, json_opts, &o, 0, 0);
+	int r = cli_act(c, argc, argv, json_opts, &o, 0, 0);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	if (hib_health(c->hib, &json, &e) < 0)

@@ -398,10 +398,8 @@ int agent_remove_command(struct cli *c, int argc, char **argv)
 	struct agent_options o = {0};
 	struct job job = {.lock = -1};
 	struct err e = {0};
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_look(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_reader(c);
 	if (r >= 0)
 		return r;
 	if (!manifest_name_is_good(c->argv[0])) {

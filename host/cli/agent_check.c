@@ -270,10 +270,8 @@ int agent_check_command(struct cli *c, int argc, char **argv)
 	struct offer offer = {0};
 	char vm[HIB_ID_MAX];
 	struct hib_error e;
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_act(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	v.net = o.net;

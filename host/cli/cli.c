@@ -246,6 +246,22 @@ int cli_session_reader(struct cli *c, const char *id)
 	return cli_fail(&e);
 }
 
+int cli_act(struct cli *c, int argc, char **argv, const struct opt *opts,
+	    void *into, int min, int max)
+{
+	int r = cli_options(c, argc, argv, opts, into, min, max);
+
+	return r < 0 ? cli_hib(c) : r;
+}
+
+int cli_look(struct cli *c, int argc, char **argv, const struct opt *opts,
+	     void *into, int min, int max)
+{
+	int r = cli_options(c, argc, argv, opts, into, min, max);
+
+	return r < 0 ? cli_reader(c) : r;
+}
+
 int cli_act_on_session(struct cli *c, int argc, char **argv,
 		       const struct opt *opts, void *into, int min, int max)
 {
@@ -360,6 +376,16 @@ void cli_print(const char *text)
 {
 	fputs(text, stdout);
 	putchar('\n');
+}
+
+int cli_acted(int r, char *row, bool wanted, const struct hib_error *e)
+{
+	if (r < 0)
+		return cli_fail_hib(e);
+	if (wanted && row != NULL)
+		cli_print(row);
+	hib_free(row);
+	return 0;
 }
 
 int cli_print_json(struct jw *w)

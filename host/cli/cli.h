@@ -120,8 +120,13 @@ int cli_text(const char *arg, size_t max, char **out, struct err *e);
 /* Who acts, for the log: @given, or "cli:USER" when it is NULL. */
 const char *cli_actor(const char *given);
 
-/* cli_options() of a command whose first argument is a session, which it acts
- * on through hibd, or reads.  Return: as cli_options(). */
+/* cli_options() of a command that acts through hibd, and of one that reads the
+ * store: then cli_hib() and cli_reader().  Return: as cli_options(). */
+int cli_act(struct cli *c, int argc, char **argv, const struct opt *opts,
+	    void *into, int min, int max);
+int cli_look(struct cli *c, int argc, char **argv, const struct opt *opts,
+	     void *into, int min, int max);
+/* The same where the first argument is a session. */
 int cli_act_on_session(struct cli *c, int argc, char **argv,
 		       const struct opt *opts, void *into, int min, int max);
 int cli_read_session(struct cli *c, int argc, char **argv,
@@ -135,6 +140,9 @@ int cli_to_file(const char *path, int (*write)(FILE *f, void *arg), void *arg);
 
 /* Text and a line end. */
 void cli_print(const char *text);
+/* The end of a command that has acted: print the row, if it is wanted and there is
+ * one, or say the error.  @row: freed.  Return: exit status. */
+int cli_acted(int r, char *row, bool wanted, const struct hib_error *e);
 /* Print what a JSON writer holds, with a line end.  Return: exit status. */
 int cli_print_json(struct jw *w);
 /* Text of strangers: control bytes are left out when a terminal would act on

@@ -75,7 +75,7 @@ int session_set_command(struct cli *c, int argc, char **argv)
 	};
 	struct set_options o = {0};
 	autojw struct jw patch = {0};
-	autofree char *json = NULL;
+	char *json = NULL;
 	struct hib_error e;
 	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
 
@@ -94,12 +94,9 @@ int session_set_command(struct cli *c, int argc, char **argv)
 		r = cli_hib(c);
 	if (r >= 0)
 		return r;
-	if (hib_update_session(c->hib, c->argv[0], patch.buf ? patch.buf : "{}",
-			       &json, &e) < 0)
-		return cli_fail_hib(&e);
-	if (o.json)
-		cli_print(json);
-	return 0;
+	r = hib_update_session(c->hib, c->argv[0], patch.buf ? patch.buf : "{}",
+			       &json, &e);
+	return cli_acted(r, json, o.json, &e);
 }
 
 /* --- config ------------------------------------------------------------- */

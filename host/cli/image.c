@@ -279,10 +279,8 @@ int image_remove_command(struct cli *c, int argc, char **argv)
 	char dir[IMAGE_PATH_MAX], id[ID_MAX] = "";
 	struct hib_error gone;
 	struct err e = {0};
-	int r = cli_options(c, argc, argv, remove_opts, &o, 1, 1);
+	int r = cli_act(c, argc, argv, remove_opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	if (image_dir(&c->home, c->argv[0], dir, &e) < 0)

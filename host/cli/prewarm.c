@@ -44,52 +44,38 @@ static int read_options(struct cli *c, int argc, char **argv,
 	return r;
 }
 
-static int finish(const struct prewarm_options *o, int r, char *json,
-		  const struct hib_error *e)
+static int prewarm(struct cli *c, int argc, char **argv,
+		   int (*call)(struct hib *h, const char *where,
+			       const struct hib_session_options *s, char **json,
+			       struct hib_error *e))
 {
-	if (r < 0)
-		return cli_fail_hib(e);
-	if (o->json)
-		cli_print(json);
-	hib_free(json);
-	return 0;
+	struct hib_session_options s = {.size = sizeof(s)};
+	struct prewarm_options o = {0};
+	struct hib_error e;
+	char *json = NULL;
+	int r = read_options(c, argc, argv, &o, &s);
+
+	if (r >= 0)
+		return r;
+	r = call(c->hib, c->argv[0], &s, &json, &e);
+	return cli_acted(r, json, o.json, &e);
 }
 
 int vm_prewarm_command(struct cli *c, int argc, char **argv)
 {
-	struct hib_session_options s = {.size = sizeof(s)};
-	struct prewarm_options o = {0};
-	struct hib_error e;
-	char *json = NULL;
-	int r = read_options(c, argc, argv, &o, &s);
-
-	if (r >= 0)
-		return r;
-	r = hib_vm_prewarm(c->hib, c->argv[0], &s, &json, &e);
-	return finish(&o, r, json, &e);
+	return prewarm(c, argc, argv, hib_vm_prewarm);
 }
 
 int image_warm_command(struct cli *c, int argc, char **argv)
 {
-	struct hib_session_options s = {.size = sizeof(s)};
-	struct prewarm_options o = {0};
-	struct hib_error e;
-	char *json = NULL;
-	int r = read_options(c, argc, argv, &o, &s);
-
-	if (r >= 0)
-		return r;
-	r = hib_image_warm(c->hib, c->argv[0], &s, &json, &e);
-	return finish(&o, r, json, &e);
+	return prewarm(c, argc, argv, hib_image_warm);
 }
 
 int image_cool_command(struct cli *c, int argc, char **argv)
 {
 	struct hib_error e;
-	int r = cli_options(c, argc, argv, NULL, NULL, 1, 1);
+	int r = cli_act(c, argc, argv, NULL, NULL, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	return hib_image_cool(c->hib, c->argv[0], &e) < 0 ? cli_fail_hib(&e)

@@ -89,10 +89,8 @@ int secret_list_command(struct cli *c, int argc, char **argv)
 	struct secret_options o = {0};
 	autojw struct jw w = {0};
 	struct err e = {0};
-	int r = cli_options(c, argc, argv, json_opts, &o, 0, 0);
+	int r = cli_look(c, argc, argv, json_opts, &o, 0, 0);
 
-	if (r < 0)
-		r = cli_reader(c);
 	if (r >= 0)
 		return r;
 	if (c->reader == NULL)
@@ -105,10 +103,8 @@ int secret_list_command(struct cli *c, int argc, char **argv)
 int secret_remove_command(struct cli *c, int argc, char **argv)
 {
 	struct hib_error e;
-	int r = cli_options(c, argc, argv, NULL, NULL, 1, 1);
+	int r = cli_act(c, argc, argv, NULL, NULL, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	return hib_delete_secret(c->hib, c->argv[0], &e) < 0 ? cli_fail_hib(&e)

@@ -283,10 +283,8 @@ int session_list_command(struct cli *c, int argc, char **argv)
 	char vm[ID_MAX] = "";
 	autojw struct jw rows = {0};
 	struct err e = {0};
-	int r = cli_options(c, argc, argv, opts, &o, 0, 0);
+	int r = cli_look(c, argc, argv, opts, &o, 0, 0);
 
-	if (r < 0)
-		r = cli_reader(c);
 	if (r >= 0)
 		return r;
 	f.state = o.state;
@@ -526,17 +524,14 @@ static int act(struct cli *c, int argc, char **argv, const struct opt *opts,
 	       session_call call)
 {
 	struct session_options o = {0};
-	autofree char *json = NULL;
+	char *json = NULL;
 	struct hib_error e;
 	int r = cli_act_on_session(c, argc, argv, opts, &o, 1, 1);
 
 	if (r >= 0)
 		return r;
-	if (call(c->hib, c->argv[0], &o, &json, &e) < 0)
-		return cli_fail_hib(&e);
-	if (o.json && json != NULL)
-		cli_print(json);
-	return 0;
+	r = call(c->hib, c->argv[0], &o, &json, &e);
+	return cli_acted(r, json, o.json, &e);
 }
 
 static const struct opt json_opts[] = {JSON_OPT, OPT_END};

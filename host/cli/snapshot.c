@@ -30,10 +30,8 @@ int snapshot_create_command(struct cli *c, int argc, char **argv)
 	autofree char *row = NULL;
 	char id[HIB_ID_MAX];
 	struct hib_error e;
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_act(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	s.label = o.label;
@@ -72,10 +70,8 @@ int snapshot_list_command(struct cli *c, int argc, char **argv)
 	struct err e = {0};
 	char vm[ID_MAX];
 	bool of_one;
-	int r = cli_options(c, argc, argv, json_only, &o, 0, 1);
+	int r = cli_look(c, argc, argv, json_only, &o, 0, 1);
 
-	if (r < 0)
-		r = cli_reader(c);
 	if (r >= 0)
 		return r;
 	of_one = c->argc > 0;
@@ -94,10 +90,8 @@ int snapshot_show_command(struct cli *c, int argc, char **argv)
 	autojson struct json j = {0};
 	autojw struct jw row = {0};
 	struct err e = {0};
-	int r = cli_options(c, argc, argv, json_only, &o, 1, 1);
+	int r = cli_look(c, argc, argv, json_only, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_reader(c);
 	if (r >= 0)
 		return r;
 	if (c->reader == NULL)
@@ -117,10 +111,8 @@ int snapshot_show_command(struct cli *c, int argc, char **argv)
 int snapshot_remove_command(struct cli *c, int argc, char **argv)
 {
 	struct hib_error e;
-	int r = cli_options(c, argc, argv, NULL, NULL, 1, 1);
+	int r = cli_act(c, argc, argv, NULL, NULL, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	return hib_snapshot_remove(c->hib, c->argv[0], &e) < 0
@@ -145,10 +137,8 @@ int snapshot_verify_command(struct cli *c, int argc, char **argv)
 	autofree char *text = NULL;
 	struct hib_error e;
 	bool good;
-	int r = cli_options(c, argc, argv, json_only, &o, 1, 1);
+	int r = cli_act(c, argc, argv, json_only, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	if (hib_snapshot_verify(c->hib, c->argv[0], &text, &e) < 0)
@@ -172,19 +162,14 @@ int vm_restore_command(struct cli *c, int argc, char **argv)
 		OPT_END,
 	};
 	struct snapshot_options o = {0};
-	autofree char *row = NULL;
+	char *row = NULL;
 	struct hib_error e;
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_act(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
-	if (hib_vm_restore(c->hib, c->argv[0], o.force, &row, &e) < 0)
-		return cli_fail_hib(&e);
-	if (o.json)
-		cli_print(row);
-	return 0;
+	r = hib_vm_restore(c->hib, c->argv[0], o.force, &row, &e);
+	return cli_acted(r, row, o.json, &e);
 }
 
 int cli_fork_snapshot(struct cli *c, const char *what, int64_t n,

@@ -26,17 +26,6 @@ static const struct opt json_only[] = {
 	OPT_END,
 };
 
-/* What a command that acts on a VM answers: a row, when it was asked for. */
-static int finish(bool json, int r, char *row, const struct hib_error *e)
-{
-	if (r < 0)
-		return cli_fail_hib(e);
-	if (json && row != NULL)
-		cli_print(row);
-	hib_free(row);
-	return 0;
-}
-
 /* "1000", "500M", "2G": powers of 1024.  Return: 0 or -EINVAL. */
 static int read_size(const char *text, int64_t *out)
 {
@@ -181,7 +170,7 @@ int vm_create_command(struct cli *c, int argc, char **argv)
 	progress_end(&progress);
 	if (r == 0 && !o.json)
 		cli_print(id);
-	return finish(o.json, r, row, &e);
+	return cli_acted(r, row, o.json, &e);
 }
 
 int vm_list_command(struct cli *c, int argc, char **argv)
@@ -194,10 +183,8 @@ int vm_list_command(struct cli *c, int argc, char **argv)
 	struct vm_options o = {0};
 	struct err e = {0};
 	autojw struct jw rows = {0};
-	int r = cli_options(c, argc, argv, json_only, &o, 0, 0);
+	int r = cli_look(c, argc, argv, json_only, &o, 0, 0);
 
-	if (r < 0)
-		r = cli_reader(c);
 	if (r >= 0)
 		return r;
 	jw_arr(&rows);
@@ -251,10 +238,8 @@ int vm_get_command(struct cli *c, int argc, char **argv)
 	struct vm_options o = {0};
 	autojson struct json j = {0};
 	autojw struct jw row = {0};
-	int r = cli_options(c, argc, argv, json_only, &o, 1, 1);
+	int r = cli_look(c, argc, argv, json_only, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_reader(c);
 	if (r < 0)
 		r = read_vm(c, &j, &row);
 	if (r >= 0)
@@ -280,10 +265,8 @@ int vm_events_command(struct cli *c, int argc, char **argv)
 	autojw struct jw row = {0}, rows = {0};
 	struct err e = {0};
 	char id[ID_MAX];
-	int r = cli_options(c, argc, argv, json_only, &o, 1, 1);
+	int r = cli_look(c, argc, argv, json_only, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_reader(c);
 	if (r < 0)
 		r = read_vm(c, &vm, &row);
 	if (r >= 0)
@@ -313,7 +296,7 @@ static int fork_files(struct cli *c, const struct vm_options *o)
 
 	if (r == 0 && !o->json)
 		cli_print(id);
-	return finish(o->json, r, row, &e);
+	return cli_acted(r, row, o->json, &e);
 }
 
 int vm_fork_command(struct cli *c, int argc, char **argv)
@@ -357,14 +340,12 @@ static int act(struct cli *c, int argc, char **argv,
 	struct vm_options o = {0};
 	struct hib_error e;
 	char *row = NULL;
-	int r = cli_options(c, argc, argv, json_only, &o, 1, 1);
+	int r = cli_act(c, argc, argv, json_only, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	r = call(c->hib, c->argv[0], &row, &e);
-	return finish(o.json, r, row, &e);
+	return cli_acted(r, row, o.json, &e);
 }
 
 int vm_wake_command(struct cli *c, int argc, char **argv)
@@ -397,14 +378,12 @@ int vm_suspend_command(struct cli *c, int argc, char **argv)
 	struct vm_options o = {0};
 	struct hib_error e;
 	char *row = NULL;
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_act(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	r = hib_vm_suspend(c->hib, c->argv[0], o.or_cold, &row, &e);
-	return finish(o.json, r, row, &e);
+	return cli_acted(r, row, o.json, &e);
 }
 
 int vm_stop_command(struct cli *c, int argc, char **argv)
@@ -421,12 +400,10 @@ int vm_destroy_command(struct cli *c, int argc, char **argv)
 	};
 	struct vm_options o = {0};
 	struct hib_error e;
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_act(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	r = hib_vm_destroy(c->hib, c->argv[0], o.force, &e);
-	return finish(false, r, NULL, &e);
+	return cli_acted(r, NULL, false, &e);
 }

@@ -60,10 +60,8 @@ int snapshot_export_command(struct cli *c, int argc, char **argv)
 	autosnapshot struct snapshot s = {0};
 	autofree char *hashes = NULL;
 	struct exporting x = {0};
-	int r = cli_options(c, argc, argv, NULL, NULL, 2, 2);
+	int r = cli_look(c, argc, argv, NULL, NULL, 2, 2);
 
-	if (r < 0)
-		r = cli_reader(c);
 	if (r >= 0)
 		return r;
 	if (export_find(c, &s, &hashes, &x.err) < 0)
@@ -189,10 +187,8 @@ int snapshot_import_command(struct cli *c, int argc, char **argv)
 	struct importing m = {.lock = -1};
 	autojson struct json j = {0};
 	char id[HIB_ID_MAX] = "";
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_act(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	id_new(m.vm, "vm");

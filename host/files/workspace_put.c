@@ -198,10 +198,8 @@ int files_put_command(struct cli *c, int argc, char **argv)
 	};
 	struct put_options o = {0};
 	struct put p = {.c = c, .o = &o};
-	int r = cli_options(c, argc, argv, opts, &o, 2, 3);
+	int r = cli_act(c, argc, argv, opts, &o, 2, 3);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	cli_catch_interrupts(c->hib);

@@ -38,10 +38,8 @@ int files_checkpoint_command(struct cli *c, int argc, char **argv)
 	struct restore_options o = {0};
 	struct hib_error e;
 	char *row = NULL;
-	int r = cli_options(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_act(c, argc, argv, opts, &o, 1, 1);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	if (hib_checkpoint(c->hib, c->argv[0], &row, &e) < 0)
@@ -60,10 +58,8 @@ int files_restore_command(struct cli *c, int argc, char **argv)
 	const char *paths[PATHS_MAX + 1] = {NULL};
 	struct hib_error e;
 	char *row = NULL;
-	int r = cli_options(c, argc, argv, opts, &o, 2, PATHS_MAX + 2);
+	int r = cli_act(c, argc, argv, opts, &o, 2, PATHS_MAX + 2);
 
-	if (r < 0)
-		r = cli_hib(c);
 	if (r >= 0)
 		return r;
 	for (int i = 2; i < c->argc; i++)
