@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/log.h"
 #include "core/policy.h"
 #include "core/quota.h"
 #include "core/settings.h"
@@ -27,6 +28,7 @@
 #include "host/views.h"
 #include "vfs/artifacts.h"
 
+#define LOG_COMPONENT	 "api"
 #define CWD_MAX		 4096
 #define INSTRUCTIONS_MAX (255u << 10) /* With ours the guest takes 256. */
 #define OS_INSTRUCTIONS                                                      \
@@ -332,11 +334,24 @@ static void create_on_cleared(struct vm *vm, const struct err *e, void *arg)
 	op_fail(op, &op->err);
 }
 
-/* Refused: nothing stays behind.  A session whose agent did not start is there,
- * as failed, and is kept with what belongs to it. */
+static void create_on_dropped(const struct err *e, void *arg)
+{
+	struct op *op = arg;
+	struct vm *vm = op->made_vm ? vm_find(op->d, op->vm) : NULL;
+
+	if (e->code < 0)
+		log_error("%s: what was sealed for it stays: %s", op->session,
+			  e->msg);
+	if (vm != NULL)
+		vm_off(vm, VM_OFF_DESTROY, create_on_cleared, op);
+	else
+		op_fail(op, &op->err);
+}
+
+/* Refused: nothing stays behind, once that is told.  A session whose agent did not
+ * start is there, as failed, and is kept with what belongs to it. */
 static void create_fail(struct op *op, const struct err *e)
 {
-	struct vm *vm = op->made_vm ? vm_find(op->d, op->vm) : NULL;
 	autofree char *key = jv_strdup(jv_get(op->in, "idempotencyKey"), NULL);
 	struct change *c;
 
@@ -350,11 +365,7 @@ static void create_fail(struct op *op, const struct err *e)
 	change_add(c, "DELETE FROM secret WHERE scope=?1", 1, op->session);
 	if (key != NULL)
 		idem_drop(c, key);
-	change_submit(op->d->store, c, NULL, NULL);
-	if (vm != NULL)
-		vm_off(vm, VM_OFF_DESTROY, create_on_cleared, op);
-	else
-		op_fail(op, &op->err);
+	change_submit(op->d->store, c, create_on_dropped, op);
 }
 
 /* A failed start is an error to the caller and a session to the log. */
