@@ -21,13 +21,13 @@ first=$SES
 f046_nothing_left() {
 	sessions=$(sql 'SELECT count(*) FROM session')
 	secrets=$(sql 'SELECT count(*) FROM secret')
-	processes=$(descendants "$(guest_pid "$VM")" | wc -l)
+	vm_processes "$VM" >"$tmp/before"
 	error=$1 code=$2
 	shift 2
 	refused "$error" "$code" hib session create --vm "$VM" --agent "$@" &&
 		equal "$(sql 'SELECT count(*) FROM session')" "$sessions" &&
 		equal "$(sql 'SELECT count(*) FROM secret')" "$secrets" &&
-		equal "$(descendants "$(guest_pid "$VM")" | wc -l)" "$processes"
+		until_true 10 none_but "$tmp/before" "$VM"
 }
 jq '.disabled = true | .name = "off"' images/agents/echo.json \
 	>"$HIB_HOME/agents/off.json"
@@ -172,13 +172,15 @@ ok "F039 a failed session is resumed on demand only" f013_resume_failed
 # --- close, kill, destroy ---------------------------------------------------
 
 f059_close() {
+	vm_processes "$VM" >"$tmp/before"
 	new_session && says "$SES" '!orphan' orphan || return 1
-	before=$(descendants "$(guest_pid "$VM")" | wc -l)
+	vm_processes "$VM" | grep -vxFf "$tmp/before" >"$tmp/its"
 	all=$(log_json "$SES" | wc -l)
-	hib session close "$SES" && state_is "$SES" closed &&
-		equal "$(agent_pid "$SES")" '' &&
-		[ "$(descendants "$(guest_pid "$VM")" | wc -l)" -le \
-			$((before - 3)) ] &&
+	[ "$(wc -l <"$tmp/its")" -ge 3 ] && hib session close "$SES" &&
+		state_is "$SES" closed && equal "$(agent_pid "$SES")" '' &&
+		while read -r pid start; do
+			not alive "$pid" "$start" || return 1
+		done <"$tmp/its" &&
 		[ "$(log_json "$SES" | wc -l)" -gt "$all" ]
 }
 ok "F059 close ends every process, orphans too, and keeps the log" f059_close

@@ -95,7 +95,7 @@ trap 'exit 143' TERM HUP
 
 # --- TAP ------------------------------------------------------------------
 
-# ok NAME COMMAND... - one case; what the command says is shown if it fails.
+# ok NAME COMMAND... - one case; what the command said last is shown if it fails.
 ok() {
 	_case=$1
 	shift
@@ -106,7 +106,7 @@ ok() {
 	fi
 	failed=$((failed + 1))
 	echo "not ok $cases - $_case"
-	head -c 4000 "$tmp/ok.out" | sed 's/^/# /' >&2
+	tail -c 4000 "$tmp/ok.out" | sed 's/^/# /' >&2
 }
 
 # is GOT WANT NAME
@@ -255,6 +255,20 @@ descendants() {
 		echo "$_child"
 		(descendants "$_child")
 	done
+}
+
+# vm_processes VM - what its guest has started, each as its host pid and the
+# ticks of its start.
+vm_processes() {
+	for _p in $(descendants "$(guest_pid "$1")"); do
+		_stat=$(sed 's/.*) //' "/proc/$_p/stat" 2>/dev/null)
+		[ -z "$_stat" ] || echo "$_p $(echo "$_stat" | cut -d' ' -f20)"
+	done
+}
+
+# none_but FILE VM - no process of the VM runs but those that the file lists.
+none_but() {
+	! vm_processes "$2" | grep -vxFf "$1"
 }
 
 # agent_pid SES - host pid of a session's agent.
