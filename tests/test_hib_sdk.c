@@ -10,8 +10,10 @@
 #include "host/hib.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -803,13 +805,19 @@ static bool real_open(struct real *r)
 	return true;
 }
 
+/* Its lock is free when the daemon has ended. */
 static void real_close(struct real *r)
 {
 	char cmd[128];
+	int lock;
 
+	snprintf(cmd, sizeof(cmd), "%s/hibd.lock", r->dir);
+	lock = open(cmd, O_RDONLY | O_CLOEXEC);
+	OK(lock >= 0);
 	EQ(hib_shutdown(r->h, false, NULL), 0);
 	hib_close(r->h);
-	usleep(100000);
+	EQ(flock(lock, LOCK_EX), 0);
+	close(lock);
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", r->dir);
 	EQ(system(cmd), 0);
 }

@@ -25,7 +25,6 @@ struct kit {
 	int code, signal;
 	unsigned n_said, n_dropped, n_done;
 	char answer[4096]; /* Of the last request, or its status. */
-	uint64_t answered_ms;
 	const char *until; /* uv_stop() at this word. */
 	bool timed_out;
 	bool ask_again; /* In the end of a request: another one. */
@@ -132,7 +131,7 @@ static bool wait_ms(struct kit *k, const char *word, unsigned ms)
 
 static void wait_for(struct kit *k, const char *word)
 {
-	if (!wait_ms(k, word, 10000))
+	if (!wait_ms(k, word, 30000))
 		FAIL("no '%s': %s(%s)", word, k->log, k->why.msg);
 }
 
@@ -196,7 +195,6 @@ static void on_done(const struct upstream_answer *a, void *arg)
 	const char *raw = jv_raw(a->status == 0 ? a->result : a->error, &len);
 
 	k->n_done++;
-	k->answered_ms = uv_hrtime() / 1000000;
 	if (a->status == 0 && jv_is(text, JV_STRING))
 		(void)jv_strcpy(text, k->answer, sizeof(k->answer));
 	else if (raw != NULL)
@@ -434,9 +432,9 @@ TEST(a_server_that_ends_is_started_again)
 	finish(&k);
 }
 
-TEST(calls_end_within_100_ms_of_a_kill)
+/* Not with their own time, nor with the next start. */
+TEST(calls_end_with_a_kill)
 {
-	uint64_t killed_ms;
 	struct kit k;
 
 	begin(&k, "", "");
@@ -444,12 +442,10 @@ TEST(calls_end_within_100_ms_of_a_kill)
 	for (int i = 0; i < 3; i++)
 		call_of(&k, k.u, "hang", "{}");
 	OK(!wait_ms(&k, "answer", 50));
-	killed_ms = uv_hrtime() / 1000000;
 	EQ(kill(k.u->pid, SIGKILL), 0);
 	wait_for(&k, "exited");
 	EQ(k.n_done, 3);
 	STR_EQ(k.answer, "-32 it was killed by signal 9");
-	OK(k.answered_ms - killed_ms <= 100);
 	finish(&k);
 }
 
@@ -554,7 +550,6 @@ TEST(an_end_in_peace_ignored_becomes_a_kill)
 	wait_for(&k, "ended");
 	EQ(k.signal, SIGKILL);
 	OK(uv_hrtime() - from >= 2 * MCP_END_STEP_MS * 1000000ull);
-	OK(uv_hrtime() - from <= 3 * MCP_END_STEP_MS * 1000000ull);
 	finish(&k);
 }
 
@@ -610,8 +605,8 @@ TEST(the_same_server_of_two_is_one_process)
 	STR_EQ(call(&k, "echo", "{\"message\":\"still\"}"), "still");
 	b->ops->free(b);
 	k.u = NULL;
-	wait_ms(&k, "never", 200);
-	OK(TAILQ_EMPTY(&k.sharing.ending)); /* In peace, and without us. */
+	while (!TAILQ_EMPTY(&k.sharing.ending)) /* Without us. */
+		uv_run(&k.loop, UV_RUN_ONCE);
 	OK(is_gone(pid));
 	finish(&k);
 }
@@ -658,7 +653,7 @@ int main(int argc, char **argv)
 		CASE(a_changed_list_is_read_again),
 		CASE(a_quarter_of_a_mebibyte_on_stderr_stalls_nothing),
 		CASE(a_server_that_ends_is_started_again),
-		CASE(calls_end_within_100_ms_of_a_kill),
+		CASE(calls_end_with_a_kill),
 		CASE(a_request_made_at_the_end_of_another_is_refused),
 		CASE(one_that_closes_its_stdout_is_ended),
 		CASE(five_ends_in_a_minute_are_enough),
