@@ -21,10 +21,11 @@
 
 /* What a microvm of QEMU 7.2 needs under TCG to get over the calibration of its
  * clock, which there is no second one to check.  An emulated processor does not
- * speculate, so nothing has to be done against that. */
+ * speculate, so nothing has to be done against that.  To take the locks out of the
+ * kernel's code, where it finds one processor, costs more than it saves. */
 #define TCG_WORDS                                                   \
 	" no_timer_check lpj=5000000 mitigations=off tsc=reliable " \
-	"tsc_early_khz="
+	"noreplace-smp tsc_early_khz="
 
 struct instant {
 	uint64_t cycles, ns;

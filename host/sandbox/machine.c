@@ -362,6 +362,11 @@ static const char *const devices[] = {
 	"unix:" MACHINE_RUN "/qmp.sock,server=on,wait=off",
 	NULL};
 
+/* What is emulated: all there is, but a promise that string instructions are fast
+ * (ERMS).  Kernel and C library would trust in it and copy byte by byte, each a
+ * turn of an emulated loop. */
+#define TCG_CPU "max,-erms"
+
 /* The memory of a machine that goes on has the kernel's command line and the
  * initramfs in it; the kernel is only named so that the same devices exist.  The
  * memory of a snapshot is mapped privately, from a descriptor
@@ -373,13 +378,14 @@ void machine_run(const struct box *b, struct err *e)
 	const char *const type =
 		b->acpi ? "microvm,memory-backend=ram"
 			: "microvm,memory-backend=ram,acpi=off";
-	const char *const size[] = {"-M",      type,
-				    "-object", ram,
-				    "-m",      memory,
-				    "-smp",    cpus,
-				    "-accel",  b->kvm_fd >= 0 ? "kvm" : "tcg",
-				    "-cpu",    b->kvm_fd >= 0 ? "host" : "max",
-				    NULL};
+	const char *const size[] = {
+		"-M",	   type,
+		"-object", ram,
+		"-m",	   memory,
+		"-smp",	   cpus,
+		"-accel",  b->kvm_fd >= 0 ? "kvm" : "tcg",
+		"-cpu",	   b->kvm_fd >= 0 ? "host" : TCG_CPU,
+		NULL};
 	const char *const boot[] = {"-initrd", MACHINE_BOOT "/initrd",
 				    "-append", words, NULL};
 	const char *const incoming[] = {"-incoming", "defer", "-S", NULL};

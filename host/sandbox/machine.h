@@ -25,7 +25,7 @@
 
 /* How the machine is put together: what the memory of one fits.  To be raised
  * with each change of its devices or their order. */
-#define MACHINE_LAYOUT 2
+#define MACHINE_LAYOUT 3
 
 /* In the root that is being filled: the points that it will be mounted on. */
 int machine_make_points(const struct box *b, struct err *e);
