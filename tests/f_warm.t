@@ -174,11 +174,23 @@ f215_reads() {
 		equal "$(hib files cat "$VM" kept)" yes &&
 		hib files checkpoint "$VM" --json | jq -e '.complete' &&
 		answers 409 no_turn POST "/v1/sessions/$SES/cancel" '{}' &&
+		hib session suspend "$SES" &&
 		answers 409 session_not_live POST "/v1/sessions/$SES/prompt" \
 			'{"text":"hi","noWake":true}' &&
 		suspend_vm && vm_is 'suspended warm'
 }
 ok "F215 reading wakes nothing" f215_reads
+f042_is_so() {
+	new_session && over=$SES && hib session close "$over" && SES=$first &&
+		prompt_bg "$SES" '!sleep 1000;;!say ended' && doze &&
+		hib session close "$over" && hib session suspend "$SES" &&
+		http POST "/v1/sessions/$SES/suspend" '{"force":true}' |
+		jq -e '.suspended_from == "running"' &&
+		refused session_closed 7 hib session suspend "$over" &&
+		vm_is 'suspended warm' && resume &&
+		wait_turn "$SES" "$TURN" | grep completed
+}
+ok "F042 nor does what is so already" f042_is_so
 wakes() {
 	vm_is 'running null' && doze
 }
@@ -187,7 +199,6 @@ f215_writes() {
 		printf new | hib files put "$VM" - kept && wakes &&
 		equal "$(hib exec "$VM" -- cat /workspace/kept)" new && wakes &&
 		hib session resume "$SES" && wakes &&
-		hib session suspend "$SES" && wakes &&
 		says "$SES" '!say on' on
 }
 ok "F215 what changes something does" f215_writes

@@ -141,13 +141,5 @@ void session_attach_route(struct op *op)
 		refuse_dead(op, dead_state(op));
 		return;
 	}
-	/* Not op_call(): that a VM is looked at does not keep it awake. */
-	jw_obj(&op->params);
-	jw_kstr(&op->params, "session", op->session);
-	jw_obj_end(&op->params);
-	if (op->params.failed)
-		op_refuse(op, -ENOMEM, "attach: out of memory");
-	else
-		link_call(vm_link(vm), "session.get", op->params.buf,
-			  attach_on_live, op);
+	op_look(op, attach_on_live);
 }

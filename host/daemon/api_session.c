@@ -117,11 +117,7 @@ void session_get_route(struct op *op)
 		op_reply_session(op);
 		return;
 	}
-	jw_obj(&op->params);
-	jw_kstr(&op->params, "session", op->session);
-	jw_obj_end(&op->params);
-	op->fed = true; /* A look changes nothing. */
-	op_call(op, "session.get", get_on_live);
+	op_look(op, get_on_live);
 }
 
 /* From the log, so that nothing is woken for it. */
@@ -259,7 +255,7 @@ void session_suspend_route(struct op *op)
 	if (!op_load_session(op))
 		return;
 	vm = vm_find(op->d, op->vm);
-	if (vm != NULL && !vm_is_off(vm))
+	if (vm != NULL && !vm_is_asleep(vm))
 		op_wake(op, suspend_call);
 	else if (strcmp(op->brief.state, "closed") == 0)
 		op_refuse(op, -FAULT_SESSION_CLOSED, "%s is closed",
@@ -294,11 +290,21 @@ static void close_by_host(struct op *op)
 			       op);
 }
 
+/* It is, in a VM that sleeps warm: nothing is to be done there. */
+static bool is_over_asleep(struct op *op)
+{
+	const struct vm *vm = vm_find(op->d, op->vm);
+
+	return vm != NULL && vm_is_warm(vm) &&
+	       (strcmp(op->brief.state, "closed") == 0 ||
+		strcmp(op->brief.state, "expired") == 0);
+}
+
 void session_close_route(struct op *op)
 {
 	if (!op_load_session(op))
 		return;
-	if (op_guest_acts(op))
+	if (op_guest_acts(op) && !is_over_asleep(op))
 		op_wake(op, close_call);
 	else
 		close_by_host(op);

@@ -308,6 +308,20 @@ static void op_on_called(const char *body, size_t len, const struct err *e,
 	link_feed_session(vm_link(vm), op->session, op_on_fed, op);
 }
 
+void op_look(struct op *op, link_done_cb done)
+{
+	struct vm *vm = vm_find(op->d, op->vm);
+
+	jw_obj(&op->params);
+	jw_kstr(&op->params, "session", op->session);
+	jw_obj_end(&op->params);
+	if (op->params.failed)
+		op_refuse(op, -ENOMEM, "session.get: out of memory");
+	else
+		link_call(vm ? vm_link(vm) : NULL, "session.get",
+			  op->params.buf, done, op);
+}
+
 void op_call(struct op *op, const char *method, link_done_cb done)
 {
 	op_call_again(op, method, done, NULL);

@@ -98,7 +98,10 @@ void op_wake(struct op *op, void (*next)(struct op *op));
  * does not know op->session yet, because it was forked here, is given it first,
  * unless op->fed is set.  @method: static text. */
 void op_call(struct op *op, const char *method, link_done_cb done);
-/* The same for a call that does nothing the second time: when the channel is
+/* Ask the guest, if it is up, what it knows of op->session.  That a VM is looked at
+ * changes nothing, and does not keep it awake. */
+void op_look(struct op *op, link_done_cb done);
+/* As op_call() for a call that does nothing the second time: when the channel is
  * lost while it is on its way, the VM is woken and then @again is run, which
  * makes it again; up to OP_AGAIN_MAX times.  @again NULL: op_call(). */
 void op_call_again(struct op *op, const char *method, link_done_cb done,
