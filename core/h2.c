@@ -347,6 +347,21 @@ int h2_ping(struct h2 *c, void (*cb)(struct h2 *c, int64_t ns, void *arg),
 	return 0;
 }
 
+unsigned h2_streams(const struct h2 *c)
+{
+	const struct h2_stream *s;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (s, &c->streams, link)
+		n++;
+	return n;
+}
+
+uint64_t h2_received(const struct h2 *c)
+{
+	return c->received;
+}
+
 void h2_stream_set(struct h2_stream *s, const struct h2_stream_events *ev,
 		   void *arg)
 {

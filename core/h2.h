@@ -86,6 +86,11 @@ void h2_goaway(struct h2 *c);
 int h2_ping(struct h2 *c, void (*cb)(struct h2 *c, int64_t ns, void *arg),
 	    void *arg);
 
+/* Exchanges that are open, of either side. */
+unsigned h2_streams(const struct h2 *c);
+/* Bytes that have come from the peer. */
+uint64_t h2_received(const struct h2 *c);
+
 void h2_stream_set(struct h2_stream *s, const struct h2_stream_events *ev,
 		   void *arg);
 

@@ -105,6 +105,7 @@ struct h2 {
 	uint64_t cheap_ms; /* ..as of this time of the loop. */
 	bool heard;	   /* Something was read since the last turn. */
 	size_t in_turn;	   /* Bytes read since then. */
+	uint64_t received; /* Bytes read. */
 
 	/* Out. */
 	struct h2_streams sending; /* With bytes in out. */

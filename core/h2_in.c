@@ -437,6 +437,7 @@ static void on_read(uv_stream_t *io, ssize_t n, const uv_buf_t *buf)
 	}
 	c->heard = true;
 	c->in_turn += (size_t)n;
+	c->received += (size_t)n;
 	if (c->in_turn >= H2_IN_TURN) {
 		(void)uv_read_stop(io);
 		h2_poke(c);

@@ -56,6 +56,21 @@ survives() {
 		removable && others_live && memory_is_bounded
 }
 
+# --- it is stopped ----------------------------------------------------------
+
+# Nothing in it runs, in the middle of a turn; somebody asks for its files.
+# What comes of that takes a while: it is looked at last.
+stop_one() {
+	new_vm && new_session && DEAF=$VM DEAF_SES=$SES &&
+		prompt_bg "$SES" '!sleep 1000;;!say lives' &&
+		kill -STOP "$(guest_pid "$DEAF")" || return 1
+	PATIENCE=120 hib files ls "$DEAF" >"$tmp/deaf" 2>&1 &
+	DEAF_CALL=$!
+	others_live
+}
+ok "a guest that is stopped leaves the others alone" stop_one
+DEAF_TURN=$TURN
+
 # --- it never comes up ------------------------------------------------------
 
 # Who made the VM is told so, and so is who looks at it later.
@@ -198,6 +213,30 @@ fi
 for word in host-asks host-noise host-pings; do
 	ok "on the host stream: $word" survives "$word"
 done
+
+# --- it was stopped -----------------------------------------------------------
+
+is_reported() {
+	wait "$DEAF_CALL"
+	grep -q guest_unreachable "$tmp/deaf" &&
+		hib vm events "$DEAF" --json | jq -e \
+			'last | .type == "vm.unresponsive" and .data.silent_ms > 0' &&
+		equal "$(sql "SELECT count(*) FROM vm_event
+			WHERE type = 'vm.unresponsive'")" 1
+}
+ok "what it was asked has failed, and it is reported" is_reported
+lives_again() {
+	kill -CONT "$(guest_pid "$DEAF")"
+	wait_turn "$DEAF_SES" "$DEAF_TURN" | grep completed &&
+		says "$DEAF_SES" 'still here' 'still here'
+}
+ok "it goes on as if nothing had been" lives_again
+stopped_for_good() {
+	kill -STOP "$(guest_pid "$DEAF")"
+	BAD=$DEAF
+	removable && others_live
+}
+ok "one that is stopped can be removed" stopped_for_good
 
 # --- nothing was lost -------------------------------------------------------
 

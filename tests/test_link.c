@@ -19,6 +19,8 @@
 #define VM2 "vm_00000000000000000000000000000000"
 #define SES "ses_0123456789abcdef0123456789abcdef"
 
+#define TICK_MS 10 /* Of what watches a silent guest. */
+
 static struct {
 	uv_loop_t loop;
 	char dir[64], path[96];
@@ -31,7 +33,8 @@ static struct {
 	/* The guest. */
 	const char *hello;
 	struct h2 *guest;
-	struct h2_stream *sync;
+	uv_pipe_t *pipe; /* That it speaks on. */
+	struct h2_stream *sync, *slow;
 	struct lines lines;
 	char fed[4096], have[512], acked[512];
 	int connects, started, thaws;
@@ -39,7 +42,8 @@ static struct {
 	void (*on_sync)(void);
 
 	/* What the host reported. */
-	int ups, failures;
+	int ups, failures, deaf;
+	bool expects;
 	bool stays_paused;
 	int64_t thawed_to; /* Of SES. */
 	struct err failure;
@@ -192,6 +196,8 @@ static const struct h2_stream_events on_call = {.data = any_on_data,
 						.fin = call_on_fin,
 						.drained = call_on_drained,
 						.end = any_on_end};
+static const struct h2_stream_events on_slow = {.data = any_on_data,
+						.end = any_on_end};
 static const struct h2_stream_events on_sync = {.data = sync_on_data,
 						.end = any_on_end};
 
@@ -210,6 +216,9 @@ static void guest_on_request(struct h2_stream *s, const char *method,
 		h2_stream_set(s, &on_thaw, NULL);
 	} else if (strcmp(path, "/call/freeze") == 0) {
 		h2_stream_set(s, &on_freeze, NULL);
+	} else if (strcmp(path, "/call/slow") == 0) {
+		t.slow = s;
+		h2_stream_set(s, &on_slow, NULL);
 	} else if (strncmp(path, "/call/", 6) == 0) {
 		h2_stream_set(s, &on_call, NULL);
 	} else {
@@ -255,6 +264,7 @@ static int fake_channel(struct machine *m, const char *name, struct err *e)
 	uv_pipe_init(&t.loop, pipe, 0);
 	EQ(uv_pipe_open(pipe, fd[1]), 0);
 	EQ(h2_new((uv_stream_t *)pipe, true, &guest_events, NULL, &t.guest), 0);
+	t.pipe = pipe;
 	t.connects++;
 	return fd[0];
 }
@@ -295,10 +305,27 @@ static void on_thawed(struct link *l, struct jv tails, void *arg)
 	t.thawed_to = jv_int(jv_get(tails, SES), 0);
 }
 
+static bool on_expects(struct link *l, void *arg)
+{
+	(void)l;
+	(void)arg;
+	return t.expects;
+}
+
+static void on_deaf(struct link *l, uint64_t silent_ms, void *arg)
+{
+	(void)l;
+	(void)arg;
+	OK(silent_ms > TICK_MS);
+	t.deaf++;
+}
+
 static const struct link_events host_events = {.up = on_up,
 					       .failed = on_failed,
 					       .thaw = on_paused,
-					       .thawed = on_thawed};
+					       .thawed = on_thawed,
+					       .expects = on_expects,
+					       .deaf = on_deaf};
 
 static void setup(const char *hello)
 {
@@ -327,6 +354,7 @@ static void connect_link(void)
 		.clone_of = VM2,
 		.dir = t.dir,
 		.generation = 1,
+		.tick_ms = TICK_MS,
 	};
 
 	t.link = link_open(&spec, &host_events, NULL);
@@ -657,6 +685,119 @@ TEST(an_answer_that_is_too_long_is_a_bad_frame)
 	teardown();
 }
 
+/* Let so many ticks pass. */
+static void pass(unsigned ticks)
+{
+	uv_timer_t timer;
+
+	uv_timer_init(&t.loop, &timer);
+	uv_timer_start(&timer, on_deadline, (uint64_t)ticks * TICK_MS, 0);
+	while (!t.timed_out)
+		uv_run(&t.loop, UV_RUN_ONCE);
+	t.timed_out = false;
+	uv_close((uv_handle_t *)&timer, NULL);
+	uv_run(&t.loop, UV_RUN_NOWAIT);
+}
+
+static bool is_deaf(void)
+{
+	return t.deaf > 0;
+}
+
+static bool is_up_again(void)
+{
+	return t.ups > 1;
+}
+
+TEST(one_that_is_deaf_is_dialled_again_and_its_calls_end)
+{
+	setup(HELLO(""));
+	connect_link();
+	run_until(is_up);
+	call_code = 0;
+	link_call(t.link, "slow", "{}", on_called, NULL);
+	uv_read_stop((uv_stream_t *)t.pipe);
+	run_until(is_deaf);
+	EQ(call_code, -FAULT_GUEST_UNREACHABLE);
+	run_until(is_up_again);
+	EQ(t.connects, 2);
+	EQ(t.deaf, 1);
+	EQ(t.failures, 0);
+	teardown();
+}
+
+TEST(so_is_one_that_owes_events)
+{
+	setup(HELLO(""));
+	connect_link();
+	run_until(is_up);
+	t.expects = true;
+	uv_read_stop((uv_stream_t *)t.pipe);
+	run_until(is_up_again);
+	EQ(t.deaf, 1);
+	teardown();
+}
+
+static bool is_asked(void)
+{
+	return t.slow != NULL;
+}
+
+TEST(one_that_is_slow_is_not_deaf)
+{
+	setup(HELLO(""));
+	connect_link();
+	run_until(is_up);
+	call_code = 1;
+	link_call(t.link, "slow", "{}", on_called, NULL);
+	run_until(is_asked);
+	pass(40);
+	EQ(call_code, 1);
+	h2_reply(t.slow, 200, "{}", 2);
+	call_code = 1;
+	while (call_code != 0)
+		uv_run(&t.loop, UV_RUN_ONCE);
+	EQ(t.deaf, 0);
+	EQ(t.connects, 1);
+	teardown();
+}
+
+TEST(one_that_owes_nothing_may_be_silent)
+{
+	setup(HELLO(""));
+	connect_link();
+	run_until(is_up);
+	uv_read_stop((uv_stream_t *)t.pipe);
+	pass(40);
+	EQ(t.deaf, 0);
+	EQ(t.connects, 1);
+	OK(link_is_up(t.link));
+	teardown();
+}
+
+static bool was_frozen(void)
+{
+	return call_code == 0;
+}
+
+TEST(so_may_one_that_is_paused)
+{
+	setup(HELLO_AS(VM, "false"));
+	connect_link();
+	run_until(is_up);
+	t.expects = true;
+	call_code = 1;
+	link_call(t.link, "freeze", "{}", on_called, NULL);
+	run_until(was_frozen);
+	link_pause(t.link);
+	uv_read_stop((uv_stream_t *)t.pipe);
+	pass(40);
+	EQ(t.deaf, 0);
+	EQ(t.connects, 1);
+	OK(link_is_paused(t.link));
+	teardown();
+}
+
 TESTS(CASE(events_are_stored_before_they_are_acked),
       CASE(a_gap_is_refused_and_the_stream_begins_anew),
       CASE(a_guest_that_always_sends_gaps_is_dropped),
@@ -672,4 +813,8 @@ TESTS(CASE(events_are_stored_before_they_are_acked),
       CASE(a_clone_may_call_itself_what_it_was_copied_from),
       CASE(so_may_one_that_has_its_disk_and_is_not_started),
       CASE(but_only_until_it_is_thawed),
-      CASE(an_answer_that_is_too_long_is_a_bad_frame))
+      CASE(an_answer_that_is_too_long_is_a_bad_frame),
+      CASE(one_that_is_deaf_is_dialled_again_and_its_calls_end),
+      CASE(so_is_one_that_owes_events), CASE(one_that_is_slow_is_not_deaf),
+      CASE(one_that_owes_nothing_may_be_silent),
+      CASE(so_may_one_that_is_paused))

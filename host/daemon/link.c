@@ -147,6 +147,7 @@ static void post_call(struct link *l, const char *folder, const char *name,
 		return;
 	}
 	snprintf(path, sizeof(path), "/%s/%s", folder, name);
+	link_watch(l);
 	if (exchange_post(l->h2, path, params, strlen(params), end->cb,
 			  end->arg) < 0) {
 		err_set(&e, -ENOMEM, "%s: out of memory", name);
@@ -172,6 +173,7 @@ struct h2_stream *link_stream(struct link *l, const char *path,
 {
 	if (!link_is_up(l))
 		return NULL;
+	link_watch(l);
 	return h2_request(l->h2, "POST", path, body, len, more, ev, arg);
 }
 
@@ -253,6 +255,7 @@ struct link *link_open(const struct link_spec *spec,
 	l->spec = *spec;
 	l->ev = ev;
 	l->arg = arg;
+	l->tick_ms = spec->tick_ms > 0 ? spec->tick_ms : LINK_TICK_MS;
 	snprintf(l->vm, sizeof(l->vm), "%s", spec->vm);
 	if (spec->clone_of != NULL)
 		snprintf(l->clone_of, sizeof(l->clone_of), "%s",
@@ -268,8 +271,9 @@ struct link *link_open(const struct link_spec *spec,
 	}
 	uv_idle_init(spec->loop, &l->ack_idle);
 	uv_timer_init(spec->loop, &l->deadline);
-	l->ack_idle.data = l->deadline.data = l;
-	l->handles = 2;
+	uv_timer_init(spec->loop, &l->watch);
+	l->ack_idle.data = l->deadline.data = l->watch.data = l;
+	l->handles = 3;
 	link_expect(l, spec->ops->wake_ms);
 	return l;
 }
@@ -283,6 +287,7 @@ void link_close(struct link *l)
 	dialer_close(l->dialer);
 	uv_close((uv_handle_t *)&l->ack_idle, link_on_handle_closed);
 	uv_close((uv_handle_t *)&l->deadline, link_on_handle_closed);
+	uv_close((uv_handle_t *)&l->watch, link_on_handle_closed);
 }
 
 bool link_is_up(const struct link *l)

@@ -29,6 +29,7 @@
 
 #define LINK_LOST_MS  60000  /* Until a guest that was UP says hello again. */
 #define LINK_START_MS 600000 /* Hello until UP: files are unpacked there. */
+#define LINK_TICK_MS  5000   /* How often one that owes an answer is watched. */
 
 struct link; /* Opaque. */
 
@@ -49,6 +50,7 @@ struct link_spec {
 	 * is thawed: the VM that it was copied from; copied.  NULL: nothing
 	 * else. */
 	const char *clone_of;
+	uint64_t tick_ms; /* 0: LINK_TICK_MS. */
 };
 
 struct link_events {
@@ -66,6 +68,12 @@ struct link_events {
 	/* It has thawed, and comes up; @tails, {ses:seq}, is how far its logs go
 	 * with what it wrote of that.  NULL: nobody wants to know. */
 	void (*thawed)(struct link *l, struct jv tails, void *arg);
+	/* Are events to come though nobody calls?  NULL: never. */
+	bool (*expects)(struct link *l, void *arg);
+	/* Something is expected of the guest, and for @silent_ms nothing has come
+	 * from it, not even the answer to a ping.  The channel is made anew: then
+	 * it is up again, or fails.  NULL: nobody wants to know. */
+	void (*deaf)(struct link *l, uint64_t silent_ms, void *arg);
 };
 
 /* Start connecting.  @ev must outlive the link.  NULL: out of memory. */

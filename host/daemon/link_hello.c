@@ -219,6 +219,7 @@ static void link_thawed(struct link *l)
 		l->thawed = true;
 		link_hello(l);
 	} else {
+		link_watch(l);
 		l->ev->up(l, l->arg);
 	}
 }

@@ -5,6 +5,7 @@
  *	link.c		the connection, its end, calls
  *	link_hello.c	from hello until the guest is started
  *	link_sync.c	the event stream and its acknowledgements
+ *	link_watch.c	a guest that is silent
  */
 #ifndef HOST_DAEMON_LINK_IMPL_H
 #define HOST_DAEMON_LINK_IMPL_H
@@ -57,7 +58,10 @@ struct link {
 	struct dialer *dialer;
 	uv_timer_t deadline; /* While it is not up; see link_on_deadline(). */
 	bool greeted;	     /* A hello was answered since it was up. */
-	unsigned handles;    /* Not yet closed. */
+	uv_timer_t watch; /* While something is expected; see link_watch.c. */
+	uint64_t tick_ms, heard; /* Bytes, as of the last tick. */
+	unsigned silent;	 /* Ticks since then. */
+	unsigned handles;	 /* Not yet closed. */
 	uint64_t up_at, resynced_at;
 	unsigned resyncs; /* Since resynced_at. */
 	struct err full;  /* Why the host could not store; code 0: it can. */
@@ -77,5 +81,8 @@ void link_hello(struct link *l);
 void link_sync(struct link *l);
 /* The idle handle: acknowledgements wait. */
 void link_on_ack_idle(uv_idle_t *h);
+
+/* link_watch.c: something may be expected from now on. */
+void link_watch(struct link *l);
 
 #endif

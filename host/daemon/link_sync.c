@@ -28,6 +28,7 @@ static void sync_on_head(struct h2_stream *s, int status, void *arg)
 	l->was_up = true;
 	l->up_at = uv_now(l->spec.loop);
 	uv_timer_stop(&l->deadline);
+	link_watch(l);
 	l->ev->up(l, l->arg);
 }
 

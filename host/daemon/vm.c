@@ -44,6 +44,7 @@ static const unsigned vm_moves[] = {
 static void vm_on_up(struct link *l, void *arg);
 static void vm_on_channel_failed(struct link *l, const struct err *e,
 				 void *arg);
+static void vm_on_deaf(struct link *l, uint64_t silent_ms, void *arg);
 static void vm_on_exited(struct machine *m, const char *detail, void *arg);
 
 static const struct link_events channel_events = {
@@ -51,6 +52,8 @@ static const struct link_events channel_events = {
 	.failed = vm_on_channel_failed,
 	.thaw = vm_on_paused,
 	.thawed = vm_on_thawed,
+	.expects = vm_is_at_work,
+	.deaf = vm_on_deaf,
 };
 const struct backend_events vm_machine_events = {
 	.exited = vm_on_exited,
@@ -573,4 +576,18 @@ static void vm_on_channel_failed(struct link *l, const struct err *e, void *arg)
 	if (vm->fault.code == 0)
 		vm->fault = *e;
 	vm_kill(vm);
+}
+
+/* It may yet be found to live; and it can be ended like any other. */
+static void vm_on_deaf(struct link *l, uint64_t silent_ms, void *arg)
+{
+	struct vm *vm = arg;
+	struct change *c = change_new();
+	char data[64];
+
+	(void)l;
+	snprintf(data, sizeof(data), "{\"silent_ms\":%llu}",
+		 (unsigned long long)silent_ms);
+	change_add_vm_event(c, vm->id, "vm.unresponsive", data);
+	change_submit(vm->d->store, c, NULL, NULL);
 }

@@ -43,14 +43,22 @@ void vm_unhold(struct vm *vm)
 	vm_touch(vm);
 }
 
+/* Does its agent work? */
+static bool is_at_work(const struct session_brief *b)
+{
+	static const char *const at_work[] = {"starting", "running", "closing"};
+
+	for (size_t i = 0; i < ARRAY_LEN(at_work); i++)
+		if (strcmp(b->state, at_work[i]) == 0)
+			return true;
+	return false;
+}
+
 static int count_busy(const struct session_brief *b, void *arg)
 {
-	static const char *const busy[] = {"starting", "running", "waiting",
-					   "closing"};
 	unsigned *n = arg;
 
-	for (size_t i = 0; i < ARRAY_LEN(busy); i++)
-		*n += strcmp(b->state, busy[i]) == 0;
+	*n += is_at_work(b) || strcmp(b->state, "waiting") == 0;
 	return 0;
 }
 
@@ -60,6 +68,24 @@ bool vm_is_busy(const struct vm *vm)
 
 	(void)reader_sessions(vm->d->reader, vm->id, count_busy, &busy, NULL);
 	return busy > 0;
+}
+
+static int find_work(const struct session_brief *b, void *arg)
+{
+	bool *found = arg;
+
+	*found = *found || is_at_work(b);
+	return 0;
+}
+
+bool vm_is_at_work(struct link *l, void *arg)
+{
+	const struct vm *vm = arg;
+	bool found = false;
+
+	(void)l;
+	(void)reader_sessions(vm->d->reader, vm->id, find_work, &found, NULL);
+	return found;
 }
 
 static int find_open_turn(const struct session_brief *b, void *arg)

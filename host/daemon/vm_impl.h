@@ -212,6 +212,8 @@ void vm_pause_ended(struct vm *vm, const struct err *e);
 
 /* vm_idle.c: the idle time is over, or that of a warm sleep. */
 void vm_on_idle(struct vm *vm);
+/* Does an agent of it work, so that events are to come?  As in link_events. */
+bool vm_is_at_work(struct link *l, void *arg);
 
 /* Have @cb told with the others of the list. */
 void vm_wait(struct waiter_list *l, struct vm *vm, vm_done_cb cb, void *arg);
