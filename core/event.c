@@ -8,7 +8,8 @@
  * nothing twice.
  *
  * A parsed event is rendered anew from what was understood, so whatever a peer
- * sends, only our own form of an envelope is stored and passed on.
+ * sends, only our own form of an envelope is stored and passed on.  A line that
+ * has this form already (event_line.h), as nearly all have, is copied.
  */
 #include "core/event.h"
 
@@ -17,6 +18,9 @@
 
 #define XXH_STATIC_LINKING_ONLY /* For a hash state on the stack. */
 #include <xxhash.h>
+
+#include "core/event_line.h"
+#include "core/json_check.h"
 
 #define HEAD_MAX 320 /* The members before ctx: 3 numbers, 2 ids, a type. */
 
@@ -286,7 +290,36 @@ static int read_envelope(struct jv root, struct envelope *v, struct err *e)
 	return r;
 }
 
-int event_parse(const char *line, size_t len, struct event **out, struct err *e)
+/* A line of our own form, which is what rendering it would give. */
+static struct event *copy_line(const char *line, size_t len,
+			       const struct event_line *l)
+{
+	struct event *ev = malloc(sizeof(*ev) + len + TAIL_LEN);
+	size_t data_at = (size_t)(l->data - line);
+
+	if (ev == NULL)
+		return NULL;
+	*ev = (struct event){.seq = l->seq,
+			     .epoch = l->epoch,
+			     .ts_ms = l->ts_ms,
+			     .data = ev->line + data_at,
+			     .data_len = l->data_len,
+			     .len = len + 1};
+	memcpy(ev->session, l->session, sizeof(ev->session));
+	memcpy(ev->turn, l->turn, sizeof(ev->turn));
+	memcpy(ev->type, l->type, sizeof(ev->type));
+	if (l->ctx != NULL) {
+		ev->ctx = ev->line + (l->ctx - line);
+		ev->ctx_len = l->ctx_len;
+	}
+	memcpy(ev->line, line, len);
+	flatten(ev->line, len);
+	memcpy(ev->line + len, "\n", 2);
+	return ev;
+}
+
+static int parse_json(const char *line, size_t len, struct event **out,
+		      struct err *e)
 {
 	autojson struct json doc = {0};
 	struct envelope v = {0};
@@ -297,8 +330,6 @@ int event_parse(const char *line, size_t len, struct event **out, struct err *e)
 	v.spec.session = v.session;
 	v.spec.turn = v.turn;
 	v.spec.type = v.type;
-	if (len >= EVENT_LINE_MAX)
-		return bad(e, "longer than an event may be");
 	r = json_parse(&doc, line, len, &why);
 	if (r == -ENOMEM)
 		return err_set(e, -ENOMEM, "event: out of memory");
@@ -309,6 +340,22 @@ int event_parse(const char *line, size_t len, struct event **out, struct err *e)
 		return r;
 
 	ev = event_new(&v.spec);
+	if (ev == NULL)
+		return err_set(e, -ENOMEM, "event: out of memory");
+	*out = ev;
+	return 0;
+}
+
+int event_parse(const char *line, size_t len, struct event **out, struct err *e)
+{
+	struct event_line l;
+	struct event *ev;
+
+	if (len >= EVENT_LINE_MAX)
+		return bad(e, "longer than an event may be");
+	if (!event_line_read(line, len, &l))
+		return parse_json(line, len, out, e);
+	ev = copy_line(line, len, &l);
 	if (ev == NULL)
 		return err_set(e, -ENOMEM, "event: out of memory");
 	*out = ev;
@@ -346,11 +393,19 @@ bool event_type_known(const char *type)
 	return false;
 }
 
+static bool is_letter(char c)
+{
+	return c >= 'a' && c <= 'z';
+}
+
 static size_t word_len(const char *s)
 {
-	if (*s < 'a' || *s > 'z')
-		return 0;
-	return strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_");
+	size_t n = 0;
+
+	if (is_letter(*s))
+		while (is_letter(s[n]) || json_is_digit(s[n]) || s[n] == '_')
+			n++;
+	return n;
 }
 
 bool event_type_ok(const char *type)

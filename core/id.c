@@ -79,16 +79,25 @@ void id_new(char out[ID_MAX], const char *prefix)
 	(void)hex_encode(u, UUID_BYTES, out + n);
 }
 
+static bool is_digit(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
+/* Each event has two of them that are looked at. */
 bool id_is(const char *s, const char *prefix)
 {
-	size_t n = s ? strcspn(s, "_") : 0;
+	size_t n = 0;
 
+	while (s != NULL && n <= PREFIX_MAX && s[n] != '\0' && s[n] != '_')
+		n++;
 	if (n == 0 || n > PREFIX_MAX || s[n] != '_')
 		return false;
 	if (prefix ? strlen(prefix) != n || memcmp(prefix, s, n) != 0
 		   : !prefix_is_known(s, n))
 		return false;
 	s += n + 1;
-	return strspn(s, "0123456789abcdef") == ID_DIGITS &&
-	       s[ID_DIGITS] == '\0';
+	for (n = 0; n < ID_DIGITS && is_digit(s[n]);)
+		n++;
+	return n == ID_DIGITS && s[n] == '\0';
 }

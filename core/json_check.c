@@ -251,3 +251,16 @@ int json_check(const char *text, size_t len, unsigned *out_n_tok, struct err *e)
 	*out_n_tok = s.n_tok;
 	return 0;
 }
+
+size_t json_check_object(const char *text, size_t len)
+{
+	const unsigned char *bytes = (const unsigned char *)text;
+	struct scan s = {.p = bytes,
+			 .end = bytes + len,
+			 .n_tok = JSON_TOKENS_MAX - JSON_TOKENS_MAX / 4,
+			 .depth = 1};
+
+	if (len > JSON_BYTES_MAX || peek(&s) != '{' || !scan_value(&s))
+		return 0;
+	return (size_t)(s.p - bytes);
+}

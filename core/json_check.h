@@ -22,6 +22,16 @@
 int json_check(const char *text, size_t len, unsigned *out_n_tok,
 	       struct err *e);
 
+/**
+ * json_check_object() - How much of @text is the JSON object that it begins with?
+ *
+ * For one that is a value of a document: it may be nested one level less deep,
+ * and have a quarter of the values and keys.
+ *
+ * Return: its bytes; 0 when @text does not begin with such an object.
+ */
+size_t json_check_object(const char *text, size_t len);
+
 static inline bool json_is_digit(int c)
 {
 	return c >= '0' && c <= '9';

@@ -241,6 +241,65 @@ TEST(an_event_of_16_MiB_passes_and_a_longer_line_does_not)
 	free(line);
 }
 
+/* By the same line with white space in front, which is read as JSON. */
+static void same_as_json(const char *line)
+{
+	char spaced[1024];
+	struct event *ev = NULL, *other = NULL;
+	int r = event_parse(line, strlen(line), &ev, NULL);
+
+	snprintf(spaced, sizeof(spaced), " %s", line);
+	EQ(event_parse(spaced, strlen(spaced), &other, NULL), r);
+	if (r == 0) {
+		STR_EQ(ev->line, other->line);
+		EQ(ev->len, other->len);
+		STR_EQ(ev->turn, other->turn);
+		STR_EQ(ev->type, other->type);
+		EQ(ev->seq, other->seq);
+		EQ(ev->epoch, other->epoch);
+		EQ(ev->ts_ms, other->ts_ms);
+		EQ(ev->ctx_len, other->ctx_len);
+		EQ(ev->data_len, other->data_len);
+		EQ(ev->data - ev->line, other->data - other->line);
+	}
+	free(ev);
+	free(other);
+}
+
+TEST(our_own_form_and_any_other_give_the_same_event)
+{
+	static const char *const lines[] = {
+		FULL,
+		BARE,
+		FULL "x",
+		FULL " ",
+		"{\"v\":1," S N T "\"data\":{\"s\":\"\\u000a\",\r\"t\":1}}",
+		"{\"v\":1," S N T "\"data\":{},\"more\":1}",
+		"{\"v\":1," S N T "\"data\":[]}",
+		"{\"v\":1," S N T "\"data\":{]}",
+		"{\"v\":1," S N T "\"data\":{}",
+		"{\"v\":1," S N T "\"ctx\":null,\"data\":{}}",
+		"{\"v\":1," S N T "\"ctx\":{},\"data\":{}}",
+		"{\"v\":1," S "\"seq\":01,\"epoch\":1,\"ts\":0," T
+		"\"data\":{}}",
+		"{\"v\":1," S "\"seq\":0,\"epoch\":1,\"ts\":0," T
+		"\"data\":{}}",
+		"{\"v\":1," S "\"seq\":9223372036854775807,\"epoch\":1,"
+		"\"ts\":0," T "\"data\":{}}",
+		"{\"v\":1," S "\"seq\":1000000000000000000,\"epoch\":1,"
+		"\"ts\":0," T "\"data\":{}}",
+		"{\"v\":1," S N "\"type\":\"Acp.update\",\"data\":{}}",
+		"{\"v\":1," S N "\"type\":\"a.b\",\"turn\":\"trn_1\","
+		"\"data\":{}}",
+		"{\"v\":1,\"session\":\"ses_1\"," N T "\"data\":{}}",
+		"{\"v\":1,\"session\":\"",
+		"",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+		same_as_json(lines[i]);
+}
+
 TEST(types_are_told_apart)
 {
 	OK(event_type_known("acp.update"));
@@ -300,6 +359,7 @@ TESTS(CASE(a_new_event_has_the_documented_bytes),
       CASE(whatever_lacks_a_member_or_has_a_wrong_one_is_refused),
       CASE(depth_of_data_is_bounded_as_documented),
       CASE(an_event_of_16_MiB_passes_and_a_longer_line_does_not),
+      CASE(our_own_form_and_any_other_give_the_same_event),
       CASE(types_are_told_apart), CASE(chain_depends_on_everything_it_names),
       CASE(chain_is_the_one_that_older_stores_hold),
       CASE(freeing_a_list_empties_it))

@@ -8,12 +8,11 @@
  */
 #include <string.h>
 
-#include "core/event.h"
 #include "core/lines.h"
 #include "host/lib/lib.h"
 
-bool event_decode(struct hib_event *ev, struct event_text *text,
-		  const char *line, size_t len)
+/* Of a newer daemon, which may say more. */
+static bool decode_json(struct event_line *l, const char *line, size_t len)
 {
 	autojson struct json j = {0};
 	struct jv v;
@@ -21,22 +20,31 @@ bool event_decode(struct hib_event *ev, struct event_text *text,
 	if (json_parse(&j, line, len, NULL) < 0)
 		return false;
 	v = json_root(&j);
+	l->seq = jv_int(jv_get(v, "seq"), 0);
+	l->ts_ms = jv_int(jv_get(v, "ts"), 0);
+	(void)jv_strcpy(jv_get(v, "turn"), l->turn, sizeof(l->turn));
+	return l->seq > 0 &&
+	       jv_strcpy(jv_get(v, "session"), l->session,
+			 sizeof(l->session)) >= 0 &&
+	       jv_strcpy(jv_get(v, "type"), l->type, sizeof(l->type)) >= 0;
+}
+
+bool event_decode(struct hib_event *ev, struct event_line *text,
+		  const char *line, size_t len)
+{
+	if (!event_line_read(line, len, text) && !decode_json(text, line, len))
+		return false;
 	*ev = (struct hib_event){
 		.size = sizeof(*ev),
 		.session = text->session,
 		.type = text->type,
 		.turn = text->turn,
-		.seq = jv_int(jv_get(v, "seq"), 0),
-		.ts_ms = jv_int(jv_get(v, "ts"), 0),
+		.seq = text->seq,
+		.ts_ms = text->ts_ms,
 		.json = line,
 		.len = len,
 	};
-	(void)jv_strcpy(jv_get(v, "turn"), text->turn, sizeof(text->turn));
-	return ev->seq > 0 &&
-	       jv_strcpy(jv_get(v, "session"), text->session,
-			 sizeof(text->session)) >= 0 &&
-	       jv_strcpy(jv_get(v, "type"), text->type, sizeof(text->type)) >=
-		       0;
+	return true;
 }
 
 static void put_query(struct jw *path, const struct hib_event_query *q)
@@ -157,7 +165,7 @@ struct history {
 static int history_on_line(char *line, size_t len, void *arg)
 {
 	struct history *y = arg;
-	struct event_text text = {0};
+	struct event_line text;
 	struct hib_event ev;
 	int r = 0;
 

@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 #include <uv.h>
 
+#include "core/event_line.h"
 #include "core/http_client.h"
 #include "core/id.h"
 #include "core/json.h"
@@ -135,10 +136,7 @@ void path_query_int(struct jw *path, const char *name, int64_t value);
 
 /* Decode what a callback gets from an envelope; the strings stand in @text.
  * False when it is none. */
-struct event_text {
-	char session[HIB_ID_MAX], turn[HIB_ID_MAX], type[64];
-};
-bool event_decode(struct hib_event *ev, struct event_text *text,
+bool event_decode(struct hib_event *ev, struct event_line *text,
 		  const char *line, size_t len);
 /* Close all of a handle's subscriptions. */
 void subs_close(struct hib *h);

@@ -150,7 +150,7 @@ static void sub_on_stream_end(struct hib_subscription *b,
 static void sub_on_event(struct hib_subscription *b,
 			 const struct sse_event *sse)
 {
-	struct event_text text = {0};
+	struct event_line text;
 	struct hib_event ev;
 
 	if (!event_decode(&ev, &text, sse->data, sse->len) ||
