@@ -22,7 +22,6 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -216,13 +215,12 @@ static int bind_one(sqlite3_stmt *q, int i, char kind, va_list *args)
 	}
 }
 
-static int bind_all(sqlite3 *db, sqlite3_stmt *q, struct err *e,
-		    const char *fmt, va_list *args)
+int db_vbind(sqlite3_stmt *q, struct err *e, const char *fmt, va_list *args)
 {
 	assert((int)strlen(fmt) == sqlite3_bind_parameter_count(q));
 	for (int i = 0; fmt[i] != '\0'; i++)
 		if (bind_one(q, i + 1, fmt[i], args) != SQLITE_OK)
-			return db_fail(db, e, "store: bind");
+			return db_fail(sqlite3_db_handle(q), e, "store: bind");
 	return 0;
 }
 
@@ -234,7 +232,7 @@ static int vprepare(sqlite3 *db, sqlite3_stmt **out, struct err *e,
 
 	if (sqlite3_prepare_v2(db, sql, -1, &q, NULL) != SQLITE_OK)
 		return db_fail(db, e, "store");
-	r = bind_all(db, q, e, fmt, args);
+	r = db_vbind(q, e, fmt, args);
 	if (r < 0)
 		return r;
 	*out = take_ptr(q);
@@ -323,7 +321,7 @@ static int vcache_prepare(struct db_cache *c, sqlite3_stmt **out, struct err *e,
 	int r = cached(c, &q, e, sql);
 
 	if (r == 0)
-		r = bind_all(c->db, q, e, fmt, args);
+		r = db_vbind(q, e, fmt, args);
 	if (r == 0)
 		*out = q;
 	return r;

@@ -11,6 +11,7 @@
 #define CORE_DB_H
 
 #include <sqlite3.h>
+#include <stdarg.h>
 
 #include "core/err.h"
 
@@ -40,6 +41,8 @@ int db_exec(sqlite3 *db, const char *sql, struct err *e);
  */
 int db_prepare(sqlite3 *db, sqlite3_stmt **out, struct err *e, const char *sql,
 	       const char *fmt, ...);
+/* Bind the parameters of a statement of the caller's own, in the same way. */
+int db_vbind(sqlite3_stmt *q, struct err *e, const char *fmt, va_list *args);
 /* Prepare, bind, step to the end, finalize.  Return: rows changed or error. */
 int db_run(sqlite3 *db, struct err *e, const char *sql, const char *fmt, ...);
 /* SQLITE_ROW: 1, SQLITE_DONE: 0, else our code. */

@@ -2,9 +2,9 @@
 /*
  * reader.c - Reading a store: sessions, rows, values
  *
- * Each function is one statement, prepared, stepped to its end and finalized,
- * so that no read transaction is left open: one forgotten reader keeps the
- * writer from ever starting its log anew.
+ * Each function is one statement, stepped to its end and reset, so that no read
+ * transaction is left open: one forgotten reader keeps the writer from ever
+ * starting its log anew.
  */
 #include "core/reader.h"
 
@@ -32,6 +32,7 @@ void reader_close(struct reader *r)
 {
 	if (r == NULL)
 		return;
+	reading_forget(r);
 	db_close(r->db);
 	free(r);
 }
@@ -100,17 +101,17 @@ static void read_brief(sqlite3_stmt *q, struct session_brief *b)
 int reader_session(struct reader *r, const char *id, struct session_brief *out,
 		   struct err *e)
 {
-	autostmt sqlite3_stmt *q = NULL;
-	int code = db_prepare(r->db, &q, e, select_brief, "s", id);
+	autoreading struct reading g = {0};
+	int code = reading_begin(&g, r, e, select_brief, "s", id);
 
 	if (code == 0)
-		code = db_step(q, e);
+		code = db_step(g.q, e);
 	if (code < 0)
 		return code;
 	if (code == 0)
 		return err_set(e, -FAULT_SESSION_NOT_FOUND,
 			       "there is no such session");
-	read_brief(q, out);
+	read_brief(g.q, out);
 	return 0;
 }
 
@@ -118,15 +119,15 @@ int reader_sessions(struct reader *r, const char *vm,
 		    int (*cb)(const struct session_brief *b, void *arg),
 		    void *arg, struct err *e)
 {
-	autostmt sqlite3_stmt *q = NULL;
+	autoreading struct reading g = {0};
 	struct session_brief b;
-	int result = 0, code = db_prepare(r->db, &q, e, select_briefs, "s", vm);
+	int result = 0, code = reading_begin(&g, r, e, select_briefs, "s", vm);
 
 	while (code >= 0 && result == 0) {
-		code = db_step(q, e);
+		code = db_step(g.q, e);
 		if (code <= 0)
 			return code;
-		read_brief(q, &b);
+		read_brief(g.q, &b);
 		result = cb(&b, arg);
 	}
 	return code < 0 ? code : result;
@@ -136,13 +137,13 @@ int64_t reader_chain(struct reader *r, int64_t session_n, int64_t seq)
 {
 	static const char sql[] =
 		"SELECT chain FROM event WHERE session_n=?1 AND seq=?2";
-	autostmt sqlite3_stmt *q = NULL;
+	autoreading struct reading g = {0};
 
 	if (seq == 0 ||
-	    db_prepare(r->db, &q, NULL, sql, "ii", session_n, seq) < 0 ||
-	    db_step(q, NULL) <= 0)
+	    reading_begin(&g, r, NULL, sql, "ii", session_n, seq) < 0 ||
+	    db_step(g.q, NULL) <= 0)
 		return 0;
-	return sqlite3_column_int64(q, 0);
+	return sqlite3_column_int64(g.q, 0);
 }
 
 /*
@@ -237,33 +238,29 @@ static void write_row(sqlite3_stmt *q, struct jw *out)
 }
 
 /* Strings are bound as text; where a number is compared, SQLite converts. */
-static int prepare_args(struct reader *r, const char *sql,
-			const char *const *args, sqlite3_stmt **out,
-			struct err *e)
+static int begin_with(struct reading *g, struct reader *r, const char *sql,
+		      const char *const *args, struct err *e)
 {
-	autostmt sqlite3_stmt *q = NULL;
+	int code = reading_begin_unbound(g, r, e, sql);
 
-	if (sqlite3_prepare_v2(r->db, sql, -1, &q, NULL) != SQLITE_OK)
-		return db_fail(r->db, e, "reader");
-	for (int i = 1; args != NULL && *args != NULL; i++, args++)
-		if (sqlite3_bind_text(q, i, *args, -1, SQLITE_STATIC) !=
+	for (int i = 1; code == 0 && args != NULL && *args != NULL; i++, args++)
+		if (sqlite3_bind_text(g->q, i, *args, -1, SQLITE_STATIC) !=
 		    SQLITE_OK)
-			return db_fail(r->db, e, "reader");
-	*out = take_ptr(q);
-	return 0;
+			code = db_fail(r->db, e, "reader");
+	return code;
 }
 
 int reader_rows(struct reader *r, const char *sql, const char *const *args,
 		struct jw *out, struct err *e)
 {
-	autostmt sqlite3_stmt *q = NULL;
-	int n = 0, code = prepare_args(r, sql, args, &q, e);
+	autoreading struct reading g = {0};
+	int n = 0, code = begin_with(&g, r, sql, args, e);
 
 	while (code >= 0) {
-		code = db_step(q, e);
+		code = db_step(g.q, e);
 		if (code <= 0)
 			break;
-		write_row(q, out);
+		write_row(g.q, out);
 		n++;
 	}
 	if (code < 0)
@@ -274,15 +271,15 @@ int reader_rows(struct reader *r, const char *sql, const char *const *args,
 int reader_value(struct reader *r, const char *sql, const char *const *args,
 		 char **out, struct err *e)
 {
-	autostmt sqlite3_stmt *q = NULL;
+	autoreading struct reading g = {0};
 	const char *s;
-	int code = prepare_args(r, sql, args, &q, e);
+	int code = begin_with(&g, r, sql, args, e);
 
 	if (code == 0)
-		code = db_step(q, e);
+		code = db_step(g.q, e);
 	if (code <= 0)
 		return code;
-	s = (const char *)sqlite3_column_text(q, 0);
+	s = (const char *)sqlite3_column_text(g.q, 0);
 	*out = strdup(s ? s : "");
 	return *out ? 1 : err_set(e, -ENOMEM, "reader: out of memory");
 }

@@ -54,21 +54,21 @@ static const char select_downward[] =
 
 static int find_session(struct scan *s, struct err *e)
 {
-	autostmt sqlite3_stmt *q = NULL;
-	int r = db_prepare(s->reader->db, &q, e, select_session, "s",
-			   s->q->session);
+	autoreading struct reading g = {0};
+	int r = reading_begin(&g, s->reader, e, select_session, "s",
+			      s->q->session);
 
 	if (r == 0)
-		r = db_step(q, e);
+		r = db_step(g.q, e);
 	if (r < 0)
 		return r;
 	if (r == 0)
 		return err_set(e, -FAULT_SESSION_NOT_FOUND,
 			       "there is no such session");
-	s->n = sqlite3_column_int64(q, 0);
-	s->last_seq = sqlite3_column_int64(q, 1);
-	s->epoch = sqlite3_column_int64(q, 2);
-	s->first_seq = sqlite3_column_int64(q, 3);
+	s->n = sqlite3_column_int64(g.q, 0);
+	s->last_seq = sqlite3_column_int64(g.q, 1);
+	s->epoch = sqlite3_column_int64(g.q, 2);
+	s->first_seq = sqlite3_column_int64(g.q, 3);
 	return 0;
 }
 
@@ -99,25 +99,25 @@ static int check_cursor(const struct scan *s, struct err *e)
 /* All events of a turn stand between its first and its last. */
 static int narrow_to_turn(struct scan *s, struct err *e)
 {
-	autostmt sqlite3_stmt *q = NULL;
+	autoreading struct reading g = {0};
 	int r;
 
 	if (s->q->turn == NULL)
 		return 0;
-	r = db_prepare(s->reader->db, &q, e, select_turn, "ss", s->q->session,
-		       s->q->turn);
+	r = reading_begin(&g, s->reader, e, select_turn, "ss", s->q->session,
+			  s->q->turn);
 	if (r == 0)
-		r = db_step(q, e);
+		r = db_step(g.q, e);
 	if (r < 0)
 		return r;
 	if (r == 0)
 		return err_set(e, -FAULT_TURN_NOT_FOUND,
 			       "session %s has no such turn", s->q->session);
-	if (sqlite3_column_int64(q, 0) > s->after)
-		s->after = sqlite3_column_int64(q, 0) - 1;
-	if (sqlite3_column_type(q, 1) != SQLITE_NULL &&
-	    sqlite3_column_int64(q, 1) < s->before)
-		s->before = sqlite3_column_int64(q, 1) + 1;
+	if (sqlite3_column_int64(g.q, 0) > s->after)
+		s->after = sqlite3_column_int64(g.q, 0) - 1;
+	if (sqlite3_column_type(g.q, 1) != SQLITE_NULL &&
+	    sqlite3_column_int64(g.q, 1) < s->before)
+		s->before = sqlite3_column_int64(g.q, 1) + 1;
 	return 0;
 }
 
@@ -236,33 +236,33 @@ static int bind_types(const struct scan *s, sqlite3_stmt *q)
 	return r;
 }
 
-static int prepare_by_index(const struct scan *s, sqlite3_stmt **out,
-			    struct err *e)
+static int begin_by_index(const struct scan *s, struct reading *g,
+			  struct err *e)
 {
 	autojw struct jw sql = {0};
-	autostmt sqlite3_stmt *q = NULL;
-	sqlite3 *db = s->reader->db;
+	int r;
 
 	write_index_sql(s, &sql);
 	if (sql.failed)
 		return err_set(e, -ENOMEM, "reader: out of memory");
-	if (sqlite3_prepare_v2(db, sql.buf, -1, &q, NULL) != SQLITE_OK ||
-	    sqlite3_bind_int64(q, 1, s->n) != SQLITE_OK ||
-	    sqlite3_bind_int64(q, 2, s->after) != SQLITE_OK ||
-	    sqlite3_bind_int64(q, 3, s->before) != SQLITE_OK ||
-	    bind_types(s, q) != SQLITE_OK)
-		return db_fail(db, e, "reader");
-	*out = take_ptr(q);
+	r = reading_begin_unbound(g, s->reader, e, sql.buf);
+	if (r < 0)
+		return r;
+	if (sqlite3_bind_int64(g->q, 1, s->n) != SQLITE_OK ||
+	    sqlite3_bind_int64(g->q, 2, s->after) != SQLITE_OK ||
+	    sqlite3_bind_int64(g->q, 3, s->before) != SQLITE_OK ||
+	    bind_types(s, g->q) != SQLITE_OK)
+		return db_fail(s->reader->db, e, "reader");
 	return 0;
 }
 
-static int prepare(const struct scan *s, sqlite3_stmt **out, struct err *e)
+static int begin(const struct scan *s, struct reading *g, struct err *e)
 {
 	if (s->by_index)
-		return prepare_by_index(s, out, e);
-	return db_prepare(s->reader->db, out, e,
-			  s->q->descending ? select_downward : select_upward,
-			  "iiii", s->n, s->after, s->before, row_limit(s));
+		return begin_by_index(s, g, e);
+	return reading_begin(g, s->reader, e,
+			     s->q->descending ? select_downward : select_upward,
+			     "iiii", s->n, s->after, s->before, row_limit(s));
 }
 
 /*
@@ -350,12 +350,12 @@ static void reach_end(const struct scan *s, struct event_page *page)
 
 static int scan(struct scan *s, struct event_page *page, struct err *e)
 {
-	autostmt sqlite3_stmt *q = NULL;
+	autoreading struct reading g = {0};
 	int64_t rows = 0, max_rows;
 	int r = scan_init(s, e);
 
 	if (r == 0)
-		r = prepare(s, &q, e);
+		r = begin(s, &g, e);
 	if (r < 0)
 		return r;
 
@@ -363,8 +363,8 @@ static int scan(struct scan *s, struct event_page *page, struct err *e)
 	page->has_more = false;
 	page->next_since = s->q->since;
 	max_rows = row_limit(s) - 1;
-	while ((r = db_step(q, e)) > 0) {
-		r = rows++ < max_rows ? look_at(s, q, page, e) : 0;
+	while ((r = db_step(g.q, e)) > 0) {
+		r = rows++ < max_rows ? look_at(s, g.q, page, e) : 0;
 		if (r <= 0) {
 			page->has_more = r == 0;
 			return r;
