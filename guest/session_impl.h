@@ -170,6 +170,11 @@ struct session {
 	struct prompt *next;	    /* Begins at the next idle. */
 	struct prompt_list queue;   /* Behind it. */
 	struct prompt_list steered; /* Given to the turn that runs. */
+	enum {
+		STEERING_UNKNOWN,
+		STEERING_NEVER,
+		STEERING_ONCE,
+	} steering; /* Has any prompt of the log done that? */
 	unsigned n_queued;
 
 	/* Calls to be answered when the session has started; when its agent

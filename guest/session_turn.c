@@ -366,20 +366,29 @@ void session_settle(struct session *s)
  * Prompts from the host.
  */
 
+#define OF_INPUTS                                                \
+	" WHERE e.session_n=(SELECT n FROM session WHERE id=?1)" \
+	" AND e.type='input.message' AND e.type<>'acp.update'"   \
+	" AND json_extract(e.data, "
+#define INPUTS \
+	" FROM event e JOIN turn t ON t.session_id=?1 AND t.id=e.turn_id" OF_INPUTS
+
 static const char key_sql[] =
 	"SELECT id, n, input_id, first_seq, lower(hex(idem_hash)) AS hash "
-	"FROM turn WHERE session_id=?1 AND idem_key=?2 "
-	"UNION ALL SELECT t.id, t.n, json_extract(e.data, '$.id'), e.seq, "
-	"json_extract(e.data, '$.idem_hash') FROM event e JOIN turn t "
-	"ON t.session_id=?1 AND t.id=e.turn_id WHERE e.session_n="
-	"(SELECT n FROM session WHERE id=?1) AND e.type='input.message' "
-	"AND e.type<>'acp.update' AND json_extract(e.data, '$.idem_key')=?2";
+	"FROM turn WHERE session_id=?1 AND idem_key=?2";
+
+/* Of a prompt that has steered a turn, which only its input tells. */
+static const char steered_sql[] =
+	"SELECT t.id, t.n, json_extract(e.data, '$.id') AS input_id, "
+	"e.seq AS first_seq, json_extract(e.data, '$.idem_hash') AS hash" INPUTS
+	"'$.idem_key')=?2";
 
 static const char input_sql[] =
-	"SELECT t.id, t.n, ?2 AS input_id, e.seq AS first_seq FROM event e "
-	"JOIN turn t ON t.session_id=?1 AND t.id=e.turn_id WHERE e.session_n="
-	"(SELECT n FROM session WHERE id=?1) AND e.type='input.message' "
-	"AND e.type<>'acp.update' AND json_extract(e.data, '$.id')=?2";
+	"SELECT t.id, t.n, ?2 AS input_id, e.seq AS first_seq" INPUTS
+	"'$.id')=?2";
+
+static const char any_steered_sql[] =
+	"SELECT 1 FROM event e" OF_INPUTS "'$.via')='steer' LIMIT 1";
 
 static int same_hash(bool same, const char *key, struct err *e)
 {
@@ -491,6 +500,28 @@ static int find_stored(struct session *s, const char *sql, const char *what,
 	return 1;
 }
 
+/* Each look reads every input of the log: there is one if there is nothing to
+ * be found, and not one for each prompt. */
+static int find_stored_key(struct session *s, const struct prompt_spec *spec,
+			   struct call *c, struct err *e)
+{
+	const char *const args[] = {s->id, NULL};
+	autofree char *any = NULL;
+	int r = find_stored(s, key_sql, spec->idem_key, spec->idem_hash, c, e);
+
+	if (r == 0 && s->steering == STEERING_UNKNOWN) {
+		r = reader_value(s->guest->reader, any_steered_sql, args, &any,
+				 e);
+		if (r >= 0)
+			s->steering = r > 0 ? STEERING_ONCE : STEERING_NEVER;
+		r = r < 0 ? r : 0;
+	}
+	return r != 0 || s->steering == STEERING_NEVER
+		       ? r
+		       : find_stored(s, steered_sql, spec->idem_key,
+				     spec->idem_hash, c, e);
+}
+
 /* Was this very prompt accepted before?  Return: 1, and the earlier answer is
  * in the call; 0; or the mismatch. */
 static int find_earlier(struct session *s, const struct prompt_spec *spec,
@@ -510,8 +541,7 @@ static int find_earlier(struct session *s, const struct prompt_spec *spec,
 	if (r == 0)
 		r = find_queued(s, spec, c, e);
 	if (r == 0 && spec->idem_key != NULL)
-		r = find_stored(s, key_sql, spec->idem_key, spec->idem_hash, c,
-				e);
+		r = find_stored_key(s, spec, c, e);
 	if (r == 0 && spec->again)
 		r = find_stored(s, input_sql, spec->input, NULL, c, e);
 	return r;
@@ -608,6 +638,7 @@ static int steer(struct session *s, struct prompt *p, struct call *c,
 	turn_write_ctx(p->input, p->actor, &ctx);
 	if (ctx.failed || params.failed)
 		journal_break(&s->journal, -ENOMEM, "out of memory");
+	s->steering = STEERING_ONCE;
 	p->seq = record_input(s, p, ctx.buf, true);
 	session_send_held(s);
 	if (!params.failed)
