@@ -95,13 +95,14 @@ doze() {
 		vm_is 'suspended warm' &&
 		not test -e "$HIB_HOME/vms/$VM/machine.json"
 }
+# in_a_turn - begin one of numbered updates, and be somewhere in it.
 in_a_turn() {
 	prompt_bg "$SES" '!flood 5000 80;;!sleep 1000' &&
-		wait_for "$SES" 'i=[1-9][0-9]' 60 "$MARK" >"$tmp/x"
+		wait_for "$SES" 'i=[1-9][0-9]' 60 "$MARK" >"$tmp/x" && soon 500
 }
 # all_updates - the turn ends, with each number once.
 all_updates() {
-	wait_turn "$SES" "$TURN" 90 | grep completed >"$tmp/x" &&
+	wait_turn "$SES" "$TURN" 90 "$MARK" | grep completed >"$tmp/x" &&
 		hib log "$SES" --since "$MARK" --json |
 		grep '"type":"acp.update"' | grep -o 'i=[0-9]*' |
 		cut -d= -f2 >"$tmp/numbers" && seq 5000 | cmp - "$tmp/numbers"
@@ -120,6 +121,15 @@ while [ "$i" -lt "${WARM_ROUNDS:-3}" ]; do
 	i=$((i + 1))
 	ok "F212 a turn sleeps with its machine, and goes on ($i)" warm_in_a_turn
 done
+# What the machine's own store has is the same, event by event.
+store_in_machine() {
+	hib vm sleep "$VM" && for file in guest.db guest.db-wal; do
+		PATH=$PATH:/usr/sbin debugfs -R "dump /state/$file $tmp/$file" \
+			"$HIB_HOME/vms/$VM/disk/disk.img" 2>"$tmp/x"
+	done
+	logs_agree "$tmp/guest.db"
+}
+ok "F212 the machine's own store says the same as the host's" store_in_machine
 warm_without_hibd() {
 	in_a_turn && doze || return 1
 	kill_hibd KILL

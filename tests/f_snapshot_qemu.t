@@ -13,11 +13,6 @@ agent echo
 
 # --- sandboxes: hibd is killed at any moment -----------------------------------
 
-# soon MAX - sleep for up to that many ms.
-soon() {
-	sleep "$(awk -v r="$(od -An -N2 -tu2 /dev/urandom)" -v m="$1" \
-		'BEGIN { printf "%.4f", r / 65536 * m / 1000 }')"
-}
 # The VM is as at the snapshot (the file says one), or as it was after (two), and
 # works.
 is_one_of_them() {

@@ -28,26 +28,13 @@ resume() {
 			.state == "running"' "$tmp/woken"
 }
 
-# The guest's own store against the host's, event by event.
+# The guest's own store against the host's; a copy, since the VM may be off.
 stores_agree() {
-	cp "$HIB_HOME/vms/$VM"/disk/state/guest.db* "$tmp/"
-	columns="SELECT s.id, seq, e.epoch, ts_ms, type, turn_id, ctx, data, chain
-		FROM event e JOIN session s ON s.n = session_n
-		WHERE s.vm_id = '$VM' ORDER BY s.id, seq"
-	sqlite3 "$tmp/guest.db" "$columns" >"$tmp/guest.log" &&
-		sql "$columns" >"$tmp/host.log" || return 1
+	cp "$HIB_HOME/vms/$VM"/disk/state/guest.db* "$tmp/" || return 1
+	logs_agree "$tmp/guest.db"
+	_agree=$?
 	rm -f "$tmp"/guest.db*
-	[ -s "$tmp/host.log" ] && cmp "$tmp/guest.log" "$tmp/host.log"
-}
-
-# The same by what a chain of hashes says of all before.
-chains_agree() {
-	chains="SELECT s.id, seq, chain FROM event e JOIN session s
-		ON s.n = session_n AND seq = s.last_seq
-		WHERE s.vm_id = '$VM' ORDER BY s.id"
-	sqlite3 -readonly "$HIB_HOME/vms/$VM/disk/state/guest.db" "$chains" \
-		>"$tmp/guest.log" && sql "$chains" >"$tmp/host.log" &&
-		[ -s "$tmp/host.log" ] && cmp "$tmp/guest.log" "$tmp/host.log"
+	return "$_agree"
 }
 
 # flood SES - begin a turn of numbered updates, whose reply comes into
@@ -399,22 +386,33 @@ fi
 
 # --- at any moment ----------------------------------------------------------------------
 
+# The same in place, of what has come since the last time, in a VM that has one session.
+tails_agree() {
+	logs_agree "$HIB_HOME/vms/$VM/disk/state/guest.db" "$compared" &&
+		compared=$(last_seq "$SES")
+}
+# begin_turn N - of numbered updates, mostly 4 in a ms, and sometimes as fast as it goes.
+begin_turn() {
+	n_updates=8000 pace=4
+	[ $(($1 % 4)) -ne 0 ] || n_updates=20000 pace=0
+	prompt_bg "$SES" "!flood $n_updates 80 $pace"
+}
+end_turn() {
+	wait_turn "$SES" "$TURN" 60 "$MARK" | grep completed && all_updates
+}
 at_any_moment() {
-	new_vm && new_session && i=0
+	new_vm && new_session && compared=0 i=0
 	while [ "$i" -lt "$rounds" ]; do
-		[ $((i % 5)) -ne 0 ] || prompt_bg "$SES" '!flood 100000 80' ||
-			return 1
-		sleep "0.$(od -An -N1 -tu1 /dev/urandom | tr -d ' ')"
-		if ! { suspend_vm && chains_agree && hib vm resume "$VM"; }; then
+		[ $((i % 5)) -ne 0 ] || begin_turn $((i / 5)) || return 1
+		soon 250
+		if ! { suspend_vm && tails_agree && hib vm resume "$VM"; }; then
 			echo "in round $i"
 			return 1
 		fi
 		i=$((i + 1))
-		[ $((i % 5)) -eq 0 ] || continue
-		hib cancel "$SES" >"$tmp/x" 2>&1 # or it has ended
-		wait_turn "$SES" "$TURN" >"$tmp/x" || return 1
+		[ $((i % 5)) -ne 0 ] || end_turn || return 1
 	done
-	numbers_are_whole
+	end_turn && suspend_vm && stores_agree && numbers_are_whole
 }
 ok "F212 $rounds suspends at random: both logs are the same each time" \
 	at_any_moment

@@ -224,6 +224,12 @@ now_ms() {
 	date +%s%3N
 }
 
+# soon MAX - sleep for up to that many ms.
+soon() {
+	sleep "$(awk -v r="$(od -An -N2 -tu2 /dev/urandom)" -v m="$1" \
+		'BEGIN { printf "%.4f", r / 65536 * m / 1000 }')"
+}
+
 # --- hibd and machines ----------------------------------------------------
 
 hibd_pid() {
@@ -423,10 +429,25 @@ wait_for_state() {
 		"${4:-0}"
 }
 
-# wait_turn SES TURN [SECONDS] - until the turn has ended.
+# wait_turn SES TURN [SECONDS [SINCE]] - until the turn has ended.
 wait_turn() {
 	wait_for "$1" "\"type\":\"turn\.(completed|failed|cancelled|interrupted)\",\"turn\":\"$2\"" \
-		"${3:-20}"
+		"${3:-20}" "${4:-0}"
+}
+
+# log_rows DB [SINCE] - what a store has of VM's sessions, event by event.
+log_rows() {
+	sqlite3 -readonly -cmd '.timeout 10000' "$1" "SELECT s.id, seq, e.epoch,
+		ts_ms, type, turn_id, ctx, data, chain
+		FROM event e JOIN session s ON s.n = session_n
+		WHERE s.vm_id = '$VM' AND seq > ${2:-0} ORDER BY s.id, seq"
+}
+
+# logs_agree DB [SINCE] - the guest's own store has the same events as the host's.
+logs_agree() {
+	log_rows "$1" "${2:-0}" >"$tmp/guest.log" &&
+		log_rows "$HIB_HOME/hib.db" "${2:-0}" >"$tmp/host.log" &&
+		[ -s "$tmp/host.log" ] && cmp "$tmp/guest.log" "$tmp/host.log"
 }
 
 # follow SES FILE [OPTION]... - keep writing the log into a file: the process is
