@@ -27,6 +27,7 @@
 #include "host/sandbox/kernel_words.h"
 #include "host/sandbox/limited.h"
 #include "host/saved.h"
+#include "host/sparse.h"
 
 #define OPENED_LIBRARY "/opt/hib/hib-opened.so" /* host/preload/ */
 #define MKFS_EROFS     "/usr/bin/mkfs.erofs"
@@ -174,11 +175,10 @@ static int take_own(struct box *b, int dir, struct err *e)
 	return r < 0 ? r : trees_take(&b->vm_trees, &from, "/hib", "state", e);
 }
 
-/* Without a link it boots all the same, and cannot be resumed later. */
-static void keep_agents(int memory, const char *agents)
+static int keep_agents(int memory, const char *agents, struct err *e)
 {
 	(void)unlinkat(memory, SAVED_AGENTS, 0);
-	(void)linkat(AT_FDCWD, agents, memory, SAVED_AGENTS, 0);
+	return sparse_link_file(AT_FDCWD, agents, memory, SAVED_AGENTS, e);
 }
 
 /* What a machine that boots is made of, where it is missing. */
@@ -196,9 +196,10 @@ static int make_files(struct box *b, int dir, int memory, struct err *e)
 		r = make_initrd(b, dir, e);
 	if (r == 0)
 		r = make_agents(b, agents, e);
+	if (r == 0)
+		r = keep_agents(memory, agents, e);
 	if (r < 0)
 		return r;
-	keep_agents(memory, agents);
 	r = take_file(b, dir, MACHINE_INITRD, "initrd", e);
 	return r < 0 ? r : take_file(b, AT_FDCWD, agents, AGENTS, e);
 }
