@@ -34,7 +34,7 @@ PKGS    := libuv sqlite3 libnghttp2 libxxhash fuse3 nettle
 LIBS := core vfs mcp host
 BINS := bin/hib bin/hibd lib/hibernacle/hib-files libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
 EXAMPLES := quickstart tools
-PRELOAD := $(O)/libexec/hib-opened.so
+PRELOAD := $(O)/libexec/hib-qemu.so
 STATIC := libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
 
 SRC_hib         := $(wildcard host/cli/*.c)
@@ -189,9 +189,9 @@ $(EXAMPLES:%=$(O)/%): $(O)/%: $(O)/host/examples/%.o $(O)/lib/libhib.a
 	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ $(LDLIBS)
 
 # Goes into QEMU: no sanitizer, no library of ours.
-$(PRELOAD): host/preload/hib-opened.c Makefile
+$(PRELOAD): host/preload/hib-opened.c host/preload/full_disk.c host/preload/full_disk.h Makefile
 	@mkdir -p $(@D)
-	$(call Q,LINK)$(CC) $(CPPFLAGS) -std=gnu17 $(WARN) -O2 -fPIC -shared -Wl,-z,relro,-z,now -o $@ $<
+	$(call Q,LINK)$(CC) $(CPPFLAGS) -std=gnu17 $(WARN) -O2 -fPIC -shared -Wl,-z,relro,-z,now -o $@ $(filter %.c,$^)
 
 define test
 $(O)/tests/$(1): $(O)/tests/$(1).o $(call obj,$(EXTRA_$(1))) $(USES_tests)

@@ -30,6 +30,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host/preload/full_disk.h"
+
 /* Return: the descriptor that stands for @path, or -1. */
 static int given(const char *path)
 {
@@ -69,10 +71,15 @@ int open64(const char *path, int flags, ...)
 
 int fallocate64(int fd, int mode, off64_t at, off64_t len)
 {
+	int r;
+
 	if ((mode & FALLOC_FL_PUNCH_HOLE) != 0 &&
 	    (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
 		return 0;
-	return (int)syscall(SYS_fallocate, fd, mode, at, len);
+	do
+		r = (int)syscall(SYS_fallocate, fd, mode, at, len);
+	while (r < 0 && full_disk_waited());
+	return r;
 }
 
 int madvise(void *at, size_t len, int advice)

@@ -29,13 +29,13 @@
 #include "host/saved.h"
 #include "host/sparse.h"
 
-#define OPENED_LIBRARY "/opt/hib/hib-opened.so" /* host/preload/ */
-#define MKFS_EROFS     "/usr/bin/mkfs.erofs"
-#define AGENTS	       "agents.erofs"
-#define DISK_BYTES     (16ull << 30) /* Sparse; without a quota. */
-#define CONSOLE_MAX    (1u << 20)    /* Bytes of a console that are kept. */
-#define TEXT_MAX       256
-#define ARGUMENTS_MAX  80
+#define QEMU_LIBRARY  "/opt/hib/hib-qemu.so" /* host/preload/ */
+#define MKFS_EROFS    "/usr/bin/mkfs.erofs"
+#define AGENTS	      "agents.erofs"
+#define DISK_BYTES    (16ull << 30) /* Sparse; without a quota. */
+#define CONSOLE_MAX   (1u << 20)    /* Bytes of a console that are kept. */
+#define TEXT_MAX      256
+#define ARGUMENTS_MAX 80
 
 /* --- agents --------------------------------------------------------------- */
 
@@ -392,7 +392,7 @@ void machine_run(const struct box *b, struct err *e)
 	const char *const incoming[] = {"-incoming", "defer", "-S", NULL};
 	static const char *const program[] = {MACHINE_QEMU, NULL};
 	struct arguments argv = {.n = 0};
-	char opened[TEXT_MAX], preload[] = "LD_PRELOAD=" OPENED_LIBRARY;
+	char opened[TEXT_MAX], preload[] = "LD_PRELOAD=" QEMU_LIBRARY;
 	char *env[] = {preload, opened, NULL};
 
 	if (!b->incoming)
