@@ -57,7 +57,8 @@ struct backend_ops {
 
 	/* Make the disk of a new VM in spec->dir.  Synchronous: a few mkdirs. */
 	int (*create)(const struct vm_spec *spec, struct err *e);
-	/* Power on.  @cb: @m, or NULL and why. */
+	/* Power on.  @cb: @m, or NULL and why; disk_full: there is no room for
+	 * its memory. */
 	void (*boot)(uv_loop_t *loop, const struct vm_spec *spec,
 		     const struct backend_events *ev, void *arg,
 		     backend_boot_cb cb);
@@ -98,7 +99,8 @@ struct backend_ops {
 	 * once the machine runs; before, a failure leaves it as it was.  Else
 	 * @dir is a snapshot, which stays, and the VM's disk and memory become
 	 * those of the snapshot.  Refused with capability_unsupported when the
-	 * memory does not fit this QEMU, image or VM. */
+	 * memory does not fit this QEMU, image or VM, with disk_full when there
+	 * is no room for it. */
 	void (*resume)(uv_loop_t *loop, const struct vm_spec *spec,
 		       const char *dir, bool shared,
 		       const struct backend_events *ev, void *arg,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "core/json.h"
 #include "core/log.h"
@@ -51,6 +52,35 @@ static int cpus_of(const struct vm_spec *spec)
 	return spec->cpus > 0 ? spec->cpus : 1;
 }
 
+/* Bytes of the file that are there already. */
+static int64_t bytes_of(int dir, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0
+		       ? 0
+		       : (int64_t)st.st_blocks * 512;
+}
+
+int qemu_check_room(const struct qemu *v, int memory, struct err *e)
+{
+	const int64_t needed =
+		memory_of(&v->spec) - (bytes_of(memory, SAVED_RAM) >> 20);
+	struct statvfs fs;
+	int64_t left;
+
+	if (fstatvfs(memory, &fs) < 0)
+		return err_set(e, -errno, "look at the disk of %s: %s",
+			       v->spec.dir, strerror(errno));
+	left = (int64_t)(fs.f_bavail * fs.f_frsize >> 20) - QEMU_SPARE_MIB;
+	if (left >= needed)
+		return 0;
+	return err_set(e, -FAULT_DISK_FULL,
+		       "the machine's memory may take %lld MiB of the disk, "
+		       "and there are %lld",
+		       (long long)needed, (long long)(left > 0 ? left : 0));
+}
+
 int qemu_make_ram(const struct qemu *v, int memory, struct err *e)
 {
 	const struct vm_spec *spec = &v->spec;
@@ -58,6 +88,8 @@ int qemu_make_ram(const struct qemu *v, int memory, struct err *e)
 	autoclose int fd = -1;
 
 	(void)unlinkat(memory, SAVED_RAM, 0);
+	if (qemu_check_room(v, memory, e) < 0)
+		return e->code;
 	fd = openat(memory, SAVED_RAM,
 		    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0 || ftruncate(fd, (off_t)memory_of(spec) << 20) < 0 ||

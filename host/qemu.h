@@ -19,6 +19,7 @@
 #include "host/saved.h"
 
 #define QEMU_MEMORY_MIB 512
+#define QEMU_SPARE_MIB	64 /* Of the host's disk, that no machine is given. */
 #define QEMU_STATE_NEW	SAVED_STATE ".new"
 
 struct copying;
@@ -68,6 +69,8 @@ void qemu_go_on(struct qemu *v);
 int qemu_open_memory(const struct qemu *v, struct err *e);
 /* Make its memory: a file that is all holes, and QEMU's. */
 int qemu_make_ram(const struct qemu *v, int memory, struct err *e);
+/* Would the host's disk hold all of its memory?  Return: 0 or -FAULT_DISK_FULL. */
+int qemu_check_room(const struct qemu *v, int memory, struct err *e);
 /* What a machine made of its spec would fit, but for QEMU's version. */
 struct saved qemu_about(const struct qemu *v);
 /* Arguments of migrate-set-capabilities, the same at both ends. */

@@ -143,8 +143,9 @@ static int prepare_own(struct qemu *v, struct err *e)
 	r = read_about(v, v->folder, e);
 	if (r == 0)
 		r = open_state(v, v->folder, e);
-	if (r == 0 && v->about.ram_in_state)
-		r = qemu_make_ram(v, v->folder, e);
+	if (r == 0)
+		r = v->about.ram_in_state ? qemu_make_ram(v, v->folder, e)
+					  : qemu_check_room(v, v->folder, e);
 	return r;
 }
 

@@ -36,7 +36,7 @@ static const unsigned vm_moves[] = {
 	[VM_SUSPENDED] =
 		BIT(VM_RESUMING) | BIT(VM_STOPPED) | BIT(VM_SUSPENDING),
 	[VM_RESUMING] = BIT(VM_RUNNING) | BIT(VM_FAILED) | BIT(VM_SUSPENDING) |
-			BIT(VM_STOPPED),
+			BIT(VM_STOPPED) | BIT(VM_SUSPENDED),
 	[VM_FAILED] = BIT(VM_BOOTING) | BIT(VM_STOPPED) | BIT(VM_SUSPENDED) |
 		      BIT(VM_RESUMING),
 };
@@ -306,7 +306,8 @@ static void vm_on_booted(struct machine *m, const struct err *e, void *arg)
 	if (m == NULL) {
 		struct err wrapped = *e;
 
-		wrapped.code = -FAULT_VM_UNAVAILABLE;
+		if (err_fault(e->code) != FAULT_DISK_FULL)
+			wrapped.code = -FAULT_VM_UNAVAILABLE;
 		err_wrap(&wrapped, "boot");
 		vm_fail_boot(vm, &wrapped);
 		return;

@@ -12,7 +12,9 @@
  * come that far (vm_on_paused()).
  *
  * What prevents a wake (the machine has died, its state cannot be used, the guest
- * does not thaw) costs the memory, not the VM: it boots.
+ * does not thaw) costs the memory, not the VM: it boots.  But where the disk has no
+ * room for the memory, the VM sleeps on, and who woke it is told; one that is stopped
+ * or destroyed does without.
  *
  * From warm to cold the machine is resumed too, but the guest is not thawed by
  * us: it is frozen as for any cold sleep, so its agents end as they should and
@@ -163,6 +165,30 @@ void vm_settle_warm(struct vm *vm)
 
 /* --- awake ---------------------------------------------------------------- */
 
+/* There is no room for its memory: it sleeps on, as it was. */
+static void resume_put_off(struct vm *vm, const struct err *e)
+{
+	const bool began = vm->state == VM_RESUMING;
+	const bool ends = vm->off_later && vm->off >= VM_OFF_STOP;
+	struct change *c;
+
+	log_warn("%s: %s, it sleeps on", vm->id, e->msg);
+	uv_timer_stop(&vm->timer);
+	vm_move(vm, VM_SUSPENDED);
+	vm->off_later = false;
+	if (began)
+		vm->workspace.complete = vm->workspace.was_complete;
+	c = vm_change(vm);
+	vm_change_tails(c, vm->id, true);
+	vm_change_complete(c, vm);
+	change_submit(vm->d->store, c, NULL, NULL);
+	vm_tell(&vm->up, vm, e);
+	if (ends)
+		vm_off_now(vm);
+	else
+		vm_tell(&vm->down, vm, e);
+}
+
 /* The machine is there again, or it is not: boot. */
 static void resume_on_machine(struct machine *m, const struct err *e, void *arg)
 {
@@ -186,6 +212,11 @@ static void resume_on_machine(struct machine *m, const struct err *e, void *arg)
 	}
 	if (vm->origin != NULL && vm->state == VM_RESUMING) {
 		vm_fail_boot(vm, e);
+		return;
+	}
+	if (err_fault(e->code) == FAULT_DISK_FULL &&
+	    (vm->state != VM_SUSPENDING || vm->off < VM_OFF_STOP)) {
+		resume_put_off(vm, e);
 		return;
 	}
 	vm_memory_lost(vm, e->msg);
