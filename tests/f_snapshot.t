@@ -173,6 +173,19 @@ only_there() {
 		hib vm wake one && hib vm restore "$S5" && hib snapshot rm "$S5"
 }
 ok "the end of a log that only the VM has is in the way of a restore" only_there
+# Folders that are too deep cannot be copied, by nobody; the guest's agent stays
+# the process that it was.
+uncopied() {
+	S5=$(hib snapshot create one) && deep=$(folder "$S5")/disk/home &&
+		(cd "$deep" && for _ in $(seq 300); do mkdir d && cd -P d || exit 1; done) &&
+		says "$SES" '!say on' on && pid=$(agent_pid "$SES") &&
+		before=$(last_seq "$SES") &&
+		refused quota_exceeded 4 hib vm restore "$S5" &&
+		equal "$(last_seq "$SES")" "$before" &&
+		equal "$(agent_pid "$SES")" "$pid" &&
+		not ls -d "$HIB_HOME/vms/$VM"/restore* && hib snapshot rm "$S5"
+}
+ok "one that cannot be copied changes nothing, and stops nothing" uncopied
 
 # --- multiplied ----------------------------------------------------------------
 

@@ -2,10 +2,10 @@
 /*
  * snapshot_restore.c - A VM is as it was
  *
- * The VM is stopped and kept from booting.  What only its disk has, the end of a
- * log or files that are not committed, is in the way, but for force.  Then
- *
- *	1  VMDIR/restore gets a copy of the snapshot's disk, whole or not at all;
+ *	1  VMDIR/restore gets a copy of the snapshot's disk, whole or not at all.
+ *	   Then the VM is stopped and kept from booting.  What only its disk has,
+ *	   the end of a log or files that are not committed, is in the way, but
+ *	   for force; if it cannot go on from here it runs again if it did;
  *	2  the row says that this is wanted ("restoring"): from here on it is done,
  *	   by the next hibd if this one is killed;
  *	3  that disk takes the place of the VM's, which is kept in VMDIR/restore;
@@ -40,17 +40,16 @@
 #define LEFT	      ".old" /* What a disk is called that was put aside. */
 
 struct setback {
+	LIST_ENTRY(setback) link;
 	struct hibd *d;
 	uv_work_t work;
 	struct depot_job job; /* Moves the branch. */
 	struct snapshot s;
 	char vm_dir[PATH_MAX], from[PATH_MAX];
 	bool locked, held;
-	bool wanted; /* The row says so: there is no way back. */
-	bool runs;   /* It is to run afterwards. */
-	bool ran;    /* It did before. */
+	bool runs; /* It is to run afterwards. */
+	bool ran;  /* It did before. */
 	bool force;
-	uint64_t began;
 	struct err err;
 	snapshot_done_cb cb; /* NULL: nobody waits. */
 	void *arg;
@@ -67,6 +66,8 @@ static void setback_end(struct setback *k)
 
 	if (vm != NULL && k->locked)
 		vm_unlock(vm);
+	if (k->d->snapshots != NULL)
+		LIST_REMOVE(k, link);
 	if (k->held)
 		snapshots_release(k->d, k->s.id);
 	if (k->err.code < 0)
@@ -177,7 +178,7 @@ static void done_on_stored(const struct err *e, void *arg)
 	if (k->runs)
 		vm_need(vm, setback_on_up, k);
 	else
-		setback_queue(k, clear_work, clear_on_done);
+		setback_clear(k);
 }
 
 /* 6 */
@@ -318,6 +319,31 @@ static void setback_go_on(struct setback *k, struct vm *vm)
 
 /* --- what can ---------------------------------------------------------------- */
 
+static void undo_on_back(struct vm *vm, const struct err *e, void *arg)
+{
+	struct setback *k = arg;
+
+	(void)vm;
+	if (e->code < 0)
+		log_warn("%s: %s", k->s.vm, e->msg);
+	setback_clear(k);
+}
+
+/* It comes to nothing: the VM is as it was. */
+static void setback_undo(struct setback *k)
+{
+	struct vm *vm = setback_vm(k);
+
+	if (vm == NULL || !k->ran) {
+		setback_clear(k);
+		return;
+	}
+	if (k->locked)
+		vm_unlock(vm);
+	k->locked = false;
+	vm_need(vm, undo_on_back, k);
+}
+
 static void wanted_on_stored(const struct err *e, void *arg)
 {
 	struct setback *k = arg;
@@ -325,7 +351,7 @@ static void wanted_on_stored(const struct err *e, void *arg)
 
 	k->err = *e;
 	if (e->code < 0 || vm == NULL)
-		setback_queue(k, clear_work, clear_on_done);
+		setback_undo(k);
 	else
 		setback_go_on(k, vm);
 }
@@ -344,6 +370,87 @@ static void store_wanted(struct setback *k)
 		   k->s.base[0] ? k->s.base : NULL,
 		   k->s.complete && k->s.head[0] ? "true" : "false");
 	change_submit(k->d->store, c, wanted_on_stored, k);
+}
+
+/* Would anything be lost that is nowhere else? */
+static int check_kept(struct setback *k, const struct vm *vm)
+{
+	if (!vm_is_complete(vm))
+		return err_set(&k->err, -FAULT_NOT_READY,
+			       "the newest files of %s are not committed; wake "
+			       "it and try again, or give them up by force",
+			       k->s.vm);
+	return snapshots_check_tails(k->d, k->s.vm, &k->err);
+}
+
+/* How it went off has been stored by now. */
+static void off_on_stored(const struct err *e, void *arg)
+{
+	struct setback *k = arg;
+	struct vm *vm = setback_vm(k);
+
+	k->err = *e;
+	if (vm == NULL && e->code == 0)
+		err_set(&k->err, -FAULT_DRAINING, "hibd stops");
+	if (k->err.code < 0 || (!k->force && check_kept(k, vm) < 0)) {
+		setback_undo(k);
+		return;
+	}
+	store_wanted(k);
+}
+
+static void setback_on_off(struct vm *vm, const struct err *e, void *arg)
+{
+	struct setback *k = arg;
+
+	k->err = *e;
+	if (e->code == 0 && (vm_is_locked(vm) || !vm_is_off(vm)))
+		err_set(&k->err, -FAULT_NOT_READY, "%s is in use", k->s.vm);
+	if (k->err.code < 0) {
+		setback_undo(k);
+		return;
+	}
+	vm_lock(vm);
+	k->locked = true;
+	change_await(k->d->store, off_on_stored, k);
+}
+
+static int find_turn(const struct session_brief *b, void *arg)
+{
+	if (b->open_turn[0] != '\0')
+		memcpy(arg, b->open_turn, ID_MAX);
+	return ((char *)arg)[0] != '\0';
+}
+
+static int check_turns(struct setback *k)
+{
+	char turn[ID_MAX] = "";
+
+	(void)reader_sessions(k->d->reader, k->s.vm, find_turn, turn, NULL);
+	if (turn[0] == '\0')
+		return 0;
+	err_set(&k->err, -FAULT_TURN_ACTIVE, "turn %s runs in %s", turn,
+		k->s.vm);
+	err_data(&k->err, "\"turn\":\"%s\"", turn);
+	return k->err.code;
+}
+
+/* The copy is there. */
+static void setback_stop(struct setback *k)
+{
+	struct vm *vm = setback_vm(k);
+
+	if (vm == NULL)
+		err_set(&k->err, -FAULT_DRAINING, "hibd stops");
+	else if (vm_is_locked(vm))
+		err_set(&k->err, -FAULT_NOT_READY, "%s is in use", k->s.vm);
+	if (k->err.code < 0 || (!k->force && check_turns(k) < 0)) {
+		setback_clear(k);
+		return;
+	}
+	k->ran = !vm_is_off(vm);
+	k->runs = k->s.memory || k->ran;
+	vm_off(vm, VM_OFF_STOP, setback_on_off, k);
 }
 
 /* 1 */
@@ -378,90 +485,13 @@ static void take_on_done(uv_work_t *w, int status)
 	struct setback *k = container_of(w, struct setback, work);
 
 	(void)status;
-	if (k->d->stopping && k->err.code == 0)
-		err_set(&k->err, -FAULT_DRAINING, "hibd stops");
 	if (k->err.code == 0)
-		store_wanted(k);
-	else if (k->d->stopping)
-		setback_end(k);
+		setback_stop(k);
 	else
-		setback_queue(k, clear_work, clear_on_done);
-}
-
-static void setback_on_back(struct vm *vm, const struct err *e, void *arg)
-{
-	(void)vm;
-	(void)arg;
-	if (e->code < 0)
-		log_warn("%s", e->msg);
-}
-
-/* Would anything be lost that is nowhere else? */
-static int check_kept(struct setback *k, const struct vm *vm)
-{
-	if (!vm_is_complete(vm))
-		return err_set(&k->err, -FAULT_NOT_READY,
-			       "the newest files of %s are not committed; wake "
-			       "it and try again, or give them up by force",
-			       k->s.vm);
-	return snapshots_check_tails(k->d, k->s.vm, &k->err);
-}
-
-/* How it went off has been stored by now. */
-static void off_on_stored(const struct err *e, void *arg)
-{
-	struct setback *k = arg;
-	struct vm *vm = setback_vm(k);
-
-	k->err = *e;
-	if (vm == NULL && e->code == 0)
-		err_set(&k->err, -FAULT_DRAINING, "hibd stops");
-	if (k->err.code < 0 || (!k->force && check_kept(k, vm) < 0)) {
-		if (vm != NULL && k->ran)
-			vm_need(vm, setback_on_back, NULL);
-		setback_end(k);
-		return;
-	}
-	setback_queue(k, take_work, take_on_done);
-}
-
-static void setback_on_off(struct vm *vm, const struct err *e, void *arg)
-{
-	struct setback *k = arg;
-
-	k->err = *e;
-	if (e->code == 0 && (vm_is_locked(vm) || !vm_is_off(vm)))
-		err_set(&k->err, -FAULT_NOT_READY, "%s is in use", k->s.vm);
-	if (k->err.code < 0) {
-		setback_end(k);
-		return;
-	}
-	vm_lock(vm);
-	k->locked = true;
-	change_await(k->d->store, off_on_stored, k);
+		setback_clear(k);
 }
 
 /* --- the request ------------------------------------------------------------- */
-
-static int find_turn(const struct session_brief *b, void *arg)
-{
-	if (b->open_turn[0] != '\0')
-		memcpy(arg, b->open_turn, ID_MAX);
-	return ((char *)arg)[0] != '\0';
-}
-
-static int check_turns(struct setback *k)
-{
-	char turn[ID_MAX] = "";
-
-	(void)reader_sessions(k->d->reader, k->s.vm, find_turn, turn, NULL);
-	if (turn[0] == '\0')
-		return 0;
-	err_set(&k->err, -FAULT_TURN_ACTIVE, "turn %s runs in %s", turn,
-		k->s.vm);
-	err_data(&k->err, "\"turn\":\"%s\"", turn);
-	return k->err.code;
-}
 
 static int setback_prepare(struct setback *k, const char *snapshot)
 {
@@ -487,15 +517,25 @@ static struct setback *setback_new(struct hibd *d)
 	if (k == NULL)
 		abort();
 	k->d = d;
-	k->began = uv_hrtime();
+	LIST_INSERT_HEAD(&d->snapshots->setbacks, k, link);
 	return k;
+}
+
+/* By another one. */
+static bool is_being_set_back(const struct setback *k)
+{
+	const struct setback *other;
+
+	LIST_FOREACH(other, &k->d->snapshots->setbacks, link)
+	if (other != k && strcmp(other->s.vm, k->s.vm) == 0)
+		return true;
+	return false;
 }
 
 void snapshot_restore(struct hibd *d, const char *id, bool force,
 		      snapshot_done_cb cb, void *arg)
 {
 	struct setback *k = setback_new(d);
-	struct vm *vm;
 
 	k->cb = cb;
 	k->arg = arg;
@@ -507,18 +547,15 @@ void snapshot_restore(struct hibd *d, const char *id, bool force,
 		setback_end(k);
 		return;
 	}
-	vm = vm_find(d, k->s.vm);
-	if (vm_is_locked(vm)) {
+	if (vm_is_locked(vm_find(d, k->s.vm)) || is_being_set_back(k)) {
 		err_set(&k->err, -FAULT_NOT_READY, "%s is in use", k->s.vm);
 		setback_end(k);
 		return;
 	}
 	k->force = force;
-	k->ran = !vm_is_off(vm);
-	k->runs = k->s.memory || k->ran;
 	k->held = true;
 	snapshots_hold(d, id);
-	vm_off(vm, VM_OFF_STOP, setback_on_off, k);
+	setback_queue(k, take_work, take_on_done);
 }
 
 /* --- a start of hibd ---------------------------------------------------------- */
@@ -548,6 +585,7 @@ static void setback_sweep(struct hibd *d, const struct vm *vm)
 	struct setback *k = setback_new(d);
 	char ready[PATH_MAX], fresh[PATH_MAX];
 
+	memcpy(k->s.vm, vm_id(vm), ID_MAX);
 	snprintf(k->vm_dir, sizeof(k->vm_dir), "%s", vm_dir(vm));
 	if (path_below(k, READY, ready) == 0 &&
 	    path_below(k, NEW, fresh) == 0 &&

@@ -37,6 +37,7 @@ struct snapshots *snapshots_new(struct hibd *d)
 		return NULL;
 	s->d = d;
 	LIST_INIT(&s->held);
+	LIST_INIT(&s->setbacks);
 	STAILQ_INIT(&s->checks);
 	return s;
 }

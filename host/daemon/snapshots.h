@@ -83,7 +83,7 @@ void snapshot_remove(struct hibd *d, const char *id, snapshot_done_cb cb,
 		     void *arg);
 
 /* Set its VM back to it, stopping it for that; of kind memory, or if it ran, it
- * runs when @cb is told.  -FAULT_STORE_CORRUPT when it is known to be damaged;
+ * runs when @cb is told, and if this fails it runs if it did.  -FAULT_STORE_CORRUPT when it is known to be damaged;
  * unless @force, -FAULT_TURN_ACTIVE, and -FAULT_NOT_READY or -FAULT_TAIL_INCOMPLETE
  * when files or the end of a log are on its disk alone. */
 void snapshot_restore(struct hibd *d, const char *id, bool force,

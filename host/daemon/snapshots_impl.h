@@ -10,7 +10,8 @@
 struct snapshots {
 	struct hibd *d;
 	LIST_HEAD(holding_list, holding) held;
-	STAILQ_HEAD(check_list, check) checks; /* One at a time. */
+	LIST_HEAD(setback_list, setback) setbacks; /* VMs that are set back. */
+	STAILQ_HEAD(check_list, check) checks;	   /* One at a time. */
 	bool checking;
 };
 
