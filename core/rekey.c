@@ -8,6 +8,8 @@
  */
 #include "core/rekey.h"
 
+#include <string.h>
+
 #include "core/fork.h"
 #include "core/purge.h"
 
@@ -56,6 +58,31 @@ static int purge(struct append *a, const char *session, struct err *e)
 	return r < 0 ? r : 1;
 }
 
+static int load_page(struct append *a, struct store_rekey_one *o,
+		     struct store_batch *page, struct err *e)
+{
+	int r;
+
+	TAILQ_INIT(&page->events);
+	r = o->next(o, page->acked, &page->events, e);
+	if (r == 0 && !TAILQ_EMPTY(&page->events))
+		r = append_batch(a, page, e) < 0 ? e->code : 1;
+	event_list_free(&page->events);
+	return r;
+}
+
+static int load(struct append *a, struct store_rekey_one *o, struct err *e)
+{
+	struct store_batch page = {.fresh_only = true};
+	int r;
+
+	memcpy(page.session, o->tail.session, ID_MAX);
+	do
+		r = load_page(a, o, &page, e);
+	while (r > 0);
+	return r;
+}
+
 int rekey_log(struct append *a, struct store_rekey_one *o, struct err *e)
 {
 	const char *session = o->tail.session;
@@ -67,6 +94,8 @@ int rekey_log(struct append *a, struct store_rekey_one *o, struct err *e)
 		r = rename_session(a, o->from, session, e);
 	else if (o->how == STORE_COPY)
 		r = fork_copy(a, o->from, o->to, session, e);
+	else if (o->how == STORE_LOAD)
+		r = load(a, o, e);
 	if (r >= 0 && o->epoch > 0)
 		r = append_claim(a, session, o->epoch, e);
 	if (r >= 0 && !TAILQ_EMPTY(&o->tail.events))

@@ -140,11 +140,18 @@ struct store_rekey_one {
 		STORE_KEEP,   /* It stays as it is; the tail's name is its. */
 		STORE_RENAME, /* It is called as the tail from now on. */
 		STORE_COPY, /* Its events up to @to are copied to the tail's. */
+		STORE_LOAD, /* The tail's is new, with the events of next(). */
 		STORE_PURGE, /* As store_purge(), of the tail's. */
 	} how;
 	char from[ID_MAX]; /* For rename and copy. */
 	int64_t to;	   /* For copy. */
-	int64_t epoch;	   /* As store_claim(), unless it is 0. */
+	/* For load: put the events after @since into @out, in order, as many as
+	 * are at hand; none at the end.  On the writer thread, and maybe all
+	 * over again.  Return: 0 or an error. */
+	int (*next)(struct store_rekey_one *o, int64_t since,
+		    struct event_list *out, struct err *e);
+	void *arg;     /* For next(). */
+	int64_t epoch; /* As store_claim(), unless it is 0. */
 	/* What is added then, as by store_append(); it may hold no event, and
 	 * its done() is not called. */
 	struct store_batch tail;

@@ -347,9 +347,9 @@ struct hib_snapshot_fork_options {
 HIB_API int hib_snapshot_fork(struct hib *h, const char *snapshot,
 			      const struct hib_snapshot_fork_options *o,
 			      char **json, struct hib_error *e);
-/* What `hib snapshot import` has unpacked into a folder below the state folder,
- * with its sessions imported: a VM of the id @vm (a machine keeps its own), off,
- * and a snapshot of it. */
+/* What `hib snapshot import` has unpacked into a folder below the state folder: a
+ * VM of the id @vm (a machine keeps its own), off, with its sessions, and a
+ * snapshot of it. */
 HIB_API int hib_snapshot_import(struct hib *h, const char *folder,
 				const char *vm, char **json,
 				struct hib_error *e);

@@ -298,6 +298,46 @@ hostile() {
 	elsewhere snapshot import "$tmp/again" >"$tmp/x"
 }
 ok "files of strangers are refused, and leave nothing" hostile
+
+nothing_elsewhere() {
+	for one in $(elsewhere vm list --json | jq -r '.[].id'); do
+		elsewhere vm destroy --force "$one" || return 1
+	done
+	for one in $(elsewhere session list --json | jq -r '.[].id'); do
+		elsewhere session destroy "$one" || return 1
+	done
+}
+# What is there: VMs, snapshots, sessions; of one instant.
+count_elsewhere() {
+	sqlite3 -readonly -cmd '.timeout 10000' "$tmp/elsewhere/hib.db" \
+		"SELECT (SELECT count(*) FROM vm)||' '||(SELECT count(*) FROM snapshot)
+			||' '||(SELECT count(*) FROM session)"
+}
+# cut_off WHO MS - hib, or hibd, is killed so long after an import was begun.
+cut_off() {
+	HIB_HOME=$tmp/elsewhere "$O/bin/hib" snapshot import "$tmp/again" >"$tmp/x" 2>&1 &
+	_importer=$!
+	sleep "$2"
+	case $1 in
+	hib) kill -9 "$_importer" ;;
+	hibd) (HIB_HOME=$tmp/elsewhere && kill_hibd KILL) ;;
+	esac
+	wait "$_importer"
+	found=$(count_elsewhere)
+	[ "$found" = '0 0 0' ] || equal "$found" "$WHOLE" || return 1
+	(HIB_HOME=$tmp/elsewhere && kill_hibd KILL && hib doctor --repair) >"$tmp/x"
+	not ls -d "$tmp/elsewhere"/import.* && elsewhere daemon start &&
+		equal "$(count_elsewhere)" "$found" && nothing_elsewhere &&
+		until_true 5 not ls -d "$tmp/elsewhere"/vms/*
+}
+one_step() {
+	WHOLE="1 1 $(grep -c '^sessions/' "$tmp/members")"
+	equal "$(count_elsewhere)" "$WHOLE" && nothing_elsewhere || return 1
+	for ms in 0.005 0.03 0.06 0.09 0.12 0.2; do
+		cut_off hib "$ms" && cut_off hibd "$ms" || return 1
+	done
+}
+ok "an import that is killed is there whole, or not at all" one_step
 elsewhere daemon stop --vms
 
 # --- what a kill leaves ------------------------------------------------------

@@ -2,12 +2,13 @@
 /*
  * snapshot_import.c - A VM and a snapshot of what was unpacked
  *
- * Who asks has unpacked a file (host/bundle.h) into a folder of HIB_HOME, and has
- * imported its sessions, which keep their ids.  Nothing in the folder is believed
- * (snapshot_proof.h), and neither folders of a host nor its network come with it.
+ * Who asks has unpacked a file (host/bundle.h) into a folder of HIB_HOME.  Nothing
+ * in it is believed (snapshot_proof.h), and neither folders of a host nor its
+ * network come with it.
  *
- * The VM is off; the snapshot is its own, with a new id.  Both rows, and the event
- * by which each session of a sandbox says where it is now, are one transaction.
+ * The VM is off; the snapshot is its own, with a new id.  Both rows, all logs,
+ * whose sessions keep their ids, and the event by which each session of a sandbox
+ * says where it is now, are one transaction.
  *
  *	sandbox		has a new id, and that disk
  *	machine		keeps its id, by which its guest knows itself: to that
@@ -22,11 +23,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/db.h"
 #include "core/log.h"
 #include "core/time.h"
 #include "host/bulk.h"
 #include "host/bundle.h"
 #include "host/daemon/catalog.h"
+#include "host/daemon/logfile.h"
 #include "host/daemon/snapshot_disk.h"
 #include "host/daemon/snapshot_proof.h"
 #include "host/daemon/snapshots_impl.h"
@@ -40,8 +43,17 @@
 #define PREFIX	      SNAPSHOT_IMPORT
 #define IMAGE	      "disk.img"
 
+/* Where a log ends that comes with it. */
+struct end {
+	char session[ID_MAX];
+	int64_t last_seq, epoch;
+};
+
 struct taking_in {
 	struct store_rekey store;
+	struct end *ends;
+	size_t n_ends;
+	struct logfile log; /* Which is being stored. */
 	struct hibd *d;
 	uv_work_t work;
 	struct change *more;
@@ -65,6 +77,8 @@ static void import_end(struct taking_in *t)
 	for (size_t i = 0; i < t->store.n; i++)
 		event_list_free(&t->store.v[i].tail.events);
 	free(t->store.v);
+	free(t->ends);
+	logfile_close(&t->log);
 	if (t->more != NULL)
 		change_free(t->more);
 	if (vm != NULL && t->prepared && t->err.code < 0)
@@ -74,13 +88,71 @@ static void import_end(struct taking_in *t)
 	free(t);
 }
 
+static int below(char out[PATH_MAX], const char *dir, const char *name)
+{
+	return snprintf(out, PATH_MAX, "%s/%s", dir, name) < PATH_MAX
+		       ? 0
+		       : -ENAMETOOLONG;
+}
+
 /* --- is it what it says? ------------------------------------------------------ */
+
+/* All of a log, up to its cursor. */
+static int check_log(struct taking_in *t, struct logfile *l, int64_t cursor)
+{
+	struct event_list page = TAILQ_HEAD_INITIALIZER(page);
+	bool more = true;
+
+	while (more) {
+		if (logfile_next(l, &page, &t->err) < 0)
+			return t->err.code;
+		more = !TAILQ_EMPTY(&page);
+		event_list_free(&page);
+	}
+	if (l->last_seq != cursor)
+		return err_set(&t->err, -FAULT_INVALID_ARGUMENT,
+			       "the log of %s ends elsewhere than it says",
+			       l->session);
+	t->ends[t->n_ends] =
+		(struct end){.last_seq = cursor, .epoch = l->epoch};
+	memcpy(t->ends[t->n_ends++].session, l->session, ID_MAX);
+	return 0;
+}
+
+/* One that is not there was destroyed before. */
+static int check_logs(struct taking_in *t)
+{
+	autojson struct json j = {0};
+	int r = json_parse(&j, t->s.cursors, strlen(t->s.cursors), &t->err);
+	struct jv all = json_root(&j);
+	char folder[PATH_MAX];
+
+	t->ends = calloc(jv_count(all) + 1, sizeof(*t->ends));
+	if (t->ends == NULL || below(folder, t->folder, BUNDLE_SESSIONS) < 0)
+		return err_set(&t->err, -ENOMEM, "out of memory");
+	for (struct jv k = jv_first(all); r == 0 && jv_has(k);
+	     k = jv_next(all, k)) {
+		struct logfile l;
+		char id[ID_MAX];
+
+		(void)jv_strcpy(k, id, sizeof(id));
+		r = logfile_open(&l, folder, id);
+		if (r == 0)
+			r = check_log(t, &l, jv_int(jv_value(k), 0));
+		else
+			r = r == -ENOENT ? 0 : err_set(&t->err, r, "%s", id);
+		logfile_close(&l);
+	}
+	return r;
+}
 
 static void check_work(uv_work_t *w)
 {
 	struct taking_in *t = container_of(w, struct taking_in, work);
 	int r = snapshot_prove(t->folder, &t->s, &t->err);
 
+	if (r == 0)
+		r = check_logs(t);
 	/* Whoever made the file left something out. */
 	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
 		t->err.code = -FAULT_INVALID_ARGUMENT;
@@ -105,87 +177,121 @@ static void import_on_stored(struct store_rekey *s, const struct err *e)
 	import_end(t);
 }
 
+/* On the writer thread, as in struct store_rekey_one. */
+static int import_next(struct store_rekey_one *o, int64_t since,
+		       struct event_list *out, struct err *e)
+{
+	struct taking_in *t = o->arg;
+	char folder[PATH_MAX];
+	int r = below(folder, t->folder, BUNDLE_SESSIONS);
+
+	if (since == 0) {
+		logfile_close(&t->log);
+		if (r == 0)
+			r = logfile_open(&t->log, folder, o->tail.session);
+		if (r < 0)
+			return err_set(e, r, "the log of %s: %s",
+				       o->tail.session, strerror(-r));
+	}
+	return logfile_next(&t->log, out, e);
+}
+
+/* What was stored is all of it, and of this VM. */
+static int settle_log(const struct taking_in *t, struct sqlite3 *db,
+		      const struct end *end, struct err *e)
+{
+	static const char whole[] =
+		"UPDATE mirror SET tail_complete=1 WHERE session_n=(SELECT n "
+		"FROM session WHERE id=?1 AND last_seq=?2 AND vm_id=?3)";
+	static const char alive[] = "DELETE FROM tombstone WHERE id=?1";
+	int r = db_run(db, e, whole, "sis", end->session,
+		       end->last_seq + !t->machine, t->vm);
+
+	if (r == 0)
+		return err_set(e, -FAULT_INVALID_ARGUMENT,
+			       "%s is of another VM", end->session);
+	return r < 0 ? r : db_run(db, e, alive, "s", end->session);
+}
+
 static int import_also(struct sqlite3 *db, struct store_rekey *s, struct err *e)
 {
 	const struct taking_in *t = container_of(s, struct taking_in, store);
 
+	for (size_t i = 0; i < t->n_ends; i++)
+		if (settle_log(t, db, &t->ends[i], e) < 0)
+			return e->code;
 	return change_apply(t->more, db, e);
 }
 
 /* The session is in this VM now. */
-static int add_event(struct taking_in *t, const struct session_brief *b)
+static int add_event(struct taking_in *t, struct store_rekey_one *o,
+		     const struct end *end)
 {
-	struct store_rekey_one *o = &t->store.v[t->store.n];
 	struct event *ev;
 	char data[80];
 
 	snprintf(data, sizeof(data), "{\"vm\":\"%s\"}", t->vm);
-	ev = event_new(&(struct event_spec){.session = b->id,
+	ev = event_new(&(struct event_spec){.session = end->session,
 					    .type = "session.imported",
-					    .seq = b->last_seq + 1,
-					    .epoch = b->epoch + 1,
+					    .seq = end->last_seq + 1,
+					    .epoch = end->epoch + 1,
 					    .ts_ms = now_ms(),
 					    .data = data,
 					    .data_len = strlen(data)});
 	if (ev == NULL)
-		return err_set(&t->err, -ENOMEM, "%s: out of memory", b->id);
-	TAILQ_INIT(&o->tail.events);
-	memcpy(o->tail.session, b->id, ID_MAX);
-	o->how = STORE_KEEP;
+		return err_set(&t->err, -ENOMEM, "out of memory");
 	TAILQ_INSERT_TAIL(&o->tail.events, ev, link);
-	t->store.n++;
 	return 0;
 }
 
-static int add_session(struct taking_in *t, const char *id, int64_t cursor,
-		       struct jw *cursors)
+static int add_session(struct taking_in *t, const struct end *end)
 {
+	struct store_rekey_one *o = &t->store.v[t->store.n];
 	struct session_brief b;
-	int r = reader_session(t->d->reader, id, &b, &t->err);
+	int r = reader_session(t->d->reader, end->session, &b, &t->err);
 
-	if (r < 0)
-		return r;
-	if (b.last_seq != cursor || vm_find(t->d, b.vm_id) != NULL)
-		return err_set(&t->err, -FAULT_ALREADY_EXISTS,
-			       "%s is another one here", id);
-	if (t->machine && strcmp(b.vm_id, t->vm) != 0)
-		return err_set(&t->err, -FAULT_INVALID_ARGUMENT,
-			       "%s is of another VM", id);
-	jw_kint(cursors, id, t->machine ? cursor : cursor + 1);
-	return t->machine ? 0 : add_event(t, &b);
+	if (r != -FAULT_SESSION_NOT_FOUND)
+		return r < 0 ? r
+			     : err_set(&t->err, -FAULT_ALREADY_EXISTS,
+				       "%s is here already", end->session);
+	t->err = (struct err){0};
+	o->how = STORE_LOAD;
+	o->next = import_next;
+	o->arg = t;
+	memcpy(o->tail.session, end->session, ID_MAX);
+	TAILQ_INIT(&o->tail.events);
+	t->store.n++;
+	return t->machine ? 0 : add_event(t, o, end);
 }
 
-static int add_sessions(struct taking_in *t)
+/* Where the logs stand now.  The guest of a machine is to hear of those, too,
+ * that were destroyed. */
+static int move_cursors(struct taking_in *t)
 {
-	autojson struct json j = {0};
 	autojw struct jw cursors = {0};
-	int r = json_parse(&j, t->s.cursors, strlen(t->s.cursors), &t->err);
-	struct jv all = json_root(&j);
 
-	t->store.v = calloc(jv_count(all) + 1, sizeof(*t->store.v));
-	if (t->store.v == NULL)
-		return err_set(&t->err, -ENOMEM, "out of memory");
+	if (t->machine)
+		return 0;
 	jw_obj(&cursors);
-	for (struct jv k = jv_first(all); r == 0 && jv_has(k);
-	     k = jv_next(all, k)) {
-		char id[ID_MAX];
-
-		(void)jv_strcpy(k, id, sizeof(id));
-		r = add_session(t, id, jv_int(jv_value(k), 0), &cursors);
-		if (r == -FAULT_SESSION_NOT_FOUND) { /* It was destroyed. */
-			r = t->err.code = 0;
-			if (t->machine) /* Its guest is to hear of that. */
-				jw_kint(&cursors, id, jv_int(jv_value(k), 0));
-		}
-	}
+	for (size_t i = 0; i < t->n_ends; i++)
+		jw_kint(&cursors, t->ends[i].session, t->ends[i].last_seq + 1);
 	jw_obj_end(&cursors);
-	if (r < 0)
-		return r;
 	free(t->s.cursors);
 	t->s.cursors = jw_take(&cursors, NULL);
 	return t->s.cursors != NULL
 		       ? 0
 		       : err_set(&t->err, -ENOMEM, "out of memory");
+}
+
+static int add_sessions(struct taking_in *t)
+{
+	t->store.v = calloc(t->n_ends + 1, sizeof(*t->store.v));
+	if (t->store.v == NULL)
+		return err_set(&t->err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < t->n_ends; i++)
+		if (add_session(t, &t->ends[i]) < 0)
+			return t->err.code;
+	return move_cursors(t);
 }
 
 static void store_rows(struct taking_in *t, struct vm *vm)
@@ -203,13 +309,6 @@ static void store_rows(struct taking_in *t, struct vm *vm)
 }
 
 /* --- folders -------------------------------------------------------------------- */
-
-static int below(char out[PATH_MAX], const char *dir, const char *name)
-{
-	return snprintf(out, PATH_MAX, "%s/%s", dir, name) < PATH_MAX
-		       ? 0
-		       : -ENAMETOOLONG;
-}
 
 static int take_commits(struct taking_in *t)
 {

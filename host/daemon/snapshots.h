@@ -68,8 +68,8 @@ void snapshot_make(struct hibd *d, const struct snapshot_spec *spec,
 /* In a change: a row, as @s says, of that many bytes. */
 void snapshot_add_row(struct change *c, const struct snapshot *s, int64_t size);
 
-/* A VM and a snapshot of it, of what was unpacked into a folder of HIB_HOME
- * (host/bundle.h), whose sessions are here already.  @vm is the id of a sandbox; a
+/* A VM and a snapshot of it, with its sessions, of what was unpacked into a folder
+ * of HIB_HOME (host/bundle.h): all, or nothing.  @vm is the id of a sandbox; a
  * machine has its own.  The folder is used up; its owner removes the rest.
  * -FAULT_ALREADY_EXISTS; -FAULT_STORE_CORRUPT when it is not what it says;
  * -FAULT_CAPABILITY_UNSUPPORTED when it could not go on here. */
@@ -83,9 +83,10 @@ void snapshot_remove(struct hibd *d, const char *id, snapshot_done_cb cb,
 		     void *arg);
 
 /* Set its VM back to it, stopping it for that; of kind memory, or if it ran, it
- * runs when @cb is told, and if this fails it runs if it did.  -FAULT_STORE_CORRUPT when it is known to be damaged;
- * unless @force, -FAULT_TURN_ACTIVE, and -FAULT_NOT_READY or -FAULT_TAIL_INCOMPLETE
- * when files or the end of a log are on its disk alone. */
+ * runs when @cb is told.  If this fails it is as it was, and runs if it did.
+ * -FAULT_STORE_CORRUPT when it is known to be damaged; unless @force,
+ * -FAULT_TURN_ACTIVE, and -FAULT_NOT_READY or -FAULT_TAIL_INCOMPLETE when files or
+ * the end of a log are on its disk alone. */
 void snapshot_restore(struct hibd *d, const char *id, bool force,
 		      snapshot_done_cb cb, void *arg);
 

@@ -2,7 +2,6 @@
 /*
  * snapshot_file.c - hib snapshot export, import
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
@@ -85,68 +84,11 @@ struct import_options {
 	bool json;
 };
 
-static long read_fd(char *buf, size_t cap, void *arg)
-{
-	return read(*(const int *)arg, buf, cap);
-}
-
 struct importing {
 	char folder[PATH_MAX];
 	char vm[HIB_ID_MAX];
-	char (*sessions)[HIB_ID_MAX]; /* That are here now. */
-	size_t n;
-	char *row;
 	int lock; /* Of the folder. */
 };
-
-/* One log.  Return: 0 or -code. */
-static int import_log(struct cli *c, struct importing *m, int dir,
-		      const char *name, struct hib_error *e)
-{
-	autoclose int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	char(*more)[HIB_ID_MAX] =
-		reallocarray(m->sessions, m->n + 1, sizeof(*m->sessions));
-	int r;
-
-	if (more == NULL)
-		abort();
-	m->sessions = more;
-	r = hib_import_session(c->hib, read_fd, &fd, NULL, e);
-	if (r == 0)
-		snprintf(m->sessions[m->n++], HIB_ID_MAX, "%.36s", name);
-	return r;
-}
-
-static int import_logs(struct cli *c, struct importing *m, struct hib_error *e)
-{
-	char path[PATH_MAX + 16];
-	const struct dirent *d;
-	int r = 0;
-	DIR *all;
-
-	snprintf(path, sizeof(path), "%s/" BUNDLE_SESSIONS, m->folder);
-	all = opendir(path);
-	while (all != NULL && r == 0 && (d = readdir(all)) != NULL)
-		if (d->d_name[0] != '.')
-			r = import_log(c, m, dirfd(all), d->d_name, e);
-	if (all != NULL)
-		closedir(all);
-	return r;
-}
-
-/* All that was unpacked, or nothing. */
-static int import_all(struct cli *c, struct importing *m)
-{
-	struct hib_error e;
-	int r = import_logs(c, m, &e);
-
-	if (r == 0)
-		r = hib_snapshot_import(c->hib, strrchr(m->folder, '/') + 1,
-					m->vm, &m->row, &e);
-	for (size_t i = 0; r < 0 && i < m->n; i++)
-		(void)hib_destroy_session(c->hib, m->sessions[i], true, NULL);
-	return r < 0 ? cli_fail_hib(&e) : 0;
-}
 
 /* Or it is taken for what one that was killed has left. */
 static int import_lock(struct importing *m, struct err *e)
@@ -186,24 +128,25 @@ int snapshot_import_command(struct cli *c, int argc, char **argv)
 	struct import_options o = {0};
 	struct importing m = {.lock = -1};
 	autojson struct json j = {0};
+	autofree char *row = NULL;
 	char id[HIB_ID_MAX] = "";
+	struct hib_error e;
 	int r = cli_act(c, argc, argv, opts, &o, 1, 1);
 
 	if (r >= 0)
 		return r;
 	id_new(m.vm, "vm");
 	r = import_unpack(c, &m);
-	if (r == 0)
-		r = import_all(c, &m);
+	if (r == 0 && hib_snapshot_import(c->hib, strrchr(m.folder, '/') + 1,
+					  m.vm, &row, &e) < 0)
+		r = cli_fail_hib(&e);
 	if (m.folder[0] != '\0')
 		(void)tree_remove(m.folder);
 	close_fd(&m.lock);
 	if (r == 0 && o.json)
-		cli_print(m.row);
-	else if (r == 0 && json_parse(&j, m.row, strlen(m.row), NULL) == 0 &&
+		cli_print(row);
+	else if (r == 0 && json_parse(&j, row, strlen(row), NULL) == 0 &&
 		 jv_strcpy(jv_get(json_root(&j), "id"), id, sizeof(id)) > 0)
 		cli_print(id);
-	free(m.sessions);
-	hib_free(m.row);
 	return r;
 }
