@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/xattr.h>
 
+#include "host/acl.h"
 #include "host/bundle_impl.h"
 #include "host/launched.h"
 #include "host/sandbox/range.h"
@@ -280,17 +281,41 @@ static int64_t inner_owner(const struct writing *w, const char *path,
 		       : 0;
 }
 
-static void put_xattrs(struct archive_entry *en, int fd)
+struct inner {
+	const struct writing *w;
+	const char *path;
+};
+
+static uint32_t inner_id(uint32_t id, const void *arg)
+{
+	const struct inner *in = arg;
+
+	return (uint32_t)inner_owner(in->w, in->path, id);
+}
+
+/* Who runs as an ordinary user has no ids that an ACL could name. */
+static bool keeps_xattr(const char *name)
+{
+	return strncmp(name, "user.", 5) == 0 ||
+	       (geteuid() == 0 && (strcmp(name, ACL_ACCESS) == 0 ||
+				   strcmp(name, ACL_DEFAULT) == 0));
+}
+
+static void put_xattrs(const struct writing *w, struct archive_entry *en,
+		       const char *path, int fd)
 {
 	autofree char *names = malloc(2 * XATTR_MAX);
 	ssize_t n = names == NULL ? 0 : flistxattr(fd, names, XATTR_MAX);
+	const struct inner in = {w, path};
 
 	for (const char *p = names; n > 0 && p < names + n;
 	     p += strlen(p) + 1) {
-		ssize_t len = fgetxattr(fd, p, names + XATTR_MAX, XATTR_MAX);
+		char *value = names + XATTR_MAX;
+		ssize_t len = fgetxattr(fd, p, value, XATTR_MAX);
 
-		if (strncmp(p, "user.", 5) == 0 && len >= 0)
-			archive_entry_xattr_add_entry(en, p, names + XATTR_MAX,
+		if (keeps_xattr(p) && len >= 0 &&
+		    acl_map(p, value, (size_t)len, inner_id, &in) == 0)
+			archive_entry_xattr_add_entry(en, p, value,
 						      (size_t)len);
 	}
 }
@@ -319,7 +344,7 @@ static int fill_entry(struct writing *w, struct archive_entry *en,
 		archive_entry_set_symlink(en, target);
 	}
 	if (fd >= 0)
-		put_xattrs(en, fd);
+		put_xattrs(w, en, t->path, fd);
 	if (fd >= 0 && S_ISREG(t->st->st_mode))
 		note_data(en, fd, t->st->st_size);
 	return 0;

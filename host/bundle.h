@@ -8,12 +8,13 @@
  *	hashes.json		of what follows, as its row has them
  *	workspace.pack		its commits (vfs/bundle.h), if there are any
  *	sessions/<ses>.jsonl	each log up to its cursor (host/transfer.h)
- *	disk/...		files, folders and links, with the owners that
- *				they have in the VM
+ *	disk/...		files, folders and links, a folder before what is
+ *				in it and that before what is beside it, with the
+ *				owners that they have in the VM; so ACLs
  *	memory.json, ram, state, disk.img, agents.erofs
  *				of kind memory, instead of that (host/saved.h)
  *
- * Holes of a file are kept.
+ * Holes of a file are kept; file capabilities are not.
  *
  * Whoever reads one has it from a stranger: there is no member but these, none
  * twice, none larger or more than the limits below, and none is written outside

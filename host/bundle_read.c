@@ -2,10 +2,11 @@
 /*
  * bundle_read.c - A snapshot as one file: reading
  *
- * A path of the disk is followed name by name, each a folder and no link, from
- * the folder that is being filled; what is there already is never opened to be
- * written.  Modes of folders are set at the end, so that one may be closed to its
- * owner.
+ * Members of the disk come as a walk finds them: each is in the folder that was
+ * begun last, or in one around it.  So these folders alone are open, none is
+ * looked up, and what is there already is never opened to be written.  A folder
+ * gets what it has but its name when it is left, so that one may be closed to its
+ * owner, and nothing inherits from it.
  */
 #include <archive.h>
 #include <archive_entry.h>
@@ -16,20 +17,24 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "host/acl.h"
 #include "host/bundle.h"
 #include "host/bundle_impl.h"
 #include "host/launched.h"
+#include "host/sandbox/range.h"
 #include "host/treewalk.h"
 
-struct mode {
-	char *path;
-	mode_t mode;
+/* A folder of the disk that is being filled. */
+struct level {
+	int fd;
+	char name[256];
+	struct archive_entry *en;
 };
 
 struct reading {
 	struct archive *a;
-	struct mode *modes; /* Of folders, for the end. */
-	size_t n_modes, cap_modes;
+	struct level *levels; /* TREEWALK_DEPTH_MAX, one in the other. */
+	unsigned depth;
 	struct err *e;
 	int top;	/* The folder. */
 	uint32_t owner; /* Of the VM's uid 0. */
@@ -131,36 +136,7 @@ static bool is_name(const char *name, size_t n)
 	       !(n == 2 && name[0] == '.' && name[1] == '.');
 }
 
-/* The folder that @path, below the top, ends in; *@last: the last name. */
-static int find_parent(struct reading *r, const char *path, const char **last)
-{
-	int dir = openat(r->top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	unsigned depth = 0;
-
-	for (;;) {
-		size_t n = strcspn(path, "/");
-		char name[256];
-		int next;
-
-		if (dir < 0 || !is_name(path, n) ||
-		    ++depth > TREEWALK_DEPTH_MAX) {
-			close_fd(&dir);
-			return refuse(r, path, "no path that could be here");
-		}
-		if (path[n] == '\0') {
-			*last = path;
-			return dir;
-		}
-		memcpy(name, path, n);
-		name[n] = '\0';
-		next = openat(dir, name,
-			      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		close_fd(&dir);
-		dir = next;
-		path += n + 1;
-	}
-}
-
+/* @name "": of @at itself. */
 static int set_owner(struct reading *r, int at, const char *name,
 		     struct archive_entry *en)
 {
@@ -171,9 +147,36 @@ static int set_owner(struct reading *r, int at, const char *name,
 	if (geteuid() != 0)
 		return 0;
 	return fchownat(at, name, r->owner + (uint32_t)uid,
-			r->owner + (uint32_t)gid, AT_SYMLINK_NOFOLLOW) < 0
+			r->owner + (uint32_t)gid,
+			AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0
 		       ? refuse(r, name, strerror(errno))
 		       : 0;
+}
+
+static uint32_t outer_id(uint32_t id, const void *arg)
+{
+	const struct reading *r = arg;
+
+	return r->owner + (id < RANGE_IDS ? id : RANGE_IDS - 1);
+}
+
+/* What names somebody is for root, who has ids to give. */
+static int set_xattr(struct reading *r, int fd, const char *key,
+		     const void *value, size_t n)
+{
+	autofree char *copy = NULL;
+
+	if (strncmp(key, "user.", 5) == 0)
+		return fsetxattr(fd, key, value, n, 0);
+	if (strcmp(key, ACL_ACCESS) != 0 && strcmp(key, ACL_DEFAULT) != 0)
+		return -1;
+	copy = malloc(n + 1);
+	if (copy == NULL)
+		return -1;
+	memcpy(copy, value, n);
+	if (acl_map(key, copy, n, outer_id, r) < 0)
+		return -1;
+	return geteuid() == 0 ? fsetxattr(fd, key, copy, n, 0) : 0;
 }
 
 static int set_xattrs(struct reading *r, int fd, const char *name,
@@ -185,8 +188,7 @@ static int set_xattrs(struct reading *r, int fd, const char *name,
 
 	archive_entry_xattr_reset(en);
 	while (archive_entry_xattr_next(en, &key, &value, &n) == ARCHIVE_OK)
-		if (strncmp(key, "user.", 5) != 0 ||
-		    fsetxattr(fd, key, value, n, 0) < 0)
+		if (set_xattr(r, fd, key, value, n) < 0)
 			return refuse(r, name, "an attribute cannot be kept");
 	return 0;
 }
@@ -203,61 +205,72 @@ static int set_times(int fd, int at, const char *name, struct archive_entry *en)
 }
 
 /* What has a descriptor; the mode comes last, after the owner took it away. */
-static int set_all(struct reading *r, int fd, int at, const char *name,
-		   struct archive_entry *en, mode_t more)
+static int set_all(struct reading *r, int fd, const char *name,
+		   struct archive_entry *en)
 {
-	int code = set_xattrs(r, fd, name, en);
+	int code = set_owner(r, fd, "", en);
 
 	if (code == 0)
-		code = set_owner(r, at, name, en);
-	if (code == 0 &&
-	    fchmod(fd, (archive_entry_perm(en) & 07777) | more) < 0)
+		code = set_xattrs(r, fd, name, en);
+	if (code == 0 && fchmod(fd, archive_entry_perm(en) & 07777) < 0)
 		code = refuse(r, name, strerror(errno));
 	(void)set_times(fd, -1, NULL, en);
 	return code;
 }
 
-static int note_mode(struct reading *r, const char *path, mode_t mode)
+/* All of it is there; @good: or no more is wanted. */
+static int leave(struct reading *r, bool good)
 {
-	if (r->n_modes == r->cap_modes) {
-		size_t cap = r->cap_modes > 0 ? 2 * r->cap_modes : 256;
-		struct mode *m = reallocarray(r->modes, cap, sizeof(*m));
+	struct level *l = &r->levels[--r->depth];
+	int code = good ? set_all(r, l->fd, l->name, l->en) : 0;
 
-		if (m == NULL)
-			return -ENOMEM;
-		r->modes = m;
-		r->cap_modes = cap;
-	}
-	r->modes[r->n_modes] = (struct mode){strdup(path), mode & 07777};
-	return r->modes[r->n_modes++].path != NULL ? 0 : -ENOMEM;
+	archive_entry_free(l->en);
+	close_fd(&l->fd);
+	return code;
 }
 
-/* The last one first: it may be in one that will be closed. */
-static void set_modes(struct reading *r)
+/* Leave the folders that @path is not in.  Return: the one that it is in, which
+ * stays ours; *@last: its name there. */
+static int find_folder(struct reading *r, const char *path, const char **last)
 {
-	while (r->n_modes > 0) {
-		struct mode *m = &r->modes[--r->n_modes];
-		const char *name = NULL;
-		autoclose int at = find_parent(r, m->path, &name);
+	unsigned depth = 0;
+	size_t n;
 
-		if (at >= 0)
-			(void)fchmodat(at, name, m->mode, 0);
-		free(m->path);
+	while (path[n = strcspn(path, "/")] != '\0') {
+		const struct level *l = &r->levels[depth];
+
+		if (depth == r->depth || strlen(l->name) != n ||
+		    memcmp(l->name, path, n) != 0)
+			return refuse(r, path, "its folder is not at hand");
+		depth++;
+		path += n + 1;
 	}
-	free(take_ptr(r->modes));
+	if (!is_name(path, n))
+		return refuse(r, path, "no name that could be here");
+	while (r->depth > depth)
+		if (leave(r, true) < 0)
+			return r->e->code;
+	*last = path;
+	return depth > 0 ? r->levels[depth - 1].fd : r->top;
 }
 
 static int take_folder(struct reading *r, int at, const char *name,
 		       struct archive_entry *en)
 {
-	autoclose int fd = -1;
+	struct level *l = &r->levels[r->depth];
 
+	if (r->depth == TREEWALK_DEPTH_MAX)
+		return refuse(r, name, "folders are too deep");
 	if (mkdirat(at, name, 0700) < 0)
 		return refuse(r, name, strerror(errno));
-	fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
+	l->fd = openat(at, name,
+		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (l->fd < 0)
 		return refuse(r, name, strerror(errno));
-	return set_all(r, fd, at, name, en, 0700);
+	snprintf(l->name, sizeof(l->name), "%s", name);
+	l->en = archive_entry_clone(en);
+	r->depth++;
+	return l->en != NULL ? 0 : refuse(r, name, "out of memory");
 }
 
 static int take_regular(struct reading *r, int at, const char *name,
@@ -270,7 +283,7 @@ static int take_regular(struct reading *r, int at, const char *name,
 		return code;
 	fd = openat(at, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? refuse(r, name, strerror(errno))
-		      : set_all(r, fd, at, name, en, 0);
+		      : set_all(r, fd, name, en);
 }
 
 static int take_other(struct reading *r, int at, const char *name,
@@ -300,16 +313,14 @@ static int take_entry(struct reading *r, const char *path,
 		      struct archive_entry *en)
 {
 	const char *name = NULL;
-	autoclose int at = find_parent(r, path, &name);
+	int at = find_folder(r, path, &name);
 
 	if (at < 0)
 		return at;
 	if (archive_entry_hardlink(en) != NULL)
 		return refuse(r, path, "no member may be a link to another");
 	if (archive_entry_filetype(en) == AE_IFDIR)
-		return note_mode(r, path, archive_entry_perm(en)) < 0
-			       ? refuse(r, path, "out of memory")
-			       : take_folder(r, at, name, en);
+		return take_folder(r, at, name, en);
 	if (archive_entry_filetype(en) == AE_IFREG)
 		return take_regular(r, at, name, en);
 	return take_other(r, at, name, en);
@@ -368,9 +379,12 @@ static int read_all(struct reading *r, int fd)
 		if (code < 0)
 			return code;
 	}
-	return s == ARCHIVE_EOF ? 0
-				: bundle_fail(r->a, r->e,
-					      -FAULT_INVALID_ARGUMENT, "read");
+	if (s != ARCHIVE_EOF)
+		return bundle_fail(r->a, r->e, -FAULT_INVALID_ARGUMENT, "read");
+	while (r->depth > 0)
+		if (leave(r, true) < 0)
+			return r->e->code;
+	return 0;
 }
 
 int bundle_read(int fd, const char *folder, const char *vm, struct err *e)
@@ -379,12 +393,15 @@ int bundle_read(int fd, const char *folder, const char *vm, struct err *e)
 		.a = archive_read_new(), .e = e, .owner = launched_uid(vm)};
 	int code = -ENOMEM;
 
+	r.levels = calloc(TREEWALK_DEPTH_MAX, sizeof(*r.levels));
 	r.top = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (r.top < 0)
 		code = err_set(e, -errno, "%s: %s", folder, strerror(errno));
-	else if (r.a != NULL)
+	else if (r.a != NULL && r.levels != NULL)
 		code = read_all(&r, fd);
-	set_modes(&r);
+	while (r.depth > 0)
+		(void)leave(&r, false);
+	free(r.levels);
 	if (r.a != NULL)
 		archive_read_free(r.a);
 	close_fd(&r.top);

@@ -2,8 +2,8 @@
 /*
  * treecopy.c - Copy a folder with all that is in it, or take its hash
  *
- * A folder gets its mode and times when all of it is there, so one that is closed
- * to its owner is filled first.  The second name of a file is made a link to the
+ * A folder gets its attributes when all of it is there, so one that is closed to
+ * its owner is filled first, and what is in it inherits nothing.  The second name of a file is made a link to the
  * first, by its path in the copy, which nobody else writes to.
  */
 #include "host/treecopy.h"
@@ -17,6 +17,7 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "host/acl.h"
 #include "host/treewalk.h"
 
 #define BLOCK	   4096u
@@ -187,11 +188,34 @@ static int copy_link(struct copying *k, const struct treewalk_entry *en, int to)
 static bool keeps_xattr(const char *name)
 {
 	return strncmp(name, "user.", 5) == 0 ||
-	       strncmp(name, "trusted.overlay.", 16) == 0;
+	       strncmp(name, "trusted.overlay.", 16) == 0 ||
+	       strcmp(name, ACL_ACCESS) == 0 ||
+	       strcmp(name, ACL_DEFAULT) == 0 ||
+	       (strcmp(name, ACL_CAPABILITY) == 0 && geteuid() == 0);
 }
 
-/* Of one descriptor to another. */
-static int copy_xattrs(int from, int to)
+/* Has the file system none of these, or may we not give them? */
+static bool is_optional(const char *name, int error)
+{
+	return strncmp(name, "user.", 5) != 0 &&
+	       strncmp(name, "trusted.", 8) != 0 &&
+	       (error == ENOTSUP || error == EPERM);
+}
+
+static uid_t new_owner(const struct treecopy *c, uid_t id)
+{
+	return c->n > 0 && id >= c->first && id - c->first < c->n
+		       ? id - c->first + c->becomes
+		       : id;
+}
+
+static uint32_t new_id(uint32_t id, const void *arg)
+{
+	return new_owner(arg, id);
+}
+
+/* Of one descriptor to another, which has its owner: that takes some away. */
+static int copy_xattrs(const struct treecopy *c, int from, int to)
 {
 	autofree char *names = malloc(2 * XATTR_MAX);
 	ssize_t n, len;
@@ -207,36 +231,53 @@ static int copy_xattrs(int from, int to)
 		if (!keeps_xattr(p))
 			continue;
 		len = fgetxattr(from, p, value, XATTR_MAX);
-		if (len < 0 || fsetxattr(to, p, value, (size_t)len, 0) < 0)
+		if (len >= 0)
+			(void)acl_map(p, value, (size_t)len, new_id, c);
+		if ((len < 0 || fsetxattr(to, p, value, (size_t)len, 0) < 0) &&
+		    !is_optional(p, errno))
 			return -errno;
 	}
 	return 0;
 }
 
-static uid_t new_owner(const struct treecopy *c, uid_t id)
+static int set_owner(const struct treecopy *c, const struct stat *st, int at,
+		     const char *name)
 {
-	return c->n > 0 && id >= c->first && id - c->first < c->n
-		       ? id - c->first + c->becomes
-		       : id;
+	const int flags =
+		AT_SYMLINK_NOFOLLOW | (name[0] == '\0' ? AT_EMPTY_PATH : 0);
+
+	return geteuid() == 0 && fchownat(at, name, new_owner(c, st->st_uid),
+					  new_owner(c, st->st_gid), flags) < 0
+		       ? -errno
+		       : 0;
 }
 
-/* Owner, mode and times.  @fd: of it; or -1, and @at and @name. */
-static int set_attributes(const struct treecopy *c, const struct stat *st,
-			  int fd, int at, const char *name)
+/* All that a file or a folder, @from, has but its content. */
+static int copy_attributes(const struct treecopy *c, const struct stat *st,
+			   int from, int to)
 {
 	const struct timespec times[] = {st->st_atim, st->st_mtim};
-	const char *what = fd >= 0 ? "" : name;
-	const int dir = fd >= 0 ? fd : at;
-	const int flags = AT_SYMLINK_NOFOLLOW | (fd >= 0 ? AT_EMPTY_PATH : 0);
+	int r = set_owner(c, st, to, "");
 
-	if (geteuid() == 0 && fchownat(dir, what, new_owner(c, st->st_uid),
-				       new_owner(c, st->st_gid), flags) < 0)
-		return -errno;
-	if (fd >= 0 && fchmod(fd, st->st_mode & 07777) < 0)
-		return -errno;
-	if (fd >= 0)
-		return futimens(fd, times) < 0 ? -errno : 0;
-	return utimensat(at, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	if (r == 0)
+		r = copy_xattrs(c, from, to);
+	if (r < 0)
+		return r;
+	return fchmod(to, st->st_mode & 07777) < 0 || futimens(to, times) < 0
+		       ? -errno
+		       : 0;
+}
+
+/* Of what is not opened: a link, a fifo, a device. */
+static int copy_looks(const struct treecopy *c, const struct stat *st, int at,
+		      const char *name)
+{
+	const struct timespec times[] = {st->st_atim, st->st_mtim};
+	int r = set_owner(c, st, at, name);
+
+	if (r == 0 && utimensat(at, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+		r = -errno;
+	return r;
 }
 
 static int copy_regular(struct copying *k, const struct treewalk_entry *en,
@@ -256,9 +297,7 @@ static int copy_regular(struct copying *k, const struct treewalk_entry *en,
 	if (out < 0)
 		return -errno;
 	r = treecopy_file(in, out, k->c->stop, &k->c->bytes);
-	if (r == 0)
-		r = copy_xattrs(in, out);
-	return r < 0 ? r : set_attributes(k->c, en->st, out, -1, NULL);
+	return r < 0 ? r : copy_attributes(k->c, en->st, in, out);
 }
 
 static int copy_symlink(struct copying *k, const struct treewalk_entry *en,
@@ -274,7 +313,7 @@ static int copy_symlink(struct copying *k, const struct treewalk_entry *en,
 	target[n] = '\0';
 	if (symlinkat(target, to, en->name) < 0)
 		return -errno;
-	return set_attributes(k->c, en->st, -1, to, en->name);
+	return copy_looks(k->c, en->st, to, en->name);
 }
 
 static int copy_special(struct copying *k, const struct treewalk_entry *en,
@@ -283,7 +322,7 @@ static int copy_special(struct copying *k, const struct treewalk_entry *en,
 	if (mknodat(to, en->name, en->st->st_mode & (S_IFMT | 0777),
 		    en->st->st_rdev) < 0)
 		return -errno;
-	return set_attributes(k->c, en->st, -1, to, en->name);
+	return copy_looks(k->c, en->st, to, en->name);
 }
 
 static bool is_whiteout(const struct stat *st)
@@ -331,7 +370,7 @@ static int copy_enter(const struct treewalk_entry *en, void *arg)
 		return -errno;
 	k->to[en->depth] = fd;
 	k->depth = en->depth + 1;
-	return copy_xattrs(en->fd, fd);
+	return 0;
 }
 
 static int copy_leave(const struct treewalk_entry *en, void *arg)
@@ -341,7 +380,7 @@ static int copy_leave(const struct treewalk_entry *en, void *arg)
 
 	if (!is_wanted(k->c, en->path))
 		return 0;
-	r = set_attributes(k->c, en->st, k->to[en->depth], -1, NULL);
+	r = copy_attributes(k->c, en->st, en->fd, k->to[en->depth]);
 	/* What is made last may look a file up by its path. */
 	if (en->depth > 0)
 		close(k->to[en->depth]);

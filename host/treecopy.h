@@ -3,7 +3,8 @@
  * treecopy.h - Copy a folder with all that is in it, or take its hash
  *
  * Kept are names, types, contents with their holes, modes, times, owners, links
- * of both kinds and the extended attributes of users and of overlay file systems.
+ * of both kinds, ACLs, and the extended attributes of users and of overlay file
+ * systems; file capabilities if root copies.
  * Sockets and devices are left out, but for the devices 0:0 that an overlay
  * removes files with.  Where the file system can, contents are shared until one
  * side is written to.
@@ -24,8 +25,8 @@ struct treecopy {
 	const char *from, *to; /* @to must not be there. */
 	/* Is this path, below the top, wanted?  NULL: all are. */
 	bool (*wants)(const char *path);
-	/* Owners from @first on, @n of them, become those from @becomes on; 0:
-	 * all stay.  Only for root. */
+	/* Owners from @first on, @n of them, become those from @becomes on, in
+	 * ACLs, too; 0: all stay.  Only for root. */
 	uint32_t first, becomes, n;
 	const atomic_bool *stop; /* Give up when it is set; or NULL. */
 

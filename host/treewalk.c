@@ -158,12 +158,12 @@ static int walk_folder(struct walk *w, struct treewalk_entry *en)
 	r = w->ops->enter(en, w->ops->arg);
 	if (r == 0)
 		r = walk_names(w, fd, en->depth + 1);
-	if (pin >= 0)
-		(void)set_mode(pin, en->st->st_mode);
 	if (r >= 0 && w->ops->leave != NULL) {
 		en->path = w->path;
 		r = w->ops->leave(en, w->ops->arg);
 	}
+	if (pin >= 0)
+		(void)set_mode(pin, en->st->st_mode);
 	return r < 0 ? r : 0;
 }
 

@@ -223,12 +223,26 @@ ok "they know nothing of one another" apart
 
 # --- as a file -----------------------------------------------------------------
 
+# acl put|is FILE - one that lets the owner's fifth neighbour read it.
+acl() {
+	python3 - "$@" <<-'END'
+		import os, struct, sys
+		nobody, name = 0xffffffff, "system.posix_acl_access"
+		entries = [(1, 6, nobody), (2, 4, os.stat(sys.argv[2]).st_uid + 5),
+		           (4, 4, nobody), (16, 4, nobody), (32, 0, nobody)]
+		acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in entries)
+		if sys.argv[1] == "put":
+		    os.setxattr(sys.argv[2], name, acl)
+		else:
+		    sys.exit(os.getxattr(sys.argv[2], name) != acl)
+	END
+}
 elsewhere() {
 	HIB_HOME=$tmp/elsewhere hib "$@"
 }
 exported() {
 	in_vm "$SES" 'printf x >"$(printf "odd\\n\\377")"; chmod 555 ~/deep' >"$tmp/x" &&
-		hib vm sleep one && S5=$(hib snapshot create one) && verified "$S5" &&
+		hib vm sleep one && acl put "$HIB_HOME/vms/$VM/disk/home/user/second" && S5=$(hib snapshot create one) && verified "$S5" &&
 		hib snapshot export "$S5" "$tmp/file" && kill_hibd KILL &&
 		hib snapshot export "$S5" "$tmp/again" && hib daemon start &&
 		equal "$(stat -c %a "$tmp/file")" 600 &&
@@ -250,6 +264,7 @@ imported() {
 		S6=$(elsewhere snapshot import "$tmp/file") &&
 		V6=$(elsewhere snapshot show "$S6" --json | jq -r .vm_id) &&
 		not ls -d "$tmp/elsewhere"/import.* &&
+		{ [ "$(id -u)" != 0 ] || acl is "$tmp/elsewhere/vms/$V6/disk/home/user/second"; } &&
 		equal "$(elsewhere vm get "$V6" --json | jq -r .state)" stopped &&
 		equal "$(elsewhere prompt "$SES" "!run cat a; ls | wc -l; $see")" "one
 3

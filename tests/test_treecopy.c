@@ -8,7 +8,9 @@
 #include <limits.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 
+#include "host/acl.h"
 #include "host/snapshot.h"
 #include "host/tree.h"
 #include "host/treewalk.h"
@@ -139,6 +141,74 @@ TEST(what_its_owner_has_closed_is_copied)
 	OK(chmod("a/shut", 0700) == 0 && chmod("b/shut", 0700) == 0);
 }
 
+/* An ACL: rwx for the owner, r for user @id, nothing for the others. */
+static size_t make_acl(uint8_t out[64], uint32_t id)
+{
+	const struct {
+		uint16_t tag, perm;
+		uint32_t id;
+	} entries[] = {{1, 7, UINT32_MAX},
+		       {2, 4, id},
+		       {4, 0, UINT32_MAX},
+		       {16, 4, UINT32_MAX},
+		       {32, 0, UINT32_MAX}};
+	const uint32_t version = 2;
+
+	memcpy(out, &version, 4);
+	memcpy(out + 4, entries, sizeof(entries));
+	return 4 + sizeof(entries);
+}
+
+static bool has_acl(const char *path, const char *name, uint32_t id)
+{
+	uint8_t want[64], got[64];
+	size_t n = make_acl(want, id);
+
+	return getxattr(path, name, got, sizeof(got)) == (ssize_t)n &&
+	       memcmp(want, got, n) == 0;
+}
+
+/* Does the file system have ACLs? */
+static bool put_acl(const char *path, const char *name, uint32_t id)
+{
+	uint8_t acl[64];
+	size_t n = make_acl(acl, id);
+
+	return setxattr(path, name, acl, n, 0) == 0 || errno != ENOTSUP;
+}
+
+TEST(acls_and_capabilities_go_along_with_their_ids)
+{
+	struct treecopy c = {.from_at = AT_FDCWD,
+			     .from = "a",
+			     .to_at = AT_FDCWD,
+			     .to = "b",
+			     .first = 1000,
+			     .becomes = 2000,
+			     .n = 10};
+	/* Revision 3, effective: net_bind_service; of the user 1000's root. */
+	const uint32_t caps[] = {0x03000001, 1u << 10, 0, 0, 0, 1000};
+	uint32_t got[6] = {0};
+	struct stat st;
+
+	enter();
+	OK(mkdir("a/d", 0755) == 0);
+	fill("a/d/x", "x", 0640);
+	fill("a/y", "y", 0755);
+	if (geteuid() != 0 || !put_acl("a/d", ACL_DEFAULT, 1001))
+		return;
+	OK(put_acl("a/d/x", ACL_ACCESS, 1002) &&
+	   put_acl("a/y", ACL_ACCESS, 5000));
+	OK(setxattr("a/y", ACL_CAPABILITY, caps, sizeof(caps), 0) == 0);
+	EQ(treecopy(&c, NULL), 0);
+	OK(has_acl("b/d", ACL_DEFAULT, 2001));
+	OK(has_acl("b/d/x", ACL_ACCESS, 2002));
+	OK(has_acl("b/y", ACL_ACCESS, 5000));
+	EQ(getxattr("b/y", ACL_CAPABILITY, got, sizeof(got)), sizeof(got));
+	EQ(got[5], 2000);
+	OK(stat("b/d/x", &st) == 0 && (st.st_mode & 07777) == 0740);
+}
+
 TEST(too_deep_is_refused)
 {
 	enter();
@@ -206,6 +276,7 @@ TEST(a_manifest_that_makes_no_sense_is_refused)
 
 TESTS(CASE(a_copy_has_the_same_hash),
       CASE(a_byte_a_name_and_a_mode_change_the_hash), CASE(a_hole_is_as_zeros),
-      CASE(what_its_owner_has_closed_is_copied), CASE(too_deep_is_refused),
-      CASE(what_is_not_wanted_stays),
+      CASE(what_its_owner_has_closed_is_copied),
+      CASE(acls_and_capabilities_go_along_with_their_ids),
+      CASE(too_deep_is_refused), CASE(what_is_not_wanted_stays),
       CASE(a_manifest_that_makes_no_sense_is_refused))
