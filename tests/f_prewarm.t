@@ -125,6 +125,17 @@ warm_row() {
 	hib image inspect img | jq -c "$1"
 }
 
+template() {
+	warm_row .warm.vm | tr -d '"'
+}
+# templates WHERE - how many there are in the catalog.
+templates() {
+	sql "SELECT count(*) FROM vm WHERE config->'$.template' IS NOT NULL AND $1"
+}
+has_templates() {
+	equal "$(templates "$1")" "$2"
+}
+
 warmed() {
 	equal "$(warm_row .warm)" null &&
 		hib image warm --agent echo --env A=1 img &&
@@ -158,6 +169,30 @@ sleeps() {
 		equal "$(in_vm "$SES" 'cat kept')" mine
 }
 ok "it sleeps and boots like any other" sleeps
+# As if hibd had died before the VM ran.
+hangs() {
+	machine && hib vm stop "$VM" && old=$(template) && kill_hibd KILL &&
+		sqlite3 "$HIB_HOME/hib.db" "UPDATE vm SET config=json_set(config,
+			'$.origin',$(warm_row .warm.snapshot | tr '"' "'")) WHERE id='$VM'" &&
+		hib daemon start && hib image warm --agent echo --env A=1 img &&
+		[ "$(template)" != "$old" ] && test -d "$HIB_HOME/vms/$old/snapshots" &&
+		new_session --env A=1 && was_prewarmed "$SES" &&
+		hib vm destroy --force "$VM" && kill_hibd TERM && hib daemon start &&
+		until_true 10 not test -e "$HIB_HOME/vms/$old" && has_templates 1 1
+}
+ok "a template stays until those made of it have run" hangs
+# One whose memory does not fit any more boots.
+boots_then() {
+	machine && hib vm stop "$VM" && kill_hibd KILL && sqlite3 "$HIB_HOME/hib.db" \
+		"UPDATE vm SET config=json_set(config,
+			'$.origin',$(warm_row .warm.snapshot | tr '"' "'")) WHERE id='$VM'" &&
+		about=$HIB_HOME/vms/$(template)/snapshots/$(warm_row .warm.snapshot |
+			tr -d '"')/memory.json && cp "$about" "$tmp/about" &&
+		jq -c '.cpus = 9' "$tmp/about" >"$about" && hib daemon start &&
+		not new_session && new_session && says "$SES" '!say hi' hi &&
+		cp "$tmp/about" "$about" && hib vm destroy --force "$VM"
+}
+ok "a VM that cannot go on from it boots when it is asked for again" boots_then
 not_used() {
 	machine --no-template && not went_on && hib vm destroy --force "$VM" &&
 		machine --memory 384 && not went_on && hib vm destroy --force "$VM"
@@ -170,9 +205,6 @@ outdated() {
 		says "$SES" '!say hi' hi && hib vm destroy --force "$VM"
 }
 ok "when agents are others than then it is not used" outdated
-template() {
-	warm_row .warm.vm | tr -d '"'
-}
 replaced() {
 	old=$(template) && hib image warm --agent other img &&
 		equal "$(warm_row .warm.agent)" '"other"' &&
@@ -187,13 +219,6 @@ damaged() {
 		new_session && says "$SES" '!say hi' hi && hib vm destroy --force "$VM"
 }
 ok "from one that is damaged nothing goes on, and a boot follows" damaged
-# templates WHERE - how many there are in the catalog.
-templates() {
-	sql "SELECT count(*) FROM vm WHERE config->'$.template' IS NOT NULL AND $1"
-}
-has_templates() {
-	equal "$(templates "$1")" "$2"
-}
 refused_ones() {
 	refused agent_unknown 5 hib image warm --agent none img &&
 		refused invalid_argument 5 hib image warm --agent echo nothing &&

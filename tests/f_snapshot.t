@@ -221,6 +221,19 @@ apart() {
 }
 ok "they know nothing of one another" apart
 
+# A clone that has not run yet needs it: the catalog says so.
+needed() {
+	FORK=$(hib vm fork "$S1") && kill_hibd KILL && sqlite3 "$HIB_HOME/hib.db" \
+		"UPDATE vm SET config=json_set(config,'$.origin','$S1') WHERE id='$FORK'" &&
+		mv "$(folder "$S1")" "$tmp/away" && hib daemon start &&
+		hib snapshot show "$S1" && kill_hibd KILL &&
+		mv "$tmp/away" "$(folder "$S1")" && hib daemon start &&
+		refused not_ready 7 hib snapshot rm "$S1" &&
+		refused not_ready 7 hib vm destroy --force one &&
+		test -d "$(folder "$S1")" && hib vm destroy "$FORK"
+}
+ok "one that a clone still needs stays, whatever is killed" needed
+
 # --- as a file -----------------------------------------------------------------
 
 # acl put|is FILE - one that lets the owner's fifth neighbour read it.

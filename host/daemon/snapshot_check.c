@@ -255,6 +255,8 @@ static int check_prepare(struct check *k)
 				 "SELECT hashes FROM snapshot WHERE id=?1 AND "
 				 "hashes IS NOT NULL",
 				 args, &k->known, &k->err);
+	if (r >= 0 && k->cb != NULL)
+		r = snapshots_hold(k->d, k->id, &k->err);
 	return r < 0 ? r : 0;
 }
 
@@ -270,8 +272,6 @@ static void check_next(struct snapshots *s)
 		}
 		s->checking = true;
 		k->began = uv_hrtime();
-		if (k->cb != NULL)
-			snapshots_hold(s->d, k->id);
 		bulk_queue(&s->d->loop, &k->work, check_work, check_on_worked);
 	}
 }

@@ -381,12 +381,12 @@ void snapshot_fork(struct hibd *d, const char *id,
 	f->cb = cb;
 	f->arg = arg;
 	if (forks_check(f, id, spec->n) < 0 ||
-	    snapshots_dir(d, &f->s, "", f->from) < 0) {
+	    snapshots_dir(d, &f->s, "", f->from) < 0 ||
+	    snapshots_hold(d, id, &f->err) < 0) {
 		forks_end(f);
 		return;
 	}
 	f->held = true;
-	snapshots_hold(d, id);
 	f->open = n + 1;
 	for (unsigned i = 0; i < n; i++) {
 		f->v[i].all = f;

@@ -552,9 +552,12 @@ void snapshot_restore(struct hibd *d, const char *id, bool force,
 		setback_end(k);
 		return;
 	}
+	if (snapshots_hold(d, id, &k->err) < 0) {
+		setback_end(k);
+		return;
+	}
 	k->force = force;
 	k->held = true;
-	snapshots_hold(d, id);
 	setback_queue(k, take_work, take_on_done);
 }
 
@@ -566,7 +569,8 @@ static void setback_resume(struct hibd *d, struct vm *vm, const char *snapshot)
 	struct setback *k = setback_new(d);
 
 	if (setback_prepare(k, snapshot) < 0 ||
-	    strcmp(k->s.vm, vm_id(vm)) != 0 || !vm_is_off(vm)) {
+	    strcmp(k->s.vm, vm_id(vm)) != 0 || !vm_is_off(vm) ||
+	    snapshots_hold(d, snapshot, &k->err) < 0) {
 		log_error("%s: a restore of %s cannot be ended", vm_id(vm),
 			  snapshot);
 		setback_end(k);
@@ -574,7 +578,6 @@ static void setback_resume(struct hibd *d, struct vm *vm, const char *snapshot)
 	}
 	log_info("%s: going on with the restore of %s", vm_id(vm), snapshot);
 	k->held = k->locked = true;
-	snapshots_hold(d, snapshot);
 	vm_lock(vm);
 	setback_go_on(k, vm);
 }

@@ -27,6 +27,7 @@ struct holding {
 	LIST_ENTRY(holding) link;
 	char id[ID_MAX];
 	unsigned n;
+	bool leaving; /* The one that holds it removes it. */
 };
 
 struct snapshots *snapshots_new(struct hibd *d)
@@ -68,7 +69,7 @@ static struct holding *holding_find(const struct hibd *d, const char *id)
 	return NULL;
 }
 
-void snapshots_hold(struct hibd *d, const char *id)
+static struct holding *holding_get(struct hibd *d, const char *id)
 {
 	struct holding *h = holding_find(d, id);
 
@@ -80,6 +81,23 @@ void snapshots_hold(struct hibd *d, const char *id)
 		LIST_INSERT_HEAD(&d->snapshots->held, h, link);
 	}
 	h->n++;
+	return h;
+}
+
+int snapshots_hold(struct hibd *d, const char *id, struct err *e)
+{
+	const struct holding *h = holding_find(d, id);
+	autosnapshot struct snapshot s = {0};
+	const struct vm *vm;
+	int r = snapshots_find(d, id, &s, e);
+
+	if (r < 0)
+		return r;
+	vm = vm_find(d, s.vm);
+	if ((h != NULL && h->leaving) || (vm != NULL && vm_is_leaving(vm)))
+		return err_set(e, -FAULT_NOT_READY, "%s is being removed", id);
+	(void)holding_get(d, id);
+	return 0;
 }
 
 void snapshots_release(struct hibd *d, const char *id)
@@ -95,15 +113,12 @@ void snapshots_release(struct hibd *d, const char *id)
 	}
 }
 
-bool snapshots_is_held(const struct hibd *d, const char *id)
-{
-	return holding_find(d, id) != NULL;
-}
-
 bool snapshots_in_use(struct hibd *d, const struct vm *vm)
 {
 	const struct holding *h;
 
+	if (d->snapshots == NULL) /* hibd stops. */
+		return false;
 	LIST_FOREACH(h, &d->snapshots->held, link)
 	{
 		autosnapshot struct snapshot s = {0};
@@ -206,7 +221,8 @@ static void add_removal(struct change *c, const char *id)
 struct removal {
 	struct hibd *d;
 	uv_work_t work;
-	char dir[PATH_MAX], gone[PATH_MAX];
+	char id[ID_MAX], dir[PATH_MAX], gone[PATH_MAX];
+	bool held;
 	struct err err;
 	snapshot_done_cb cb;
 	void *arg;
@@ -214,6 +230,8 @@ struct removal {
 
 static void removal_end(struct removal *m)
 {
+	if (m->held)
+		snapshots_release(m->d, m->id);
 	m->cb(&m->err, m->arg);
 	free(m);
 }
@@ -255,7 +273,7 @@ static int removal_check(struct hibd *d, const char *id, struct snapshot *s,
 	if (snapshots_find(d, id, s, &m->err) < 0)
 		return m->err.code;
 	vm = vm_find(d, s->vm);
-	if (snapshots_is_held(d, id) || (vm != NULL && vm_is_locked(vm)))
+	if (holding_find(d, id) != NULL || (vm != NULL && vm_is_locked(vm)))
 		return err_set(&m->err, -FAULT_NOT_READY, "%s is in use", id);
 	if (snapshots_dir(d, s, "", m->dir) < 0 ||
 	    snapshots_dir(d, s, ".gone", m->gone) < 0)
@@ -282,6 +300,8 @@ void snapshot_remove(struct hibd *d, const char *id, snapshot_done_cb cb,
 		removal_end(m);
 		return;
 	}
+	memcpy(m->id, s.id, ID_MAX);
+	m->held = holding_get(d, id)->leaving = true;
 	c = change_new();
 	add_removal(c, id);
 	change_submit(d->store, c, removal_on_stored, m);
@@ -366,7 +386,8 @@ static void look_at_folders(struct hibd *d, const struct vm *vm)
 		closedir(all);
 }
 
-/* Rows whose folder went, and those without hashes. */
+/* Rows whose folder went, and those without hashes.  A VM that goes on from one
+ * is not to boot with nothing: it says what it lacks. */
 static void look_at_row(struct hibd *d, struct jv row)
 {
 	struct snapshot s = {0};
@@ -383,6 +404,8 @@ static void look_at_row(struct hibd *d, struct jv row)
 		return;
 	}
 	log_warn("%s: the files of %s are gone", s.vm, s.id);
+	if (holding_find(d, s.id) != NULL)
+		return;
 	c = change_new();
 	add_removal(c, s.id);
 	change_submit(d->store, c, NULL, NULL);

@@ -42,11 +42,12 @@ bool snapshots_any(struct hibd *d, const char *vm);
  * Return: 0 or -FAULT_TAIL_INCOMPLETE. */
 int snapshots_check_tails(struct hibd *d, const char *vm, struct err *e);
 
-/* Somebody reads its files: until the same number of releases it is not removed.
- * Held by nobody: */
-void snapshots_hold(struct hibd *d, const char *id);
+/* Somebody needs its files: until the same number of releases it is not removed.
+ * Who needs it beyond the life of hibd has it as its origin (vm.h), in the catalog,
+ * and was holding it before.  Return: 0; -FAULT_NOT_READY when it, or its VM, is
+ * being removed; what snapshots_find() returns. */
+int snapshots_hold(struct hibd *d, const char *id, struct err *e);
 void snapshots_release(struct hibd *d, const char *id);
-bool snapshots_is_held(const struct hibd *d, const char *id);
 /* Does anybody but @vm itself use one of its snapshots? */
 bool snapshots_in_use(struct hibd *d, const struct vm *vm);
 

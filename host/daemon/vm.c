@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "core/time.h"
 #include "host/daemon/vm_impl.h"
+#include "host/daemon/warm.h"
 
 #define LOG_COMPONENT "vm"
 
@@ -345,6 +346,8 @@ void vm_boot(struct vm *vm)
 	struct vm_spec spec = vm_spec(vm);
 
 	vm_memory_forget(vm);
+	if (vm->state == VM_FAILED && vm_origin_is_template(vm))
+		warm_give_up(vm);
 	if (vm_origin_has_memory(vm)) {
 		vm_resume(vm);
 		return;
@@ -475,6 +478,11 @@ void vm_lock(struct vm *vm)
 {
 	assert(vm_is_off(vm) && !vm->locked);
 	vm->locked = true;
+}
+
+bool vm_is_leaving(const struct vm *vm)
+{
+	return vm->leaving;
 }
 
 bool vm_is_locked(const struct vm *vm)

@@ -160,7 +160,8 @@ enum vm_off {
  * memory is kept.  A VM that is off already just changes its state; one that
  * sleeps warm is woken as far as it takes to end what is in it properly.
  * VM_OFF_DESTROY removes folder and row as well: the VM is gone when @cb runs, and
- * it is given NULL.
+ * it is given NULL.  Refused with not_ready while somebody uses one of its
+ * snapshots.
  *
  * A warm sleep that fails leaves the VM running: capability_unsupported when
  * backend or guest cannot do it, not_ready when something in it cannot be paused
@@ -198,6 +199,9 @@ bool vm_goes_on_from(const struct vm *vm, const char *snapshot);
 int vm_fits(const struct vm *vm, const char *dir, struct err *e);
 /* It boots as it is, after all. */
 void vm_forget_origin(struct vm *vm);
+
+/* It is off, and on its way out of the catalog. */
+bool vm_is_leaving(const struct vm *vm);
 
 /* Keep a VM that is off from booting; who needs it waits.  A locked one is not
  * destroyed. */

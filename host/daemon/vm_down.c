@@ -14,6 +14,7 @@
 
 #include "core/log.h"
 #include "core/time.h"
+#include "host/daemon/snapshots.h"
 #include "host/daemon/vm_impl.h"
 
 #define LOG_COMPONENT "vm"
@@ -81,6 +82,7 @@ static void vm_on_destroyed(const struct err *e, void *arg)
 	struct err gone = {0};
 
 	if (e->code < 0) {
+		vm->leaving = false;
 		vm_tell(&vm->down, vm, e);
 		return;
 	}
@@ -93,10 +95,26 @@ static void vm_on_destroyed(const struct err *e, void *arg)
 	vm_tell(&down, NULL, e);
 }
 
+static int check_snapshots(const struct vm *vm, struct err *e)
+{
+	return snapshots_in_use(vm->d, vm)
+		       ? err_set(e, -FAULT_NOT_READY,
+				 "a snapshot of %s is in use", vm->id)
+		       : 0;
+}
+
 static void vm_destroy(struct vm *vm)
 {
-	struct change *c = change_new();
+	struct change *c;
+	struct err e = {0};
 
+	if (check_snapshots(vm, &e) < 0) { /* Since it was asked for. */
+		vm_tell(&vm->down, vm, &e);
+		vm_boot_if_wanted(vm);
+		return;
+	}
+	vm->leaving = true;
+	c = change_new();
 	change_add(c, "DELETE FROM vm WHERE id=?1", 1, vm->id);
 	change_add(c, "DELETE FROM snapshot WHERE vm_id=?1", 1, vm->id);
 	change_add(c, "DELETE FROM vm_event WHERE vm_id=?1", 1, vm->id);
@@ -168,6 +186,8 @@ static int off_check(const struct vm *vm, enum vm_off how, struct err *e)
 	if (vm->locked && how == VM_OFF_DESTROY)
 		return err_set(e, -FAULT_NOT_READY,
 			       "%s is being made or restored", vm->id);
+	if (how == VM_OFF_DESTROY && check_snapshots(vm, e) < 0)
+		return e->code;
 	if (how == VM_OFF_WARM && !vm_can_sleep_warm(vm))
 		return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
 			       "backend %s, or this guest, has no warm sleep",

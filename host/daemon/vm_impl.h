@@ -95,6 +95,7 @@ struct vm {
 	bool adopted;		 /* It ran before this hibd: no boot to tell. */
 	bool powering;		 /* An operation of the backend goes on. */
 	bool locked;		 /* Off, and stays off; see vm_lock(). */
+	bool leaving;		 /* Its row is being removed. */
 	bool released;		 /* hibd stops; freed when powering ends. */
 	struct err fault;	 /* Why the machine was killed, if we did. */
 	vm_barrier_cb barrier;	 /* NULL: none is under way. */
@@ -199,6 +200,8 @@ void vm_memory_forget(const struct vm *vm);
 void vm_origin_read(struct vm *vm, struct jv origin);
 /* The folder to go on from, and what its guest called the VM; NULL: as we do. */
 bool vm_origin_has_memory(const struct vm *vm);
+/* Of a template: it may boot as well. */
+bool vm_origin_is_template(const struct vm *vm);
 const char *vm_origin_dir(const struct vm *vm);
 const char *vm_origin_clone_of(const struct vm *vm);
 /* Members of a thaw. */

@@ -22,6 +22,7 @@
 struct vm_origin {
 	struct hibd *d;
 	char dir[PATH_MAX]; /* The snapshot's folder. */
+	bool template;	    /* It is of a template. */
 	struct snapshot s;
 };
 
@@ -36,6 +37,17 @@ void vm_origin_free(struct vm *vm)
 	free(o);
 }
 
+static bool is_template(struct hibd *d, const char *vm)
+{
+	const char *args[] = {vm, NULL};
+	autofree char *found = NULL;
+
+	return reader_value(d->reader,
+			    "SELECT id FROM vm WHERE id=?1 AND "
+			    "config->'$.template' IS NOT NULL",
+			    args, &found, NULL) == 1;
+}
+
 static int origin_set(struct vm *vm, const char *snapshot, struct err *e)
 {
 	struct vm_origin *o = calloc(1, sizeof(*o));
@@ -47,13 +59,15 @@ static int origin_set(struct vm *vm, const char *snapshot, struct err *e)
 	r = snapshots_find(vm->d, snapshot, &o->s, e);
 	if (r == 0)
 		r = snapshots_dir(vm->d, &o->s, "", o->dir);
+	if (r == 0)
+		r = snapshots_hold(vm->d, snapshot, e);
 	if (r < 0) {
 		snapshot_done(&o->s);
 		free(o);
 		return r;
 	}
 	vm_origin_free(vm);
-	snapshots_hold(vm->d, snapshot);
+	o->template = is_template(vm->d, o->s.vm);
 	vm->origin = o;
 	return 0;
 }
@@ -117,6 +131,11 @@ int vm_fits(const struct vm *vm, const char *dir, struct err *e)
 bool vm_origin_has_memory(const struct vm *vm)
 {
 	return vm->origin != NULL && vm->origin->s.memory;
+}
+
+bool vm_origin_is_template(const struct vm *vm)
+{
+	return vm->origin != NULL && vm->origin->template;
 }
 
 const char *vm_origin_dir(const struct vm *vm)

@@ -97,6 +97,7 @@ static void use_on_stored(const struct err *e, void *arg)
 		log_warn("%s: %s, booting it", u->vm, why.msg);
 		vm_forget_origin(vm);
 	}
+	snapshots_release(u->d, u->warm.snapshot);
 	u->cb(e, u->arg);
 	free(u);
 }
@@ -104,10 +105,18 @@ static void use_on_stored(const struct err *e, void *arg)
 void warm_use(struct hibd *d, struct vm *vm, const struct warm *w, warm_cb cb,
 	      void *arg)
 {
-	struct use *u = calloc(1, sizeof(*u));
-	struct change *c = change_new();
+	struct use *u;
+	struct change *c;
 	char data[192];
+	struct err e = {0};
 
+	if (snapshots_hold(d, w->snapshot, &e) < 0) {
+		log_info("%s: %s, booting it", vm_id(vm), e.msg);
+		cb(&(struct err){0}, arg);
+		return;
+	}
+	u = calloc(1, sizeof(*u));
+	c = change_new();
 	if (u == NULL)
 		abort();
 	*u = (struct use){.d = d, .warm = *w, .cb = cb, .arg = arg};
@@ -168,8 +177,8 @@ void warm_add_snapshot(struct change *c, const char *vm, const char *snapshot)
 static void drop_on_gone(struct vm *vm, const struct err *e, void *arg)
 {
 	(void)vm, (void)arg;
-	if (e->code < 0)
-		log_warn("a template stays: %s", e->msg);
+	if (e->code < 0) /* Until hibd starts. */
+		log_info("a template stays: %s", e->msg);
 }
 
 static void drop(struct hibd *d, struct jv row, const char *image,
@@ -199,6 +208,19 @@ void warm_drop(struct hibd *d, const char *image, const char *keep)
 		drop(d, v, image, keep);
 }
 
+/* The newest of an image come first. */
+static bool has_newer(struct jv rows, struct jv row)
+{
+	char image[PATH_MAX];
+
+	if (jv_strcpy(jv_get(row, "image"), image, sizeof(image)) < 0)
+		return false;
+	for (struct jv v = jv_first(rows); v.i != row.i; v = jv_next(rows, v))
+		if (jv_eq(jv_get(v, "image"), image))
+			return true;
+	return false;
+}
+
 void warm_load(struct hibd *d)
 {
 	autojw struct jw text = {0};
@@ -208,6 +230,7 @@ void warm_load(struct hibd *d)
 		return;
 	for (struct jv v = jv_first(json_root(&rows)); jv_has(v);
 	     v = jv_next(json_root(&rows), v))
-		if (!jv_is(jv_get(v, "snapshot"), JV_STRING))
+		if (!jv_is(jv_get(v, "snapshot"), JV_STRING) ||
+		    has_newer(json_root(&rows), v))
 			drop(d, v, NULL, NULL);
 }

@@ -35,7 +35,7 @@ bool warm_find(struct hibd *d, const struct vm_config *cfg, struct warm *out);
 typedef void (*warm_cb)(const struct err *e, void *arg);
 void warm_use(struct hibd *d, struct vm *vm, const struct warm *w, warm_cb cb,
 	      void *arg);
-/* It did not come up: have it boot as it is, and its template go. */
+/* It did not come up: have it boot as it is. */
 void warm_give_up(struct vm *vm);
 
 /* The config of a template that is being made. */
@@ -46,7 +46,8 @@ void warm_add_snapshot(struct change *c, const char *vm, const char *snapshot);
 /* Remove the templates of an image but that of @keep; @image NULL: of all;
  * @keep NULL: no matter. */
 void warm_drop(struct hibd *d, const char *image, const char *keep);
-/* hibd has started: remove those that were not completed. */
+/* hibd has started: remove those that were not completed, and those that others
+ * took the place of while a VM that has not run yet needed them. */
 void warm_load(struct hibd *d);
 
 #endif
