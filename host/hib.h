@@ -154,8 +154,8 @@ HIB_API int hib_health(struct hib *h, char **json, struct hib_error *e);
 HIB_API int hib_shutdown(struct hib *h, bool vms, struct hib_error *e);
 HIB_API int hib_list_agents(struct hib *h, char **json, struct hib_error *e);
 HIB_API int hib_list_types(struct hib *h, char **json, struct hib_error *e);
-/* {"token","expires_ms"}.  @scope: read, prompt, answer or admin.  @ttl_ms: 0
- * for the default. */
+/* {"token","expires_ms"}.  @session: NULL for all.  @scope: read, prompt, answer
+ * or admin.  @ttl_ms: 0 for the default. */
 HIB_API int hib_create_token(struct hib *h, const char *session,
 			     const char *scope, int64_t ttl_ms, char **json,
 			     struct hib_error *e);

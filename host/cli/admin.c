@@ -108,8 +108,10 @@ int token_create_command(struct cli *c, int argc, char **argv)
 	autofree char *json = NULL, *token = NULL;
 	autojson struct json j = {0};
 	struct hib_error e;
-	int r = cli_act_on_session(c, argc, argv, opts, &o, 1, 1);
+	int r = cli_act(c, argc, argv, opts, &o, 0, 1);
 
+	if (r < 0 && c->argc > 0)
+		r = cli_session_id(c->argv[0]);
 	if (r >= 0)
 		return r;
 	if (hib_create_token(c->hib, c->argv[0], o.scope, o.ttl_ms, &json, &e) <

@@ -33,6 +33,7 @@ static const struct route {
 	void (*run)(struct op *op);
 } routes[] = {
 	{"GET", "/v1/health", SCOPE_READ, health_route},
+	{"GET", "/metrics", SCOPE_READ, metrics_route},
 	{"POST", "/v1/shutdown", SCOPE_ADMIN, shutdown_route},
 	{"GET", "/v1/vms", SCOPE_ADMIN, vm_list_route},
 	{"POST", "/v1/vms", SCOPE_ADMIN, vm_create_route},

@@ -125,6 +125,20 @@ void op_reply(struct op *op, const char *json, size_t len)
 	op_free(op);
 }
 
+void op_reply_as(struct op *op, const char *type)
+{
+	struct http_req *r;
+
+	if (op->out.failed) {
+		op_refuse(op, -ENOMEM, "answer: out of memory");
+		return;
+	}
+	r = op_end(op);
+	if (r != NULL)
+		http_reply(r, 200, type, op->out.buf, op->out.len);
+	op_free(op);
+}
+
 void op_reply_out(struct op *op)
 {
 	if (op->out.failed)

@@ -73,7 +73,8 @@ void op_event(struct op *op, const char *event, const struct jw *data);
 
 /* Answers; @op is no more afterwards. */
 void op_reply(struct op *op, const char *json, size_t len);
-void op_reply_out(struct op *op); /* op->out. */
+void op_reply_out(struct op *op);		   /* op->out. */
+void op_reply_as(struct op *op, const char *type); /* That, which is no JSON. */
 void op_reply_empty(struct op *op);
 void op_fail(struct op *op, const struct err *e);
 /* As err_set() and op_fail() in one. */

@@ -52,6 +52,9 @@ void vm_fork_route(struct op *op);
 /* api_prewarm.c */
 void vm_prewarm_route(struct op *op);
 
+/* api_metrics.c */
+void metrics_route(struct op *op);
+
 /* api_image.c */
 void image_list_route(struct op *op);
 void image_warm_route(struct op *op);

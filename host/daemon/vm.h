@@ -52,6 +52,8 @@ enum vm_state {
 	VM_STATES, /* Their number. */
 };
 
+extern const char *const vm_state_names[];
+
 /* What a VM has of its memory while it sleeps. */
 enum vm_memory {
 	VM_MEMORY_NONE,

@@ -123,7 +123,6 @@ struct vm {
 	uint64_t crashed_at;
 };
 
-extern const char *const vm_state_names[];
 extern const struct backend_events vm_machine_events;
 
 /* What its backend must know. */
