@@ -179,7 +179,7 @@ f042_is_so() {
 }
 ok "F042 nor does what is so already" f042_is_so
 wakes() {
-	vm_is 'running null' && doze
+	until_true 5 vm_is 'running null' && doze
 }
 f215_writes() {
 	hib session update "$SES" --title woken && wakes &&
