@@ -19,137 +19,7 @@
 #define TOKEN_BYTES   32
 #define TTL_MAX_MS    (3650LL * 24 * 3600 * 1000)
 
-static void health_route(struct op *op);
-static void shutdown_route(struct op *op);
-static void agents_route(struct op *op);
-static void types_route(struct op *op);
-static void token_create_route(struct op *op);
-
-/* `:vm`, `:id`, `:snp`, `:req` and `:mcp` stand for one segment; `*` and `:name` are any last
- * one, and `:key` is all that is left. */
-static const struct route {
-	const char *method, *pattern;
-	enum scope scope;
-	void (*run)(struct op *op);
-} routes[] = {
-	{"GET", "/v1/health", SCOPE_READ, health_route},
-	{"GET", "/metrics", SCOPE_READ, metrics_route},
-	{"POST", "/v1/shutdown", SCOPE_ADMIN, shutdown_route},
-	{"GET", "/v1/vms", SCOPE_ADMIN, vm_list_route},
-	{"POST", "/v1/vms", SCOPE_ADMIN, vm_create_route},
-	{"GET", "/v1/vms/:vm", SCOPE_ADMIN, vm_get_route},
-	{"DELETE", "/v1/vms/:vm", SCOPE_ADMIN, vm_destroy_route},
-	{"GET", "/v1/vms/:vm/events", SCOPE_ADMIN, vm_events_route},
-	{"POST", "/v1/vms/:vm/wake", SCOPE_ADMIN, vm_wake_route},
-	{"POST", "/v1/vms/:vm/sleep", SCOPE_ADMIN, vm_sleep_route},
-	{"POST", "/v1/vms/:vm/suspend", SCOPE_ADMIN, vm_suspend_route},
-	{"POST", "/v1/vms/:vm/resume", SCOPE_ADMIN, vm_resume_route},
-	{"POST", "/v1/vms/:vm/stop", SCOPE_ADMIN, vm_stop_route},
-	{"POST", "/v1/vms/:vm/upgrade", SCOPE_ADMIN, vm_upgrade_route},
-	{"POST", "/v1/vms/:vm/fork", SCOPE_ADMIN, vm_fork_route},
-	{"POST", "/v1/vms/:vm/exec", SCOPE_ADMIN, vm_exec_route},
-	{"POST", "/v1/vms/:vm/prewarm", SCOPE_ADMIN, vm_prewarm_route},
-	{"POST", "/v1/vms/:vm/files/checkpoint", SCOPE_ADMIN,
-	 vm_checkpoint_route},
-	{"POST", "/v1/vms/:vm/files/restore", SCOPE_ADMIN, vm_restore_route},
-	{"GET", "/v1/vms/:vm/files/list", SCOPE_READ, files_list_route},
-	{"GET", "/v1/vms/:vm/files/stat", SCOPE_READ, files_stat_route},
-	{"GET", "/v1/vms/:vm/files/content", SCOPE_READ, files_read_route},
-	{"DELETE", "/v1/vms/:vm/files/content", SCOPE_ADMIN,
-	 files_delete_route},
-	{"GET", "/v1/vms/:vm/files/watch", SCOPE_READ, files_watch_route},
-	{"POST", "/v1/vms/:vm/files/grep", SCOPE_READ, files_ask_route},
-	{"POST", "/v1/vms/:vm/files/read", SCOPE_READ, files_ask_route},
-	{"POST", "/v1/vms/:vm/files/write", SCOPE_ADMIN, files_change_route},
-	{"POST", "/v1/vms/:vm/files/mkdir", SCOPE_ADMIN, files_change_route},
-	{"POST", "/v1/vms/:vm/files/move", SCOPE_ADMIN, files_change_route},
-	{"POST", "/v1/vms/:vm/files/copy", SCOPE_ADMIN, files_change_route},
-	{"POST", "/v1/vms/:vm/files/remove", SCOPE_ADMIN, files_change_route},
-	{"POST", "/v1/vms/:vm/files/chmod", SCOPE_ADMIN, files_change_route},
-	{"POST", "/v1/vms/:vm/files/symlink", SCOPE_ADMIN, files_change_route},
-	{"POST", "/v1/vms/:vm/restore", SCOPE_ADMIN, vm_restore_snapshot_route},
-	{"GET", "/v1/vms/:vm/snapshots", SCOPE_ADMIN, snapshot_list_route},
-	{"POST", "/v1/vms/:vm/snapshots", SCOPE_ADMIN, snapshot_create_route},
-	{"GET", "/v1/snapshots", SCOPE_ADMIN, snapshot_list_route},
-	{"POST", "/v1/snapshots/import", SCOPE_ADMIN, snapshot_import_route},
-	{"GET", "/v1/snapshots/:snp", SCOPE_ADMIN, snapshot_get_route},
-	{"DELETE", "/v1/snapshots/:snp", SCOPE_ADMIN, snapshot_remove_route},
-	{"POST", "/v1/snapshots/:snp/restore", SCOPE_ADMIN,
-	 snapshot_restore_route},
-	{"POST", "/v1/snapshots/:snp/fork", SCOPE_ADMIN, snapshot_fork_route},
-	{"POST", "/v1/snapshots/:snp/verify", SCOPE_ADMIN,
-	 snapshot_verify_route},
-	{"GET", "/v1/sessions", SCOPE_READ, session_list_route},
-	{"POST", "/v1/sessions", SCOPE_ADMIN, session_create_route},
-	{"GET", "/v1/sessions/:id", SCOPE_READ, session_get_route},
-	{"PATCH", "/v1/sessions/:id", SCOPE_ADMIN, session_update_route},
-	{"DELETE", "/v1/sessions/:id", SCOPE_ADMIN, session_destroy_route},
-	{"POST", "/v1/sessions/:id/prompt", SCOPE_PROMPT, session_prompt_route},
-	{"POST", "/v1/sessions/:id/cancel", SCOPE_PROMPT, session_cancel_route},
-	{"POST", "/v1/sessions/:id/resume", SCOPE_ADMIN, session_resume_route},
-	{"POST", "/v1/sessions/:id/attach", SCOPE_READ, session_attach_route},
-	{"POST", "/v1/sessions/:id/fork", SCOPE_ADMIN, session_fork_route},
-	{"POST", "/v1/sessions/:id/suspend", SCOPE_ADMIN,
-	 session_suspend_route},
-	{"POST", "/v1/sessions/:id/close", SCOPE_ADMIN, session_close_route},
-	{"POST", "/v1/sessions/:id/archive", SCOPE_ADMIN,
-	 session_archive_route},
-	{"POST", "/v1/sessions/:id/unarchive", SCOPE_ADMIN,
-	 session_unarchive_route},
-	{"POST", "/v1/sessions/:id/requests/:req", SCOPE_ANSWER,
-	 session_answer_route},
-	{"PUT", "/v1/sessions/:id/tools", SCOPE_ADMIN, session_tools_route},
-	{"POST", "/v1/sessions/:id/tools/results", SCOPE_ANSWER,
-	 tool_results_route},
-	{"POST", "/v1/sessions/:id/tools/progress", SCOPE_ANSWER,
-	 tool_progress_route},
-	{"GET", "/v1/sessions/:id/events", SCOPE_READ, session_events_route},
-	{"GET", "/v1/sessions/:id/stream", SCOPE_READ, session_stream_route},
-	{"GET", "/v1/sessions/:id/messages", SCOPE_READ,
-	 session_messages_route},
-	{"GET", "/v1/sessions/:id/export", SCOPE_READ, session_export_route},
-	{"GET", "/v1/sessions/:id/config", SCOPE_READ, session_config_route},
-	{"GET", "/v1/sessions/:id/usage", SCOPE_READ, session_usage_route},
-	{"GET", "/v1/sessions/:id/cursors/:name", SCOPE_READ, cursor_get_route},
-	{"PUT", "/v1/sessions/:id/cursors/:name", SCOPE_READ, cursor_set_route},
-	{"DELETE", "/v1/sessions/:id/cursors/:name", SCOPE_READ,
-	 cursor_delete_route},
-	{"GET", "/v1/sessions/:id/kv", SCOPE_READ, kv_list_route},
-	{"GET", "/v1/sessions/:id/kv/:key", SCOPE_READ, kv_get_route},
-	{"PUT", "/v1/sessions/:id/kv/:key", SCOPE_PROMPT, kv_set_route},
-	{"DELETE", "/v1/sessions/:id/kv/:key", SCOPE_PROMPT, kv_delete_route},
-	{"GET", "/v1/sessions/:id/memory", SCOPE_READ, memory_list_route},
-	{"GET", "/v1/sessions/:id/memory/:key", SCOPE_READ, memory_get_route},
-	{"PUT", "/v1/sessions/:id/memory/:key", SCOPE_PROMPT, memory_set_route},
-	{"DELETE", "/v1/sessions/:id/memory/:key", SCOPE_PROMPT,
-	 memory_delete_route},
-	{"POST", "/v1/sessions/:id/summaries", SCOPE_PROMPT, summary_add_route},
-	{"GET", "/v1/sessions/:id/sql", SCOPE_READ, sql_list_route},
-	{"GET", "/v1/sessions/:id/sql/:name", SCOPE_READ, sql_schema_route},
-	{"POST", "/v1/sessions/:id/sql/:name", SCOPE_PROMPT, sql_run_route},
-	{"DELETE", "/v1/sessions/:id/sql/:name", SCOPE_PROMPT, sql_drop_route},
-	{"GET", "/v1/sessions/:id/artifacts/:name", SCOPE_READ,
-	 artifact_get_route},
-	{"GET", "/v1/sessions/:id/mcp/:mcp/tools", SCOPE_READ, mcp_tools_route},
-	{"POST", "/v1/sessions/:id/mcp/:mcp/call", SCOPE_PROMPT,
-	 mcp_call_route},
-	{"POST", "/v1/sessions/:id/mcp/:mcp", SCOPE_PROMPT, mcp_door_route},
-	{"GET", "/v1/sessions/:id/mcp/:mcp", SCOPE_PROMPT, mcp_door_route},
-	{"DELETE", "/v1/sessions/:id/mcp/:mcp", SCOPE_PROMPT, mcp_door_route},
-	{"GET", "/v1/sessions/:id/*", SCOPE_READ, session_rows_route},
-	{"GET", "/v1/search", SCOPE_READ, search_route},
-	{"GET", "/v1/secrets", SCOPE_ADMIN, secret_list_route},
-	{"PUT", "/v1/secrets/:name", SCOPE_ADMIN, secret_set_route},
-	{"DELETE", "/v1/secrets/:name", SCOPE_ADMIN, secret_delete_route},
-	{"GET", "/v1/agents", SCOPE_READ, agents_route},
-	{"GET", "/v1/images", SCOPE_READ, image_list_route},
-	{"POST", "/v1/images/:image/warm", SCOPE_ADMIN, image_warm_route},
-	{"DELETE", "/v1/images/:image/warm", SCOPE_ADMIN, image_cool_route},
-	{"GET", "/v1/types", SCOPE_READ, types_route},
-	{"POST", "/v1/tokens", SCOPE_ADMIN, token_create_route},
-};
-
-static const char *const scope_names[] = {
+const char *const scope_names[] = {
 	[SCOPE_READ] = "read",
 	[SCOPE_PROMPT] = "prompt",
 	[SCOPE_ANSWER] = "answer",
@@ -273,7 +143,7 @@ static int token_find(struct op *op, const char *token)
 	op->token_expires_ms = jv_int(jv_get(row, "expires_ms"), 0);
 	if (jv_strcpy(jv_get(row, "session_id"), op->only, ID_MAX) < 0)
 		op->only[0] = '\0';
-	for (size_t i = 0; i < ARRAY_LEN(scope_names); i++) {
+	for (size_t i = 0; i < SCOPES; i++) {
 		if (strcmp(scope, scope_names[i]) == 0) {
 			op->scope = (enum scope)i;
 			return token_is_over(op, row) ? -1 : 0;
@@ -351,7 +221,7 @@ static bool read_scope(struct op *op, enum scope *out)
 		return false;
 	if (name == NULL)
 		return true;
-	for (size_t i = 0; i < ARRAY_LEN(scope_names); i++) {
+	for (size_t i = 0; i < SCOPES; i++) {
 		if (strcmp(name, scope_names[i]) == 0) {
 			*out = (enum scope)i;
 			return true;
@@ -362,7 +232,7 @@ static bool read_scope(struct op *op, enum scope *out)
 	return false;
 }
 
-static void token_create_route(struct op *op)
+void token_create_route(struct op *op)
 {
 	autofree char *session = NULL;
 	int64_t ttl = 24LL * 3600 * 1000;
@@ -392,7 +262,7 @@ static void token_create_route(struct op *op)
 
 /* --- small routes ------------------------------------------------------- */
 
-static void health_route(struct op *op)
+void health_route(struct op *op)
 {
 	struct jw *w = &op->out;
 
@@ -441,7 +311,7 @@ static void shutdown_on_off(struct vm *vm, const struct err *e, void *arg)
 	http_reply(r, 200, "application/json", "{}", 2);
 }
 
-static void shutdown_route(struct op *op)
+void shutdown_route(struct op *op)
 {
 	const char *vms = http_query(op->r, "vms");
 	struct stopping *s = calloc(1, sizeof(*s));
@@ -463,7 +333,7 @@ static void shutdown_route(struct op *op)
 	shutdown_on_off(NULL, NULL, s);
 }
 
-static void agents_route(struct op *op)
+void agents_route(struct op *op)
 {
 	struct err e = {0};
 
@@ -476,7 +346,7 @@ static void agents_route(struct op *op)
 	op_reply_out(op);
 }
 
-static void types_route(struct op *op)
+void types_route(struct op *op)
 {
 	jw_arr(&op->out);
 	for (size_t i = 0; event_types[i] != NULL; i++)
@@ -494,8 +364,11 @@ static bool is_import(const struct http_req *r)
 }
 
 /* The content of a file of a VM. */
-static const struct route upload = {"PUT", "/v1/vms/:vm/files/content",
-				    SCOPE_ADMIN, NULL};
+static const struct route upload = {
+	.method = "PUT",
+	.pattern = "/v1/vms/:vm/files/content",
+	.scope = SCOPE_ADMIN,
+};
 
 static bool is_upload(const struct http_req *r)
 {
@@ -535,12 +408,12 @@ static const struct route *find_route(const char *method, const char *path,
 				      bool *known_path)
 {
 	*known_path = false;
-	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-		if (!route_matches(routes[i].pattern, path))
+	for (const struct route *r = routes; r->method != NULL; r++) {
+		if (r->run == NULL || !route_matches(r->pattern, path))
 			continue;
 		*known_path = true;
-		if (strcmp(routes[i].method, method) == 0)
-			return &routes[i];
+		if (strcmp(r->method, method) == 0)
+			return r;
 	}
 	return NULL;
 }

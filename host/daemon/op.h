@@ -17,7 +17,13 @@
 #define OP_STORED_MS	   10000 /* Guest's answer until the host has stored it. */
 #define OP_AGAIN_MAX	   2	 /* Calls of one op made again. */
 
-enum scope { SCOPE_READ, SCOPE_PROMPT, SCOPE_ANSWER, SCOPE_ADMIN };
+enum scope {
+	SCOPE_READ,
+	SCOPE_PROMPT,
+	SCOPE_ANSWER,
+	SCOPE_ADMIN,
+	SCOPES, /* Their number. */
+};
 
 struct op {
 	struct hibd *d;

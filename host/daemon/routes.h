@@ -14,7 +14,35 @@
  * answered. */
 #define TIMEOUT_MAX_MS (24 * 3600 * 1000)
 
-/* api.c: connect the routes to d->http. */
+struct route {
+	const char *method;
+	/* `:vm`, `:id`, `:snp`, `:req` and `:mcp` stand for one segment; `*` and
+	 * `:name` are any last one, and `:key` is all that is left. */
+	const char *pattern;
+	enum scope scope;
+	void (*run)(struct op *op); /* NULL: its body is streamed, see api.c. */
+	const char *about;
+	/* What may stand in the query string, and the members of the body: words,
+	 * "NAME" of a string and "NAME:TYPE".  NULL: there is none; a body of ""
+	 * has no members that are known, "*" are bytes. */
+	const char *query, *body;
+	const char *answer; /* Its type; NULL: JSON. */
+};
+
+/* routes.c: all of them, ended by one without a method. */
+extern const struct route routes[];
+
+/* api_openapi.c */
+void openapi_route(struct op *op);
+
+/* api.c */
+void health_route(struct op *op);
+void shutdown_route(struct op *op);
+void agents_route(struct op *op);
+void types_route(struct op *op);
+void token_create_route(struct op *op);
+extern const char *const scope_names[SCOPES]; /* By enum scope. */
+/* Connect the routes to d->http. */
 extern const struct http_handler api_handler;
 /* Make a token and write {"token","expires_ms","scope"} as members into an open
  * object; it is valid once @c is stored.  @session: NULL for all. */
