@@ -13,8 +13,8 @@
 
 #include "host/launched.h"
 
-#define CONNECT_MIN_MS 1
-#define CONNECT_TRIES  (QMP_CONNECT_MS / QMP_AGAIN_MS)
+#define CONNECT_AGAIN_MS 2
+#define CONNECT_TRIES	 (QMP_CONNECT_MS / CONNECT_AGAIN_MS)
 
 struct qmp_run {
 	uv_loop_t *loop;
@@ -181,10 +181,9 @@ static void run_on_connect(uv_timer_t *t)
 	struct qmp_run *r = t->data;
 	struct err e = {0};
 	int fd = launched_channel(r->m, "qmp", &e);
-	uint64_t pause = CONNECT_MIN_MS << (r->tries < 5 ? r->tries : 5);
 
 	if (fd == -EAGAIN && ++r->tries < CONNECT_TRIES) {
-		uv_timer_start(t, run_on_connect, pause, 0);
+		uv_timer_start(t, run_on_connect, CONNECT_AGAIN_MS, 0);
 		return;
 	}
 	if (fd >= 0)

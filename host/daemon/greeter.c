@@ -2,6 +2,11 @@
 /*
  * greeter.c - Meet the guest at a port
  *
+ * A guest that goes on from its memory takes the first questions for what is said
+ * on its last connection, and notices that way that this is over.  So they are
+ * asked often.  But one that still waits in front of the port will be read when
+ * the guest opens that, seconds away in a boot: then no other is added.
+ *
  * What the guest says here is read a byte at a time, since what follows its
  * answer is not ours; it is rubbish of the last connection at most, and hostile
  * at worst, when it costs a system call for each byte, a bounded number in each turn of
@@ -9,7 +14,9 @@
  */
 #include "host/daemon/greeter.h"
 
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -25,6 +32,7 @@ struct greeter {
 	int fd;
 	uv_poll_t poll;
 	uv_timer_t timer;
+	unsigned asked; /* Times. */
 	uint64_t pause_ms;
 	char token[GREET_TOKEN_MAX];
 	struct greet greet;
@@ -81,13 +89,26 @@ static void ask(struct greeter *g)
 	/* What does not fit is asked again. */
 	(void)!write(g->fd, line, n);
 	uv_timer_start(&g->timer, greeter_on_ask, g->pause_ms, 0);
-	if (g->pause_ms < GREETER_ASK_MAX_MS)
+	if (++g->asked >= GREETER_ASK_OFTEN && g->pause_ms < GREETER_ASK_MAX_MS)
 		g->pause_ms *= 2;
+}
+
+/* Is there something that QEMU has not read yet? */
+static bool is_untaken(const struct greeter *g)
+{
+	int n;
+
+	return ioctl(g->fd, SIOCOUTQ, &n) == 0 && n > 0;
 }
 
 static void greeter_on_ask(uv_timer_t *t)
 {
-	ask(t->data);
+	struct greeter *g = t->data;
+
+	if (is_untaken(g))
+		uv_timer_start(t, greeter_on_ask, GREETER_LOOK_MS, 0);
+	else
+		ask(g);
 }
 
 /* The newest question was answered. */

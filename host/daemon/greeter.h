@@ -8,7 +8,9 @@
 #include <uv.h>
 
 #define GREETER_ASK_MIN_MS 10	/* Until the question is asked again,... */
+#define GREETER_ASK_OFTEN  50	/* ...so many times, and then... */
 #define GREETER_ASK_MAX_MS 2000 /* ...doubling up to that. */
+#define GREETER_LOOK_MS	   20	/* While nobody has taken it. */
 
 struct greeter; /* Opaque. */
 
