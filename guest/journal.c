@@ -150,7 +150,7 @@ static int64_t add(struct journal *j, const struct event_spec *spec)
 	TAILQ_INSERT_TAIL(&b->store.events, ev, link);
 	j->last_seq = spec->seq;
 	b->bytes += ev->len;
-	touch(j);
+	journal_linger(j, false);
 	if (++b->n >= BATCH_EVENTS_MAX || b->bytes >= BATCH_BYTES_MAX)
 		submit(j);
 	return spec->seq;
@@ -280,6 +280,12 @@ void journal_then(struct journal *j, struct journal_effect *ef)
 {
 	ef->after = j->last_seq;
 	TAILQ_INSERT_TAIL(&j->effects, ef, link);
+	journal_linger(j, false);
+}
+
+void journal_linger(struct journal *j, bool on)
+{
+	j->lingers = on;
 	touch(j);
 }
 
@@ -301,7 +307,7 @@ static void flush(struct journal *j)
 			fail(j);
 		return;
 	}
-	if (j->open != NULL)
+	if (j->open != NULL && !j->lingers)
 		submit(j);
 	run_effects(j, NULL);
 }
@@ -344,7 +350,7 @@ void journal_reset(struct journal *j, int64_t last_seq, int64_t epoch)
 {
 	assert(j->in_flight == 0);
 	batch_free(take_ptr(j->open));
-	j->broken = false;
+	j->broken = j->lingers = false;
 	j->last_seq = last_seq;
 	j->stored_seq = last_seq;
 	j->epoch = epoch;

@@ -62,6 +62,7 @@ struct journal {
 	TAILQ_ENTRY(journal) link; /* In hub->dirty. */
 	unsigned in_flight;	   /* Batches. */
 	bool dirty, broken;
+	bool lingers; /* The open batch. */
 	struct err err;
 };
 
@@ -112,6 +113,10 @@ int64_t journal_add_acp(struct journal *j, const struct journal_acp *m);
 /* Run @ef after the commit of what was added up to now: never during this call,
  * always exactly once. */
 void journal_then(struct journal *j, struct journal_effect *ef);
+
+/* What was added last may be committed together with what comes next, which is
+ * near.  That, something that waits for the commit, or @on false ends it. */
+void journal_linger(struct journal *j, bool on);
 
 /* Break the journal: its owner has no memory to go on. */
 void journal_break(struct journal *j, int code, const char *why);

@@ -234,6 +234,7 @@
 #define HOSTCALL_ANSWER_MAX (8u << 20) /* The same, to others. */
 #define CHECKPOINT_AGAIN_MS 1000 /* Until one that failed is tried again. */
 #define WORKSPACE_TURN_MS   5000 /* That a turn's end waits for its commit. */
+#define WORKSPACE_LINGER_MS 2 /* And its answer's commit for that of its end. */
 #define WORKSPACE_HOST_MS   2000 /* And for a host that is away. */
 #define WORKSPACE_FREEZE_MS 4000 /* That a freeze waits for the last one. */
 

@@ -12,7 +12,9 @@
  * in that time is late, as it is afterwards.  Then turn.diff, if anything
  * changed, artifact.created for each file that the session has asked for, the
  * terminal event with the commit, and the move to idle share a batch.  Whoever
- * ends a turn in that time ends it as the agent has answered.
+ * ends a turn in that time ends it as the agent has answered.  The commit of the
+ * answer itself is put off for WORKSPACE_LINGER_MS, so that of a turn that has
+ * changed no file both are one.
  *
  * A turn that ends otherwise (its agent died, was killed, or sleeps) waits for
  * nothing: once the agent is gone, a checkpoint is made, and its diff is late.
@@ -279,6 +281,16 @@ static void session_on_too_long(uv_timer_t *t)
 	session_end_answered(s);
 }
 
+/* The walk takes its time, and may have found something. */
+static void session_on_lingered(uv_timer_t *t)
+{
+	struct session *s = t->data;
+
+	journal_linger(&s->journal, false);
+	uv_timer_start(&s->timer, session_on_too_long,
+		       WORKSPACE_TURN_MS - WORKSPACE_LINGER_MS, 0);
+}
+
 static void write_commit(struct session *s, const struct checkpoint_commit *c)
 {
 	char hex[VFS_OID_HEX];
@@ -343,7 +355,9 @@ void session_answered(struct session *s, const char *type, struct jw *data)
 	f->c.done = files_on_turn;
 	memcpy(s->journal.late, s->turn.id, ID_MAX);
 	s->journal.turn[0] = '\0';
-	uv_timer_start(&s->timer, session_on_too_long, WORKSPACE_TURN_MS, 0);
+	/* Mostly nothing has changed, which is known at once. */
+	journal_linger(&s->journal, true);
+	uv_timer_start(&s->timer, session_on_lingered, WORKSPACE_LINGER_MS, 0);
 	checkpoint_start(s->guest->checkpoints, &f->c);
 }
 
