@@ -54,7 +54,7 @@ USES_hib-sandbox := $(O)/host.a $(O)/core.a
 USES_echo-agent  := $(O)/core.a
 USES_tests       := $(O)/lib/libhib.a $(O)/host.a $(O)/vfs.a $(O)/mcp.a $(O)/core.a
 LIBS_hib-files   := -lsodium -lgit2 -lz -larchive
-LIBS_hibd        := -lsodium -lgit2 -lz -lcurl -larchive
+LIBS_hibd        := -lsodium -lgit2 -lz -lcurl
 LIBS_tests       := -lsodium -lgit2 -lz -lcurl -larchive
 
 # Program code that a unit test or a fuzzer links in.

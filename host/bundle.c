@@ -19,7 +19,6 @@
 #include "host/bundle_impl.h"
 #include "host/launched.h"
 #include "host/sandbox/range.h"
-#include "host/saved.h"
 #include "host/transfer.h"
 #include "host/treewalk.h"
 #include "vfs/bundle.h"
@@ -33,9 +32,6 @@ struct writing {
 	struct err *e;
 	char *buf; /* PIECE bytes. */
 };
-
-const char *const bundle_machine[] = {SAVED_ABOUT, SAVED_RAM,	 SAVED_STATE,
-				      "disk.img",  SAVED_AGENTS, NULL};
 
 int bundle_fail(struct archive *a, struct err *e, int code, const char *what)
 {
