@@ -12,7 +12,7 @@
  *	CHECKOUT --> fill upper/ --> SWEEP --> PLAIN
  *
  * Each arrow is in state.json before anything depends on it, so a boot after a
- * kill goes on where that one was.
+ * kill goes on where that one was.  On the very first one nothing does.
  */
 #include "guest/workspace.h"
 
@@ -58,6 +58,7 @@ struct workspace {
 	bool mounting;
 	struct want want;
 	struct workspace_state now; /* Of the second loop; state follows. */
+	bool save_due;		    /* Also of now, once it is mounted. */
 	struct err err;
 	void (*cb)(const struct err *e, void *arg);
 	void *arg;
@@ -111,11 +112,16 @@ static int begin_anew(struct workspace *ws, struct err *e)
 		.since = now_ms() / 1000,
 		.carry = ws->now.n > 0,
 	};
-	int r = ws->now.n == 0 && !want->has_base
-			? workspace_disk_make(ws->dir, e)
-			: workspace_disk_reset(ws->dir, &ws->now, e);
+	bool first = ws->now.n == 0 && !want->has_base;
+	int r = first ? workspace_disk_make(ws->dir, e)
+		      : workspace_disk_reset(ws->dir, &ws->now, e);
 
-	return r < 0 ? r : set_state(ws, &next, e);
+	if (r < 0 || !first)
+		return r < 0 ? r : set_state(ws, &next, e);
+	/* Without a state the next boot would do the same. */
+	ws->now = next;
+	ws->save_due = true;
+	return 0;
 }
 
 /* Make what is on the disk what the host wants. */
@@ -170,6 +176,19 @@ static void bind_work(uv_work_t *w)
 		(void)workspace_bind(i, want->binds[i], &ws->err);
 }
 
+/* Whoever waits for the mount does not wait for what nothing depends on yet. */
+static void mount_over(struct workspace *ws)
+{
+	const struct workspace_state first = ws->now;
+	bool due = ws->save_due;
+	struct err e = {0};
+
+	ws->save_due = false;
+	sideloop_end(&ws->job);
+	if (due && workspace_state_save(ws->dir, &first, &e) < 0)
+		log_warn("%s, continuing without", e.msg);
+}
+
 static void bind_after(uv_work_t *w, int status)
 {
 	struct workspace *ws = container_of(w, struct workspace, bind);
@@ -178,7 +197,7 @@ static void bind_after(uv_work_t *w, int status)
 	if (ws->err.code == 0)
 		(void)uv_queue_work(sideloop_loop(ws->side), &ws->trash,
 				    trash_work, trash_after);
-	sideloop_end(&ws->job);
+	mount_over(ws);
 }
 
 /* ws->err says how it went so far.  Threads of the pool stay for good, so there
@@ -188,7 +207,7 @@ static void mount_end(struct workspace *ws)
 	bool busy = ws->want.n_binds > 0 || workspace_disk_has_trash(ws->dir);
 
 	if (ws->err.code < 0 || !busy)
-		sideloop_end(&ws->job);
+		mount_over(ws);
 	else
 		(void)uv_queue_work(sideloop_loop(ws->side), &ws->bind,
 				    bind_work, bind_after);
