@@ -166,6 +166,13 @@ void image_warm_route(struct op *op)
 
 void image_cool_route(struct op *op)
 {
+	if (warm_is_needed(op->d, op->image)) {
+		op_refuse(op, -FAULT_NOT_READY,
+			  "a VM that has not run yet goes on from the template "
+			  "of %s",
+			  op->image);
+		return;
+	}
 	warm_drop(op->d, op->image, NULL);
 	op_reply_empty(op);
 }

@@ -181,18 +181,41 @@ static void drop_on_gone(struct vm *vm, const struct err *e, void *arg)
 		log_info("a template stays: %s", e->msg);
 }
 
-static void drop(struct hibd *d, struct jv row, const char *image,
-		 const char *keep)
+/* A template, if it is of that image; NULL: of any. */
+static struct vm *find_template(struct hibd *d, struct jv row,
+				const char *image)
 {
-	struct vm *vm;
 	char id[ID_MAX];
 
 	if (jv_strcpy(jv_get(row, "vm"), id, sizeof(id)) < 0 ||
-	    (keep != NULL && strcmp(keep, id) == 0) ||
 	    (image != NULL && !jv_eq(jv_get(row, "image"), image)))
-		return;
-	vm = vm_find(d, id);
-	if (vm != NULL)
+		return NULL;
+	return vm_find(d, id);
+}
+
+bool warm_is_needed(struct hibd *d, const char *image)
+{
+	autojw struct jw text = {0};
+	autojson struct json rows = {0};
+
+	if (read_rows(d, &text, &rows) < 0)
+		return false;
+	for (struct jv v = jv_first(json_root(&rows)); jv_has(v);
+	     v = jv_next(json_root(&rows), v)) {
+		const struct vm *vm = find_template(d, v, image);
+
+		if (vm != NULL && snapshots_in_use(d, vm))
+			return true;
+	}
+	return false;
+}
+
+static void drop(struct hibd *d, struct jv row, const char *image,
+		 const char *keep)
+{
+	struct vm *vm = find_template(d, row, image);
+
+	if (vm != NULL && (keep == NULL || strcmp(keep, vm_id(vm)) != 0))
 		vm_off(vm, VM_OFF_DESTROY, drop_on_gone, NULL);
 }
 

@@ -43,8 +43,10 @@ int warm_describe(struct hibd *d, const char *image, const char *agent,
 		  struct jw *out, struct err *e);
 /* In a change: it is complete. */
 void warm_add_snapshot(struct change *c, const char *vm, const char *snapshot);
-/* Remove the templates of an image but that of @keep; @image NULL: of all;
- * @keep NULL: no matter. */
+/* Does a VM that has not run yet go on from a template of the image? */
+bool warm_is_needed(struct hibd *d, const char *image);
+/* Remove the templates of an image but that of @keep, and those that are needed;
+ * @image NULL: of all; @keep NULL: no matter. */
 void warm_drop(struct hibd *d, const char *image, const char *keep);
 /* hibd has started: remove those that were not completed, and those that others
  * took the place of while a VM that has not run yet needed them. */
