@@ -1,6 +1,6 @@
 #!/bin/sh
 # Snapshots of sandboxes: made, looked at, checked, removed.
-# shellcheck disable=SC2016,SC2119 # $ is for the shell in the VM
+# shellcheck disable=SC2016,SC2119,SC2030,SC2031 # $ is for the shell in the VM
 . tests/lib.sh
 
 agent echo
@@ -367,6 +367,70 @@ one_step() {
 }
 ok "an import that is killed is there whole, or not at all" one_step
 elsewhere daemon stop --vms
+
+# --- with a quota --------------------------------------------------------------
+
+quota() {
+	new_vm --name small --quota 64M && QUOTA=$VM && new_session &&
+		in_vm "$SES" 'echo one >a; echo one >~/a; chmod 600 ~/a' >"$tmp/x" &&
+		prompt_bg "$SES" '!flood 20000 50' &&
+		wait_for "$SES" acp.update 10 "$MARK" >"$tmp/x" &&
+		S7=$(hib snapshot create small) &&
+		wait_turn "$SES" "$TURN" >"$tmp/x" &&
+		in_vm "$SES" 'echo two >a; echo two >~/a' >"$tmp/x" &&
+		hib vm stop small && S8=$(hib snapshot create small) &&
+		hib vm restore "$S7" &&
+		equal "$(in_vm "$SES" 'cat a ~/a')" 'one
+one'
+}
+# As if hibd had been killed while it copied the image.
+frozen() {
+	python3 -c 'import fcntl, os, sys
+fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0xC0045877, 0)' \
+		"/proc/$(guest_pid "$QUOTA")/root/hib/vfs" && kill_hibd KILL &&
+		hib daemon start && equal "$(in_vm "$SES" 'echo x >b; cat b')" x &&
+		in_vm "$SES" 'rm b'
+}
+# Its image has the ids of the VM that it was made for; what is in it has not.
+quota_fork() {
+	FORK=$(hib vm fork "$S8") && ses=$(hib session list --vm "$FORK" --json |
+		jq -r '.[0].id') && equal "$(in_vm "$ses" 'cat a ~/a;
+		stat -c %u:%a ~/a a; echo mine >b && stat -c %u b')" 'two
+two
+1000:600
+1000:644
+1000' && { in_vm "$ses" 'LC_ALL=C head -c 100M /dev/zero >fill' >"$tmp/x"
+		grep -q 'No space left' "$tmp/in_vm"; } &&
+		in_vm "$ses" 'rm fill' && hib vm sleep "$FORK" &&
+		equal "$(in_vm "$ses" 'cat b')" mine &&
+		S9=$(hib snapshot create "$FORK") && SECOND=$(hib vm fork "$S9") &&
+		ses=$(hib session list --vm "$SECOND" --json | jq -r '.[0].id') &&
+		equal "$(in_vm "$ses" 'cat b; stat -c %u b')" 'mine
+1000' && hib vm destroy "$SECOND" && hib vm destroy --force "$FORK"
+}
+quota_layers() {
+	mkdir "$tmp/from" && echo base >"$tmp/from/base" && echo old >"$tmp/from/c" &&
+		new_vm --quota 64M --workspace "$tmp/from" && new_session &&
+		in_vm "$SES" 'echo new >c' >"$tmp/x" && hib vm stop "$VM" &&
+		S8=$(hib snapshot create "$VM") && FORK=$(hib vm fork "$S8") &&
+		ses=$(hib session list --vm "$FORK" --json | jq -r '.[0].id') &&
+		equal "$(in_vm "$ses" 'cat base c; echo more >>base; cat base')" 'base
+new
+base
+more' && hib vm destroy "$FORK" && hib vm destroy --force "$VM"
+}
+if hib vm create --no-boot --quota 64M >"$tmp/x" 2>&1; then
+	hib vm destroy "$(cat "$tmp/x")"
+	OF_ONE=$VM OF_SES=$SES
+	ok "one with a quota is kept while it runs, and given back" quota
+	ok "its disk goes on when hibd is killed over that" frozen
+	ok "it is forked, with files of its own range" quota_fork
+	ok "so is one whose files are those of a folder" quota_layers
+	hib vm destroy --force "$QUOTA"
+	VM=$OF_ONE SES=$OF_SES
+else
+	skip "one with a quota is kept and forked" "$(cat "$tmp/x")"
+fi
 
 # --- what a kill leaves ------------------------------------------------------
 

@@ -357,11 +357,6 @@ static int forks_check(struct forks *f, const char *id, unsigned n)
 		return err_set(&f->err, -FAULT_VM_NOT_FOUND, "%s is not here",
 			       f->s.vm);
 	f->told = f->s.memory || vm_keeps_memory(source);
-	if (f->s.quota > 0)
-		return err_set(&f->err, -FAULT_CAPABILITY_UNSUPPORTED,
-			       "%s has a quota, and its files belong to it "
-			       "alone: fork its files with 'hib vm fork'",
-			       f->s.vm);
 	return snapshot_check_damage(f->d, id, &f->err);
 }
 

@@ -37,7 +37,8 @@ struct snapshotting {
 	struct snapshot s;
 	char vm_dir[PATH_MAX];
 	char folder[PATH_MAX], fresh[PATH_MAX]; /* Its own, and before that. */
-	bool locked, paused;			/* We did. */
+	pid_t limited; /* Its first process, when its disk is mounted; or 0. */
+	bool locked, paused; /* We did. */
 	uint64_t bytes, began;
 	struct err err;
 	snapshot_made_cb cb;
@@ -108,7 +109,11 @@ static void making_work(uv_work_t *w)
 {
 	struct snapshotting *m = container_of(w, struct snapshotting, work);
 	struct snapshot_disk disk = {
-		.from = m->vm_dir, .to = m->fresh, .stop = &m->d->stopping};
+		.from = m->vm_dir,
+		.to = m->fresh,
+		.machine = m->limited,
+		.stop = &m->d->stopping,
+	};
 	int r = make_folders(m, &m->err);
 
 	if (r < 0)
@@ -325,11 +330,6 @@ static int check_spec(struct snapshotting *m, const struct snapshot_spec *spec)
 			       "its disk: stop it first, or take one of kind "
 			       "memory",
 			       m->s.vm);
-	if (m->s.quota > 0 && !vm_is_off(vm))
-		return err_set(&m->err, -FAULT_CAPABILITY_UNSUPPORTED,
-			       "%s has a quota, and is copied only while it is "
-			       "off: stop it first",
-			       m->s.vm);
 	return 0;
 }
 
@@ -381,6 +381,7 @@ static void making_on_paused(struct vm *vm, const struct err *e, void *arg)
 		return;
 	}
 	m->paused = true;
+	m->limited = m->s.quota > 0 ? vm_pid(vm) : 0;
 	making_begin(m, vm);
 }
 

@@ -18,6 +18,7 @@
 #include "core/time.h"
 #include "host/bulk.h"
 #include "host/daemon/catalog.h"
+#include "host/daemon/snapshot_disk.h"
 #include "host/daemon/snapshots_impl.h"
 #include "host/tree.h"
 
@@ -365,6 +366,17 @@ static bool has_row(struct hibd *d, const char *id)
 			    args, &found, NULL) != 0;
 }
 
+/* hibd was killed while it copied a disk. */
+static void thaw_disk(const struct vm *vm)
+{
+	struct vm_config cfg;
+
+	vm_describe(vm, &cfg);
+	if (cfg.quota > 0 && !vm_is_off(vm) && !vm_keeps_memory(vm) &&
+	    vm_pid(vm) > 0)
+		snapshot_disk_thaw(vm_dir(vm), vm_pid(vm));
+}
+
 static void look_at_folders(struct hibd *d, const struct vm *vm)
 {
 	const struct dirent *en;
@@ -444,6 +456,8 @@ void snapshots_load(struct hibd *d)
 		log_info("%d half-made snapshots removed", n);
 	look_at_rows(d);
 	snapshot_restores_load(d);
-	for (struct vm *vm = vms_first(d); vm != NULL; vm = vms_next(vm))
+	for (struct vm *vm = vms_first(d); vm != NULL; vm = vms_next(vm)) {
+		thaw_disk(vm);
 		look_at_folders(d, vm);
+	}
 }

@@ -9,6 +9,9 @@
  *
  * The image gets its name when it is complete; one that was being made when the
  * machine went down is made anew.
+ *
+ * One that came from another VM, as a copy, has files with the ids of that VM: it
+ * is seen through an idmapped mount, and stays as it is.
  */
 #include "host/sandbox/limited.h"
 
@@ -21,6 +24,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "host/sandbox/idmapped.h"
 #include "host/sandbox/range.h"
 
 #define IMAGE	      "disk.img"
@@ -181,11 +185,41 @@ static int make_folders(const struct box *b, const char *at, struct err *e)
 	return make_folder(home, "user", 0755, agent, e);
 }
 
+/* The same file system, mounted at the same place with ids changed. */
+static int map_ids(const struct box *b, const char *at, uint32_t first,
+		   struct err *e)
+{
+	const struct idmapped_ids ids[2] = {{first, b->owner, RANGE_IDS}};
+	autoclose int tree =
+		open_tree(AT_FDCWD, at, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (tree < 0 || idmapped_set(b, tree, ids, ids) < 0)
+		return fail(e, "change the ids of", IMAGE);
+	if (umount2(at, MNT_DETACH) < 0 ||
+	    move_mount(tree, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return fail(e, "mount", at);
+	return 0;
+}
+
+/* Whose image was it made as?  A folder that we make says so. */
+static int take_ids(const struct box *b, const char *at, struct err *e)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (snprintf(path, sizeof(path), "%s/vfs", at) >= (int)sizeof(path))
+		return err_set(e, -ENAMETOOLONG, "%s", at);
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : fail(e, "stat", path);
+	return st.st_uid == b->owner ? 0 : map_ids(b, at, st.st_uid, e);
+}
+
 static int mount_image(const struct box *b, int dir, struct err *e)
 {
 	autoclose int image = open_image(b, dir, e);
 	autoclose int loop = -1;
 	char device[LOOP_PATH_MAX], at[PATH_MAX];
+	int r;
 
 	if (image < 0)
 		return image;
@@ -197,7 +231,8 @@ static int mount_image(const struct box *b, int dir, struct err *e)
 	snprintf(at, sizeof(at), "%s/%s", b->dir, LIMITED_AT);
 	if (mount(device, at, "ext4", MS_NOSUID | MS_NODEV, mount_options) < 0)
 		return fail(e, "mount", at);
-	return make_folders(b, at, e);
+	r = take_ids(b, at, e);
+	return r < 0 ? r : make_folders(b, at, e);
 }
 
 int limited_mount(const struct box *b, struct err *e)

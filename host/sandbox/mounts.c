@@ -11,21 +11,14 @@
 #include "host/sandbox/mounts.h"
 
 #include <fcntl.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <linux/openat2.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "core/json.h"
+#include "host/sandbox/idmapped.h"
 #include "host/sandbox/range.h"
-
-#define MAP_MAX	  128 /* Bytes of a map of ids. */
-#define PROC_PATH 64
 
 /* One of the list. */
 struct wanted {
@@ -88,62 +81,19 @@ static int open_source(const struct box *b, const char *source, struct err *e)
 	return fd < 0 ? fail(e, "open the folder to mount,", source) : fd;
 }
 
-static int write_map(const struct box *b, pid_t pid, const char *name,
-		     uint32_t owner)
-{
-	char path[PROC_PATH], map[MAP_MAX];
-	autoclose int fd = -1;
-	int n;
-
-	n = snprintf(map, sizeof(map), "%" PRIu32 " %" PRIu32 " 1\n", owner,
-		     b->owner + RANGE_AGENT);
-	if (owner != b->owner)
-		n += snprintf(map + n, sizeof(map) - (size_t)n,
-			      "%" PRIu32 " %" PRIu32 " 1\n", b->owner,
-			      b->owner);
-	snprintf(path, sizeof(path), "%d/%s", (int)pid, name);
-	fd = openat(b->proc, path, O_WRONLY | O_CLOEXEC);
-	return fd < 0 || write(fd, map, (size_t)n) != n ? -1 : 0;
-}
-
-/* A user namespace lives in a process first.  This one does nothing. */
-static pid_t clone_holder(void)
-{
-	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL,
-				   NULL, NULL, 0UL);
-
-	while (pid == 0)
-		pause();
-	return pid;
-}
-
-/* Return: a user namespace whose map says who owns what, or -1. */
-static int make_map(const struct box *b, const struct stat *st)
-{
-	pid_t pid = clone_holder();
-	char path[PROC_PATH];
-	int fd = -1;
-
-	if (pid < 0)
-		return -1;
-	snprintf(path, sizeof(path), "%d/ns/user", (int)pid);
-	if (write_map(b, pid, "uid_map", st->st_uid) == 0 &&
-	    write_map(b, pid, "gid_map", st->st_gid) == 0)
-		fd = openat(b->proc, path, O_RDONLY | O_CLOEXEC);
-	(void)kill(pid, SIGKILL);
-	(void)waitpid(pid, NULL, 0);
-	return fd;
-}
-
+/* Its owner is the agents' user. */
 static int map_tree(const struct box *b, int tree, const struct stat *st)
 {
-	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP};
-	autoclose int map = make_map(b, st);
+	struct idmapped_ids uids[] = {
+		{st->st_uid, b->owner + RANGE_AGENT, 1},
+		{b->owner, b->owner, st->st_uid != b->owner},
+	};
+	struct idmapped_ids gids[] = {
+		{st->st_gid, b->owner + RANGE_AGENT, 1},
+		{b->owner, b->owner, st->st_gid != b->owner},
+	};
 
-	if (map < 0)
-		return -1;
-	attr.userns_fd = (unsigned)map;
-	return mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr));
+	return idmapped_set(b, tree, uids, gids);
 }
 
 /* May agents write there, with the ids as they are? */
