@@ -6,7 +6,9 @@
  *
  * An exec has up to three parts that end in any order: the program, the stream,
  * and the timer; with the last of them it is gone.  A stream that ends first
- * takes the program with it.
+ * takes the program with it, but for one that ends while the VM is paused: then
+ * the host may come with another stream after the thaw.  Until it does nothing is
+ * read from the program, not even its end.
  *
  * What the program writes goes to the stream as it comes.  When the stream does
  * not take it, nothing is read from the program until it does; what is kept
@@ -43,14 +45,19 @@ struct output {
 struct exec {
 	TAILQ_ENTRY(exec) link;
 	struct guest *guest;
+	char id[ID_MAX];	  /* "": the host does not come back to it. */
 	struct h2_stream *stream; /* NULL: nobody waits for it. */
 	struct proc *proc;	  /* NULL: it does not run. */
 	uv_timer_t timer;
-	unsigned open; /* Of the three. */
-	bool begun;    /* The answer's head is sent. */
+	uint64_t ends_ms, attach_ms; /* By loop_now(), or 0: it may run until,
+				      * and be without a stream until. */
+	uint64_t sent;		     /* Bytes written to streams. */
+	unsigned open;		     /* Of the three. */
+	bool begun;		     /* The answer's head is sent. */
 	bool collect;
 	bool timed_out;
 	bool frozen; /* Ended for the VM's sake. */
+	bool kept;   /* The host has said that it comes back. */
 	uint64_t started_ms;
 	struct output out, err;
 };
@@ -119,6 +126,8 @@ static void send_line(struct exec *x, struct jw *w)
 	send_head(x);
 	if (w->failed || h2_write(x->stream, w->buf, w->len) < 0)
 		h2_reset(x->stream);
+	else
+		x->sent += w->len;
 }
 
 static void send_bytes(struct exec *x, const struct output *o, const char *data,
@@ -330,13 +339,36 @@ static const struct proc_events exec_events = {
 	.exit = exec_on_exit,
 };
 
+static void exec_on_timeout(uv_timer_t *t);
+
+/* Wait for what is due first. */
+static void exec_await(struct exec *x)
+{
+	uint64_t now = loop_now(x->guest->loop), due = x->ends_ms;
+
+	if (x->attach_ms > 0 && (due == 0 || x->attach_ms < due))
+		due = x->attach_ms;
+	if (due > 0)
+		uv_timer_start(&x->timer, exec_on_timeout,
+			       due > now ? due - now : 0, 0);
+	else
+		uv_timer_stop(&x->timer);
+}
+
 static void exec_on_timeout(uv_timer_t *t)
 {
 	struct exec *x = container_of(t, struct exec, timer);
+	uint64_t now = loop_now(x->guest->loop);
 
-	x->timed_out = x->proc != NULL;
-	if (x->proc != NULL)
+	if (x->proc == NULL)
+		return;
+	x->timed_out = x->ends_ms > 0 && now >= x->ends_ms;
+	if (x->attach_ms > 0 && now >= x->attach_ms) {
+		x->kept = false;
+		exec_kill(x);
+	} else {
 		proc_kill_all(x->proc);
+	}
 }
 
 /*
@@ -359,7 +391,8 @@ static void exec_on_stream_end(struct h2_stream *s, int r, void *arg)
 	(void)s;
 	(void)r;
 	x->stream = NULL;
-	exec_kill(x);
+	if (x->id[0] == '\0' || x->guest->state != GUEST_PAUSED)
+		exec_kill(x);
 	exec_put(x);
 }
 
@@ -367,6 +400,16 @@ static const struct h2_stream_events stream_events = {
 	.drained = exec_on_drained,
 	.end = exec_on_stream_end,
 };
+
+static void nothing_on_end(struct h2_stream *s, int r, void *arg)
+{
+	(void)s;
+	(void)r;
+	(void)arg;
+}
+
+/* Of an answer that is no exec's. */
+static const struct h2_stream_events no_stream_events = {.end = nothing_on_end};
 
 /*
  * The beginning.
@@ -410,9 +453,10 @@ static int begin(struct exec *x, const struct exec_spec *s, struct err *e)
 	x->collect = s->collect;
 	x->out.tail.limit = x->err.tail.limit = s->max_output;
 	exec_touch(x);
+	memcpy(x->id, s->id, ID_MAX);
 	if (s->timeout_ms > 0)
-		uv_timer_start(&x->timer, exec_on_timeout,
-			       (uint64_t)s->timeout_ms, 0);
+		x->ends_ms = x->started_ms + (uint64_t)s->timeout_ms;
+	exec_await(x);
 	if (s->input == NULL)
 		return 0;
 	(void)proc_write(x->proc, s->input, s->input_len);
@@ -483,6 +527,92 @@ void exec_serve(struct guest *g, struct h2_stream *s, char *body, size_t len)
 		uv_close((uv_handle_t *)&x->timer, exec_on_closed);
 	}
 	free(body);
+}
+
+/*
+ * Over a sleep.
+ */
+
+/* One that waits for its stream. */
+static struct exec *find_kept(struct guest *g, struct jv id)
+{
+	struct exec *x;
+
+	TAILQ_FOREACH (x, &g->execs, link)
+		if (x->stream == NULL && x->kept && x->proc != NULL &&
+		    jv_eq(id, x->id))
+			break;
+	return x;
+}
+
+static void attach(struct exec *x, struct h2_stream *s)
+{
+	x->stream = s;
+	x->open++;
+	x->begun = x->kept = false;
+	x->attach_ms = 0;
+	exec_await(x);
+	h2_stream_set(s, &stream_events, x);
+	if (!x->collect)
+		send_head(x);
+	proc_resume(x->proc);
+}
+
+void exec_attach(struct guest *g, struct h2_stream *s, char *body, size_t len)
+{
+	autojson struct json j = {0};
+	struct exec *x = NULL;
+	struct err e = {0};
+
+	if (json_parse(&j, body, len, NULL) == 0)
+		x = find_kept(g, jv_get(json_root(&j), "exec"));
+	free(body);
+	if (x != NULL) {
+		attach(x, s);
+		return;
+	}
+	err_set(&e, -FAULT_VM_UNAVAILABLE, "the program has ended");
+	h2_stream_set(s, &no_stream_events, NULL);
+	stream_fail(s, &e);
+}
+
+void execs_write_sent(const struct guest *g, struct jw *w)
+{
+	const struct exec *x;
+
+	jw_obj(w);
+	TAILQ_FOREACH (x, &g->execs, link)
+		if (x->id[0] != '\0' && x->stream != NULL)
+			jw_kint(w, x->id, (int64_t)x->sent);
+	jw_obj_end(w);
+}
+
+void execs_keep(struct guest *g, struct jv ids)
+{
+	struct exec *x;
+
+	TAILQ_FOREACH (x, &g->execs, link)
+		x->kept = false;
+	for (struct jv id = jv_first(ids); jv_has(id); id = jv_next(ids, id))
+		TAILQ_FOREACH (x, &g->execs, link)
+			x->kept = x->kept || jv_eq(id, x->id);
+}
+
+void execs_go_on(struct guest *g)
+{
+	struct exec *x;
+
+	TAILQ_FOREACH (x, &g->execs, link) {
+		if (x->stream != NULL || x->proc == NULL)
+			continue;
+		if (!x->kept) {
+			exec_kill(x);
+			continue;
+		}
+		proc_pause(x->proc);
+		x->attach_ms = loop_now(g->loop) + EXEC_ATTACH_MS;
+		exec_await(x);
+	}
 }
 
 void execs_freeze(struct guest *g)

@@ -140,6 +140,11 @@ int exec_spec_read(struct jv in, const char *cwd, struct exec_spec *out,
 			e) < 0 ||
 	    take_number(in, "max_output", EXEC_OUTPUT_MAX, &max, e) < 0)
 		return e->code;
+	if (is_given(jv_get(in, "exec")) &&
+	    (jv_strcpy(jv_get(in, "exec"), out->id, ID_MAX) < 0 ||
+	     !id_is(out->id, "exe")))
+		return err_set(e, -FAULT_INVALID_ID,
+			       "exec is no id of a program that runs");
 	out->max_output = (size_t)max;
 	out->collect = jv_bool(jv_get(in, "collect"), false);
 	return 0;

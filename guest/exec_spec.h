@@ -4,7 +4,8 @@
  *
  *	{"argv": ["ls", "-l"] or "command": a line for the shell,
  *	 "cwd": "/workspace", "env": {}, "stdin" or "stdin_b64",
- *	 "timeout_ms": 0, "session": id, "collect": false, "max_output": bytes}
+ *	 "timeout_ms": 0, "session": id, "collect": false, "max_output": bytes,
+ *	 "exec": id, by which the host comes back to it}
  */
 #ifndef GUEST_EXEC_SPEC_H
 #define GUEST_EXEC_SPEC_H
@@ -19,6 +20,7 @@ struct exec_spec {
 	size_t input_len;
 	int64_t timeout_ms;   /* 0: none. */
 	char session[ID_MAX]; /* To be joined; "": none. */
+	char id[ID_MAX];      /* "": none. */
 	bool collect;	      /* Output comes with the result. */
 	size_t max_output;    /* Then: the last so many bytes, of each. */
 };

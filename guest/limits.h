@@ -136,6 +136,7 @@
 #define EXEC_OUTPUT	    (1u << 20) /* Last bytes told, if not asked. */
 #define EXEC_OUTPUT_MAX	    (4u << 20) /* And at most. */
 #define EXEC_SEND_MAX	    (1u << 20) /* Written to the channel, not gone. */
+#define EXEC_ATTACH_MS	    30000      /* For the host to come back to one. */
 #define EXEC_TIMEOUT_MAX_MS (7LL * 24 * 3600 * 1000)
 
 /* Functions of the user's program. */

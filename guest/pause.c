@@ -84,6 +84,8 @@ static void answer_freezers(struct pause *p)
 		guest_write_last(g, &c->result);
 		jw_kbool(&c->result, "warm", true);
 		jw_kint(&c->result, "execs", execs_count(g));
+		jw_key(&c->result, "exec_sent");
+		execs_write_sent(g, &c->result);
 		jw_obj_end(&c->result);
 		call_reply(c);
 	}
@@ -208,6 +210,7 @@ static void go_on(struct pause *p, const char *reason)
 	guest_forget_last(g);
 	if (p->still.loop != NULL)
 		still_end(&p->still);
+	execs_go_on(g);
 	session_late_again(g);
 	halt_end(&p->halt);
 	for (s = session_first(g); s != NULL; s = session_next(s))
@@ -483,6 +486,7 @@ static void pause_on_rekeyed(const struct err *e, void *arg)
 		return;
 	}
 	take_generation(g, &p->thaw);
+	execs_keep(g, p->thaw.execs);
 	go_on(p, p->thaw.reason);
 }
 

@@ -24,6 +24,7 @@
 #define FILES_PREFIX  "/fs/"
 #define MCP_PREFIX    "/mcp/"
 #define EXEC_PATH     "/exec"
+#define ATTACH_PATH   "/exec/attach"
 
 struct server {
 	struct guest *guest;
@@ -131,13 +132,19 @@ static bool may_serve(const struct guest *g, struct h2_stream *s)
 	return false;
 }
 
-static void serve_exec(struct guest *g, struct h2_stream *s, char *body,
-		       size_t len)
+static bool is_exec(const char *path)
 {
-	if (may_serve(g, s))
-		exec_serve(g, s, body, len);
+	return strcmp(path, EXEC_PATH) == 0 || strcmp(path, ATTACH_PATH) == 0;
+}
+
+static void serve_exec(struct incoming *in, struct h2_stream *s)
+{
+	if (!may_serve(in->guest, s))
+		return;
+	if (strcmp(in->path, EXEC_PATH) == 0)
+		exec_serve(in->guest, s, take_ptr(in->body), in->len);
 	else
-		free(body);
+		exec_attach(in->guest, s, take_ptr(in->body), in->len);
 }
 
 static void incoming_on_fin(struct h2_stream *s, void *arg)
@@ -146,8 +153,8 @@ static void incoming_on_fin(struct h2_stream *s, void *arg)
 	struct call *c = NULL;
 	struct err e = {0};
 
-	if (!in->too_large && strcmp(in->path, EXEC_PATH) == 0) {
-		serve_exec(in->guest, s, take_ptr(in->body), in->len);
+	if (!in->too_large && is_exec(in->path)) {
+		serve_exec(in, s);
 	} else if (in->too_large) {
 		err_set(&e, -FAULT_MESSAGE_TOO_LARGE,
 			"the call has more than %u bytes", CALL_BODY_MAX);

@@ -67,6 +67,9 @@ int thaw_read(struct jv params, struct thaw *out, struct err *e)
 	if (jv_has(t.sessions) && !jv_is(t.sessions, JV_OBJECT))
 		return err_set(e, -FAULT_INVALID_ARGUMENT,
 			       "sessions is no object");
+	t.execs = jv_get(params, "execs");
+	if (jv_has(t.execs) && !jv_is(t.execs, JV_ARRAY))
+		return err_set(e, -FAULT_INVALID_ARGUMENT, "execs is no list");
 	*out = t;
 	return 0;
 }

@@ -20,6 +20,7 @@ struct thaw {
 	char hostname[VM_HOSTNAME_MAX]; /* "": as its id says. */
 	char reason[REASON_MAX + 1];
 	struct jv sessions; /* Of the call; absent: all are as they were. */
+	struct jv execs;    /* The same; those that the host comes back to. */
 };
 
 /* Read the params of a thaw, in full.  Return: 0; -FAULT_INVALID_ARGUMENT;

@@ -164,16 +164,45 @@ warm_asked() {
 		wait_turn "$SES" "$TURN" 60 | grep completed
 }
 ok "F158 a question sleeps with its machine, and is answered" warm_asked
+# A program that counts: asleep in the middle, twice, and each number comes once.
+counts='i=0; while [ $i -lt 30000 ]; do echo $i; i=$((i + 1)); done; exit 3'
 warm_exec() {
-	PATIENCE=60 hib exec "$VM" -- sh -c 'echo one; sleep 100' \
+	PATIENCE=120 hib exec "$VM" -- sh -c "$counts" >"$tmp/exec" &
+	_exec=$!
+	PATIENCE=120 hib exec --json -c "$VM" 'echo one; sleep 2; echo two' \
+		>"$tmp/collected" &
+	_collect=$!
+	until_true 20 grep -q '^500$' "$tmp/exec" && doze &&
+		hib vm resume "$VM" && says "$SES" '!say on' on && doze &&
+		kill -0 "$_exec" && hib vm resume "$VM"
+	wait "$_exec"
+	equal "$?" 3 && seq 0 29999 | cmp - "$tmp/exec" && wait "$_collect" &&
+		equal "$(jq -r .stdout "$tmp/collected")" 'one
+two'
+}
+ok "F213 what is run from outside sleeps with its machine, and goes on" warm_exec
+warm_exec_left() {
+	"$O/bin/hib" exec "$VM" -- sh -c \
+		'echo one; exec flock lock sleep 6543' >"$tmp/exec" 2>&1 &
+	_exec=$!
+	read_line "$tmp/exec" 20 >"$tmp/x" && doze && kill -9 "$_exec" &&
+		hib vm resume "$VM" && until_true 10 lock_is_free
+}
+lock_is_free() {
+	in_vm "$SES" 'flock -n lock echo free' | grep -q free
+}
+ok "and ends when nobody waits for it any more" warm_exec_left
+warm_exec_cold() {
+	PATIENCE=120 hib exec "$VM" -- sh -c 'echo one; sleep 100' \
 		>"$tmp/exec" 2>"$tmp/exec.err" &
 	_exec=$!
-	read_line "$tmp/exec" 20 >"$tmp/x" && doze
+	read_line "$tmp/exec" 20 >"$tmp/x" && doze && kill -0 "$_exec" &&
+		hib vm sleep "$VM"
 	wait "$_exec"
 	equal "$?" 8 && grep -q 'put to sleep' "$tmp/exec.err" &&
 		says "$SES" '!say on' on
 }
-ok "F213 what is run from outside ends with its stream" warm_exec
+ok "a cold sleep ends it" warm_exec_cold
 warm_to_cold() {
 	prompt_bg "$SES" '!sleep 60000' && doze &&
 		hib vm sleep "$VM" --json | jq -e '.kind == "cold" and

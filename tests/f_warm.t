@@ -236,6 +236,18 @@ f213_exec() {
 }
 ok "F213 a program that is run from outside goes on, and so does its stream" \
 	f213_exec
+f213_exec_left() {
+	"$O/bin/hib" exec "$VM" -- sh -c 'echo one; exec flock lock sleep 6543' \
+		>"$tmp/exec" 2>&1 &
+	_exec=$!
+	read_line "$tmp/exec" 10 >"$tmp/x" && not in_vm "$SES" \
+		'flock -n lock true' && doze || return 1
+	kill_hibd KILL
+	wait "$_exec"
+	hib daemon start && resume && until_true 10 in_vm "$SES" \
+		'flock -n lock true'
+}
+ok "F213 one that nobody comes back to ends when the VM goes on" f213_exec_left
 f213_cold() {
 	in_a_turn && doze && hib vm sleep "$VM" --json >"$tmp/x" &&
 		jq -e '.kind == "cold" and .sleep == "cold" and

@@ -35,6 +35,7 @@ struct hibd {
 	struct mcp_front *mcp_front; /* Sessions' servers, for outside. */
 	TAILQ_HEAD(vm_list, vm) vms;
 	TAILQ_HEAD(noting_list, noting) notes; /* See api_notes.c. */
+	LIST_HEAD(execs_list, exec) execs;     /* See execs.h. */
 	atomic_bool stopping; /* Also looked at by long work off the loop. */
 	uv_signal_t sigterm, sigint;
 };

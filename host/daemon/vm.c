@@ -15,6 +15,7 @@
 
 #include "core/log.h"
 #include "core/time.h"
+#include "host/daemon/execs.h"
 #include "host/daemon/vm_impl.h"
 #include "host/daemon/warm.h"
 
@@ -252,6 +253,7 @@ void vm_fail_boot(struct vm *vm, const struct err *e)
 	snprintf(vm->last_error, sizeof(vm->last_error), "%s", e->msg);
 	log_error("%s: %s", vm->id, e->msg);
 	vm_move(vm, VM_FAILED);
+	execs_end(vm->d, vm->id);
 	vm->off_later = false;
 	c = vm_change(vm);
 	vm_change_complete(c, vm);
@@ -364,6 +366,7 @@ static void vm_go_on(struct vm *vm)
 	static const struct err none;
 
 	uv_timer_stop(&vm->timer);
+	execs_attach(vm->d, vm);
 	if (vm->off_later) {
 		vm->off_later = false;
 		vm_off_now(vm);

@@ -249,6 +249,8 @@ uint64_t vm_used_at(const struct vm *vm);
  * on disk, or cold. */
 bool vm_may_give_memory(const struct vm *vm);
 void vm_give_memory(struct vm *vm, vm_done_cb cb, void *arg);
+/* More has come of a program in it that is run from outside; see execs.h. */
+void vm_execs_came(struct vm *vm);
 /* Something goes on in it, and until it is over the VM is not idle. */
 void vm_hold(struct vm *vm);
 void vm_unhold(struct vm *vm);

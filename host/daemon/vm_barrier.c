@@ -4,14 +4,15 @@
  *
  * The guest is frozen: it takes no calls any more, ends its agents or, for a warm
  * one, stops them where they are, commits, and says how far each log goes.  hibd
- * then waits until it has stored all of that.  What takes longer than
- * VM_BARRIER_MS is given up.
+ * then waits until it has stored all of that, and has all that programs which are
+ * run from outside have written.  What takes longer than VM_BARRIER_MS is given up.
  *
  * A freeze whose answer nobody waits for ends with the channel, which its owner
  * closes or dials again: so no answer is ever taken for that of a later one.
  */
 #include <stdio.h>
 
+#include "host/daemon/execs.h"
 #include "host/daemon/vm_impl.h"
 
 /* --- the ends of logs ---------------------------------------------------- */
@@ -58,6 +59,7 @@ void vm_barrier_stop(struct vm *vm)
 {
 	tails_forget(vm, &vm->last);
 	tails_forget(vm, &vm->woken);
+	vm->execs_due = false;
 	vm->barrier = NULL;
 }
 
@@ -69,6 +71,22 @@ static void barrier_end(struct vm *vm, const struct err *e)
 	uv_timer_stop(&vm->timer);
 	vm_barrier_stop(vm);
 	done(vm, &why);
+}
+
+/* The logs are stored, up to where it stands still. */
+static void barrier_on_stored(struct vm *vm, const struct err *e)
+{
+	vm->execs_due = e->code == 0 && execs_are_behind(vm->d, vm->id);
+	if (!vm->execs_due)
+		barrier_end(vm, e);
+}
+
+void vm_execs_came(struct vm *vm)
+{
+	static const struct err none;
+
+	if (vm->execs_due && !execs_are_behind(vm->d, vm->id))
+		barrier_end(vm, &none);
 }
 
 void vm_barrier_late(struct vm *vm)
@@ -102,6 +120,7 @@ static void barrier_on_frozen(const char *body, size_t len, const struct err *e,
 	if (vm->barrier_is_warm &&
 	    jv_bool(jv_get(json_root(&j), "warm"), false))
 		link_pause(vm->channel);
+	execs_expect(vm->d, vm->id, jv_get(json_root(&j), "exec_sent"));
 	vm_note_files(vm, jv_get(json_root(&j), "workspace"));
 	vm_tails_await(&vm->last, vm, jv_get(json_root(&j), "last_seq"));
 }
@@ -113,7 +132,7 @@ void vm_barrier(struct vm *vm, const char *reason, bool warm,
 
 	vm->barrier = done;
 	vm->barrier_is_warm = warm;
-	vm->last.done = barrier_end;
+	vm->last.done = barrier_on_stored;
 	vm_deadline(vm, VM_BARRIER_MS);
 	snprintf(params, sizeof(params),
 		 "{\"reason\":\"%s\",\"deadline_ms\":%d%s}", reason,

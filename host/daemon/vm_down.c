@@ -14,6 +14,7 @@
 
 #include "core/log.h"
 #include "core/time.h"
+#include "host/daemon/execs.h"
 #include "host/daemon/snapshots.h"
 #include "host/daemon/vm_impl.h"
 
@@ -154,6 +155,7 @@ void vm_settle(struct vm *vm)
 		return;
 	}
 	vm_memory_forget(vm);
+	execs_end(vm->d, vm->id);
 	vm->took_ms = (double)(uv_hrtime() - vm->began) / 1e6;
 	if (vm->state != to)
 		vm_move(vm, to);

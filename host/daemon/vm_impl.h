@@ -100,6 +100,7 @@ struct vm {
 	struct err fault;	 /* Why the machine was killed, if we did. */
 	vm_barrier_cb barrier;	 /* NULL: none is under way. */
 	bool barrier_is_warm;
+	bool execs_due;	       /* It waits for them; see execs.h. */
 	struct vm_tails last;  /* Before it stands still. */
 	struct vm_tails woken; /* After it has thawed. */
 

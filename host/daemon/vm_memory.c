@@ -10,6 +10,7 @@
 
 #include "core/log.h"
 #include "core/time.h"
+#include "host/daemon/execs.h"
 #include "host/daemon/vm_impl.h"
 
 #define LOG_COMPONENT "vm"
@@ -98,6 +99,7 @@ void vm_memory_lost(struct vm *vm, const char *why)
 
 	log_warn("%s: its memory is lost: %s", vm->id, why);
 	vm->memory = VM_MEMORY_NONE;
+	execs_end(vm->d, vm->id);
 	jw_obj(&w);
 	jw_kstr(&w, "reason", "memory_lost");
 	jw_kstr(&w, "detail", why);

@@ -27,6 +27,7 @@
 #include "core/hex.h"
 #include "core/log.h"
 #include "core/time.h"
+#include "host/daemon/execs.h"
 #include "host/daemon/vm_impl.h"
 
 #define LOG_COMPONENT "vm"
@@ -281,6 +282,8 @@ bool vm_on_paused(struct link *l, struct jw *params, void *arg)
 	jw_kint(params, "now", now_ms());
 	jw_kstr(params, "entropy", hex);
 	jw_kstr(params, "reason", thaw_reason(vm));
+	jw_key(params, "execs");
+	execs_write(vm->d, vm->id, params);
 	if (vm->origin != NULL && vm_origin_write_thaw(vm, params, &e) < 0) {
 		log_error("%s: thaw: %s", vm->id, e.msg);
 		return false;
