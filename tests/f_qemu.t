@@ -203,6 +203,27 @@ warm_exec_cold() {
 		says "$SES" '!say on' on
 }
 ok "a cold sleep ends it" warm_exec_cold
+# Somebody puts back what it had, and does not tell hibd, which has seen more since.
+warm_put_back() {
+	folder=$HIB_HOME/vms/$VM
+	says "$SES" '!say before' before && doze && kill_hibd TERM
+	mkdir "$tmp/kept" && for part in "$folder"/disk* "$folder/memory"; do
+		cp -a --sparse=always "$part" "$tmp/kept/" || return 1
+	done
+	hib daemon start && says "$SES" '!say undone' undone && doze &&
+		old=$(last_seq "$SES") && kill_hibd TERM
+	rm -rf "$folder"/disk* "$folder/memory" &&
+		mv "$tmp/kept"/* "$folder/" && hib daemon start &&
+		says "$SES" '!say after' after &&
+		holds "$SES" "any(.type == \"session.rewound\" and
+			.seq == $old + 1 and .data.abandoned[1] == $old)" &&
+		hib messages "$SES" --json >"$tmp/messages" &&
+		grep -q before "$tmp/messages" &&
+		grep -q after "$tmp/messages" &&
+		not grep -q undone "$tmp/messages"
+}
+ok "F141 one that was set back by hand goes on behind what hibd has" \
+	warm_put_back
 warm_to_cold() {
 	prompt_bg "$SES" '!sleep 60000' && doze &&
 		hib vm sleep "$VM" --json | jq -e '.kind == "cold" and

@@ -36,7 +36,7 @@ static struct {
 	uv_pipe_t *pipe; /* That it speaks on. */
 	struct h2_stream *sync, *slow;
 	struct lines lines;
-	char fed[4096], have[512], acked[512];
+	char fed[4096], have[512], acked[512], thaw[1024];
 	int connects, started, thaws;
 	bool mute; /* Do not accept connections. */
 	void (*on_sync)(void);
@@ -123,6 +123,13 @@ static void start_on_fin(struct h2_stream *s, void *arg)
 	h2_reply(s, 200, "{}", 2);
 }
 
+static void thaw_on_data(struct h2_stream *s, char *data, size_t n, void *arg)
+{
+	(void)arg;
+	h2_consume(s, n);
+	snprintf(t.thaw, sizeof(t.thaw), "%.*s", (int)n, data);
+}
+
 #define HELLO_AS(vm, paused)                                  \
 	"{\"version\":1,\"vm\":\"" vm "\",\"boot_id\":\"b\"," \
 	"\"generation\":1,\"started\":true,\"paused\":" paused "}"
@@ -189,7 +196,7 @@ static const struct h2_stream_events on_feed = {
 static const struct h2_stream_events on_start = {
 	.data = any_on_data, .fin = start_on_fin, .end = any_on_end};
 static const struct h2_stream_events on_thaw = {
-	.data = any_on_data, .fin = thaw_on_fin, .end = any_on_end};
+	.data = thaw_on_data, .fin = thaw_on_fin, .end = any_on_end};
 static const struct h2_stream_events on_freeze = {
 	.data = any_on_data, .fin = freeze_on_fin, .end = any_on_end};
 static const struct h2_stream_events on_call = {.data = any_on_data,
@@ -291,11 +298,13 @@ static void on_failed(struct link *l, const struct err *e, void *arg)
 
 static bool on_paused(struct link *l, struct jw *params, void *arg)
 {
-	(void)l;
 	(void)arg;
-	if (!t.stays_paused)
-		jw_lit(params, "{}", 2);
-	return !t.stays_paused;
+	if (t.stays_paused)
+		return false;
+	jw_obj(params);
+	(void)link_write_ahead(l, params);
+	jw_obj_end(params);
+	return true;
 }
 
 static void on_thawed(struct link *l, struct jv tails, void *arg)
@@ -667,6 +676,77 @@ TEST(but_only_until_it_is_thawed)
 	teardown();
 }
 
+/* The chain hash of an event that the host has stored. */
+static int64_t chain_at(int64_t seq)
+{
+	struct session_brief b;
+
+	EQ(reader_session(t.reader, SES, &b, NULL), 0);
+	return reader_chain(t.reader, b.n, seq);
+}
+
+/* A guest with three events is lost, and comes back paused, with @seq events of
+ * which the last one has the chain hash @chain. */
+static void come_back_paused(int64_t seq, int64_t chain)
+{
+	static char hello[512];
+
+	snprintf(hello, sizeof(hello),
+		 "{\"version\":1,\"vm\":\"" VM "\",\"boot_id\":\"b\","
+		 "\"started\":true,\"paused\":true,\"sessions\":[{\"id\":\"" SES
+		 "\",\"last_seq\":%lld,\"chain\":%lld}]}",
+		 (long long)seq, (long long)chain);
+	t.hello = hello;
+	t.on_sync = NULL;
+	t.ups = 0;
+	link_redial(t.link, "the test wants it");
+}
+
+TEST(one_that_was_set_back_goes_on_behind_our_log)
+{
+	char want[256];
+
+	setup(HELLO(""));
+	t.on_sync = say_three;
+	connect_link();
+	run_until(three_acked);
+	come_back_paused(2, chain_at(2));
+	run_until(is_up);
+	EQ(t.thaws, 1);
+	snprintf(want, sizeof(want),
+		 "{\"sessions\":{\"" SES "\":{\"next_seq\":4,"
+		 "\"chain\":%lld,\"epoch\":2}}}",
+		 (long long)chain_at(3));
+	STR_EQ(t.thaw, want);
+	EQ(t.failures, 0);
+	teardown();
+}
+
+TEST(one_that_was_not_is_told_nothing_of_that)
+{
+	setup(HELLO(""));
+	t.on_sync = say_three;
+	connect_link();
+	run_until(three_acked);
+	come_back_paused(3, chain_at(3));
+	run_until(is_up);
+	STR_EQ(t.thaw, "{}");
+	teardown();
+}
+
+TEST(one_whose_log_differs_stays_paused)
+{
+	setup(HELLO(""));
+	t.on_sync = say_three;
+	connect_link();
+	run_until(three_acked);
+	come_back_paused(2, chain_at(2) + 1);
+	run_until(has_failed);
+	EQ(t.failure.code, -FAULT_CHAIN_DIVERGED);
+	EQ(t.thaws, 0);
+	teardown();
+}
+
 static bool was_called(void)
 {
 	return call_code != 0;
@@ -813,6 +893,9 @@ TESTS(CASE(events_are_stored_before_they_are_acked),
       CASE(a_clone_may_call_itself_what_it_was_copied_from),
       CASE(so_may_one_that_has_its_disk_and_is_not_started),
       CASE(but_only_until_it_is_thawed),
+      CASE(one_that_was_set_back_goes_on_behind_our_log),
+      CASE(one_that_was_not_is_told_nothing_of_that),
+      CASE(one_whose_log_differs_stays_paused),
       CASE(an_answer_that_is_too_long_is_a_bad_frame),
       CASE(one_that_is_deaf_is_dialled_again_and_its_calls_end),
       CASE(so_is_one_that_owes_events), CASE(one_that_is_slow_is_not_deaf),

@@ -233,6 +233,7 @@ static void link_on_handle_closed(uv_handle_t *h)
 	if (--l->handles > 0)
 		return;
 	jw_done(&l->have);
+	jw_done(&l->ahead);
 	free(l->acks);
 	free(l->workspace);
 	free(l);

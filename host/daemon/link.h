@@ -104,6 +104,12 @@ typedef exchange_cb link_done_cb;
 void link_call(struct link *l, const char *method, const char *params,
 	       link_done_cb cb, void *arg);
 
+/* For events.thaw: the member "sessions" of a guest whose logs end before ours,
+ * though nobody here has set it back (a folder that was copied back, say).  They
+ * go on behind ours, as after a restore (guest/rekey.h).  Return: whether there
+ * are any. */
+bool link_write_ahead(const struct link *l, struct jw *params);
+
 /*
  * Calls that a paused guest takes: freeze and poweroff.  link_pause(): a freeze
  * that was to pause it has done so; from now on no other call is made.

@@ -114,6 +114,17 @@ static struct jv hello_session(struct jv sessions, const char *id)
 	return (struct jv){.i = -1};
 }
 
+/* It goes on behind the end of ours. */
+static void put_ahead(struct jw *w, const struct session_brief *b)
+{
+	jw_key(w, b->id);
+	jw_obj(w);
+	jw_kint(w, "next_seq", b->last_seq + 1);
+	jw_kint(w, "chain", b->chain);
+	jw_kint(w, "epoch", b->epoch + 1);
+	jw_obj_end(w);
+}
+
 /* Compare one session of ours with what the guest says it has of it. */
 static int feed_session(const struct session_brief *b, void *arg)
 {
@@ -133,6 +144,8 @@ static int feed_session(const struct session_brief *b, void *arg)
 		return err_set(&f->err, -FAULT_CHAIN_DIVERGED,
 			       "%s: event %lld differs between guest and host",
 			       b->id, (long long)common);
+	if (theirs > 0 && theirs < b->last_seq)
+		put_ahead(&l->ahead, b);
 	if (theirs >= b->last_seq || f->started)
 		return 0;
 	if (feeder_add(f->lacks, b->id, theirs) < 0)
@@ -152,11 +165,13 @@ static void link_on_fed(const struct err *e, void *arg)
 		link_fail(l, e);
 }
 
-/* Make the `have` line and the list of what the guest lacks. */
+/* Make the `have` line and the lists of what the guest lacks. */
 static int link_compare(struct link *l, struct feeding *f)
 {
 	int r;
 
+	jw_reset(&l->ahead);
+	jw_obj(&l->ahead);
 	jw_reset(&l->have);
 	jw_obj(&l->have);
 	jw_key(&l->have, "have");
@@ -165,6 +180,7 @@ static int link_compare(struct link *l, struct feeding *f)
 	jw_obj_end(&l->have);
 	jw_obj_end(&l->have);
 	jw_lit(&l->have, "\n", 1);
+	jw_obj_end(&l->ahead);
 	return r;
 }
 
@@ -215,6 +231,7 @@ void link_feed_session(struct link *l, const char *session, link_fed_cb cb,
 static void link_thawed(struct link *l)
 {
 	l->paused = false;
+	jw_reset(&l->ahead);
 	if (l->state == LINK_THAW) {
 		l->thawed = true;
 		link_hello(l);
@@ -273,17 +290,34 @@ void link_pause(struct link *l)
 	l->paused = true;
 }
 
-/* Its events, and nothing else. */
-static void link_follow_paused(struct link *l, struct jv hello)
+bool link_write_ahead(const struct link *l, struct jw *params)
+{
+	if (l->ahead.failed || l->ahead.len <= strlen("{}"))
+		return false;
+	jw_key(params, "sessions");
+	jw_raw(params, l->ahead.buf, l->ahead.len);
+	return true;
+}
+
+/* Are its logs ours, as far as they go?  If not the link has failed. */
+static bool link_knows_logs(struct link *l, struct jv hello)
 {
 	struct jv sessions = jv_get(hello, "sessions");
 	struct feeding f = {.l = l, .sessions = &sessions, .started = true};
+	int r = link_compare(l, &f);
 
-	l->state = LINK_FEED;
-	if (link_compare(l, &f) < 0)
+	if (r < 0)
 		link_fail(l, &f.err);
-	else
-		link_sync(l);
+	return r >= 0;
+}
+
+/* Its events, and nothing else. */
+static void link_follow_paused(struct link *l, struct jv hello)
+{
+	if (!link_knows_logs(l, hello))
+		return;
+	l->state = LINK_FEED;
+	link_sync(l);
 }
 
 /* --- hello -------------------------------------------------------------- */
@@ -320,6 +354,8 @@ static void link_go_on(struct link *l, struct jv hello)
 		return;
 	}
 	l->state = LINK_THAW;
+	if (!is_unnamed(l, hello) && !link_knows_logs(l, hello))
+		return;
 	if (link_try_thaw(l))
 		return;
 	if (l->paused) {

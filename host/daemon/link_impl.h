@@ -51,6 +51,9 @@ struct link {
 	struct latefeed_list late; /* Sessions fed since it is up. */
 	struct jw have; /* {"ses_..":seq,..} as sent with the next sync. */
 
+	struct jw ahead; /* Members {"ses_..":{..},..} of a thaw; see
+			  * link_write_ahead(). */
+
 	struct ack *acks;
 	size_t n_acks, cap_acks;
 	uv_idle_t ack_idle;

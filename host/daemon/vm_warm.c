@@ -270,7 +270,6 @@ bool vm_on_paused(struct link *l, struct jw *params, void *arg)
 	char hex[2 * ENTROPY_BYTES + 1];
 	struct err e = {0};
 
-	(void)l;
 	if (vm->state != VM_BOOTING && vm->state != VM_RESUMING &&
 	    (vm->state != VM_RUNNING || vm->pause != VM_GOES_ON))
 		return false;
@@ -284,6 +283,8 @@ bool vm_on_paused(struct link *l, struct jw *params, void *arg)
 	jw_kstr(params, "reason", thaw_reason(vm));
 	jw_key(params, "execs");
 	execs_write(vm->d, vm->id, params);
+	if (vm->origin == NULL && link_write_ahead(l, params))
+		log_warn("%s: its guest was set back, by none of us", vm->id);
 	if (vm->origin != NULL && vm_origin_write_thaw(vm, params, &e) < 0) {
 		log_error("%s: thaw: %s", vm->id, e.msg);
 		return false;
