@@ -40,6 +40,8 @@ void snapshot_write(const struct snapshot *s, struct jw *w)
 	jw_kstr(w, "vm", s->vm);
 	put_text(w, "parent", s->parent);
 	jw_kstr(w, "of", s->memory ? "memory" : "disk");
+	if (s->temporary)
+		jw_kbool(w, "temporary", true);
 	put_text(w, "label", s->label);
 	jw_kint(w, "created_ms", s->created_ms);
 	jw_key(w, "config");
@@ -172,6 +174,7 @@ static bool read_names(struct snapshot *s, struct jv v)
 	struct jv parent = jv_get(v, "parent");
 
 	s->memory = jv_eq(jv_get(v, "of"), "memory");
+	s->temporary = jv_bool(jv_get(v, "temporary"), false);
 	return read_id(jv_get(v, "snapshot"), "snp", s->id) &&
 	       read_id(jv_get(v, "vm"), "vm", s->vm) &&
 	       (!jv_has(parent) || jv_is(parent, JV_NULL) ||

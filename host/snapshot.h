@@ -34,6 +34,7 @@ struct snapshot {
 	char id[ID_MAX], vm[ID_MAX];
 	char parent[ID_MAX]; /* "": none. */
 	bool memory;	     /* Else of the disk alone. */
+	bool temporary;	     /* Made for what is done with it next. */
 	char label[SNAPSHOT_LABEL_MAX + 1];
 	int64_t created_ms;
 

@@ -256,6 +256,7 @@ bool op_fork_snapshot(struct op *op, struct vm *vm)
 		.vm = vm,
 		.kind = SNAPSHOT_MEMORY,
 		.label = "for forks",
+		.temporary = true,
 	};
 	autofree char *name = NULL;
 	int64_t n;

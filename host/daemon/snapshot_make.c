@@ -343,6 +343,7 @@ static int prepare(struct snapshotting *m, const struct snapshot_spec *spec)
 	if (r < 0)
 		return r;
 	id_new(m->s.id, "snp");
+	m->s.temporary = spec->temporary;
 	m->s.memory = vm_keeps_memory(spec->vm) &&
 		      (!vm_is_off(spec->vm) || vm_has_origin(spec->vm));
 	m->s.created_ms = now_ms();

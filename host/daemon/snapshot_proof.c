@@ -188,5 +188,6 @@ int snapshot_prove(const char *folder, struct snapshot *out, struct err *e)
 
 	if (r == 0)
 		r = check_manifest(out, e);
+	out->temporary = false; /* Who imports it wants it. */
 	return r < 0 ? r : check_parts(fd, out, e);
 }

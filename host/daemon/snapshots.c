@@ -353,6 +353,10 @@ static void take_in(struct hibd *d, const char *vm, const char *id,
 		log_warn("%s: no snapshot, but named so", dir);
 		return;
 	}
+	if (s.temporary) {
+		(void)tree_remove(dir);
+		return;
+	}
 	log_info("%s: %s is taken in", vm, id);
 	store_taken(d, &s);
 }
@@ -444,6 +448,37 @@ static void look_at_rows(struct hibd *d)
 		look_at_row(d, row);
 }
 
+static void temporary_on_removed(const struct err *e, void *arg)
+{
+	(void)arg;
+	if (e->code < 0)
+		log_warn("%s", e->msg);
+}
+
+/* Those whose maker died before it had removed them; a VM that has not gone on from
+ * its own yet still holds it. */
+static void remove_temporary(struct hibd *d)
+{
+	autojw struct jw w = {0};
+	autojson struct json j = {0};
+	char id[ID_MAX];
+
+	jw_arr(&w);
+	(void)reader_rows(d->reader,
+			  "SELECT id FROM snapshot WHERE "
+			  "json_extract(manifest,'$.temporary')",
+			  NULL, &w, NULL);
+	jw_arr_end(&w);
+	if (w.failed || json_parse(&j, w.buf, w.len, NULL) < 0)
+		return;
+	for (struct jv row = jv_first(json_root(&j)); jv_has(row);
+	     row = jv_next(json_root(&j), row)) {
+		if (jv_strcpy(jv_get(row, "id"), id, sizeof(id)) > 0 &&
+		    !snapshots_is_held(d, id))
+			snapshot_remove(d, id, temporary_on_removed, NULL);
+	}
+}
+
 void snapshots_load(struct hibd *d)
 {
 	int n = snapshot_sweep(d->home.vms);
@@ -456,6 +491,7 @@ void snapshots_load(struct hibd *d)
 		log_info("%d half-made snapshots removed", n);
 	look_at_rows(d);
 	snapshot_restores_load(d);
+	remove_temporary(d);
 	for (struct vm *vm = vms_first(d); vm != NULL; vm = vms_next(vm)) {
 		thaw_disk(vm);
 		look_at_folders(d, vm);

@@ -57,6 +57,7 @@ struct snapshot_spec {
 	struct vm *vm;
 	enum snapshot_kind kind; /* SNAPSHOT_ANY: as much as there is. */
 	const char *label;	 /* NULL: none. */
+	bool temporary; /* The next start of hibd removes it, unless a VM needs it. */
 };
 
 /* @id: of the snapshot that was made; NULL after a failure. */
