@@ -97,7 +97,7 @@ doze() {
 }
 # in_a_turn - begin one of numbered updates, and be somewhere in it.
 in_a_turn() {
-	prompt_bg "$SES" '!flood 5000 80;;!sleep 1000' &&
+	prompt_bg "$SES" '!flood 5000 80 2;;!sleep 2000' &&
 		wait_for "$SES" 'i=[1-9][0-9]' 60 "$MARK" >"$tmp/x" && soon 500
 }
 # all_updates - the turn ends, with each number once.

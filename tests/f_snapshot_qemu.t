@@ -3,7 +3,7 @@
 # left when something is killed in the middle.
 #
 #   IMAGE_CACHE_DIR   where images are made (default: $O/images)
-#   SNAP_ROUNDS       kills of each kind (default: 2)
+#   SNAP_ROUNDS       kills of each kind (default: 2); 30 is a long run
 # shellcheck disable=SC2016,SC2119,SC2030,SC2031 # $ is for the shell in the VM
 . tests/lib.sh
 . tests/machine.sh
@@ -30,9 +30,14 @@ two") now=new ;;
 	says "$SES" "!say $now" "$now" && numbers_are_whole
 }
 write_state() {
-	in_vm "$SES" "echo $1 >~/state; echo $1 >state" >"$tmp/x"
+	in_vm "$SES" "echo $1 >~/state; echo $1 >state; sync" >"$tmp/x"
 }
-# killed MS COMMAND... - hibd is killed while the command runs.
+no_snapshot_is_left() {
+	not ls -d "$HIB_HOME"/vms/*/snapshots/*.new \
+		"$HIB_HOME"/vms/*/snapshots/*.gone 2>"$tmp/x"
+}
+# killed MS COMMAND... - hibd is killed while the command runs.  What is left the next
+# one removes, or doctor.
 killed() {
 	_ms=$1
 	shift
@@ -41,34 +46,42 @@ killed() {
 	soon "$_ms"
 	kill_hibd KILL
 	wait "$_running"
+	if [ $((_n % 2)) -eq 0 ]; then
+		hib doctor --repair >"$tmp/x"
+		no_snapshot_is_left || return 1
+	fi
 	hib daemon start >"$tmp/x"
 }
 nothing_is_left() {
-	until_true 10 eval '! ls -d "$HIB_HOME"/vms/*/restore* \
-		"$HIB_HOME"/vms/*/snapshots/*.new "$HIB_HOME"/vms/*/snapshots/*.gone 2>/dev/null'
+	until_true 10 eval '! ls -d "$HIB_HOME"/vms/*/restore* 2>/dev/null &&
+		no_snapshot_is_left'
 }
-restore_round() {
-	write_state two || return 1
-	killed 80 hib vm restore --force "$SNP"
-	is_one_of_them && nothing_is_left
-}
-make_round() {
-	killed 60 hib snapshot create "$VM"
-	is_one_of_them && nothing_is_left || return 1
+# What has been made is good, and goes; but SNP.
+snapshots_are_whole() {
 	for one in $(hib snapshot list --json | jq -r '.[].id'); do
 		hib snapshot verify "$one" >"$tmp/x" || return 1
 		[ "$one" = "$SNP" ] || hib snapshot rm "$one" || return 1
 	done
 }
-fork_round() {
-	killed 80 hib vm fork -n 2 "$SNP"
-	is_one_of_them || return 1
+# Each other VM is as the snapshot is, and goes.
+forks_work() {
 	for one in $(hib vm list --json | jq -r '.[].id'); do
 		[ "$one" != "$VM" ] || continue
 		ses=$(sql "SELECT id FROM session WHERE vm_id='$one' LIMIT 1")
 		equal "$(in_vm "$ses" 'cat ~/state; cat state')" "one
 one" && hib vm destroy "$one" || return 1
 	done
+}
+restore_round() {
+	write_state two && killed 80 hib vm restore --force "$SNP" &&
+		is_one_of_them && nothing_is_left
+}
+make_round() {
+	killed 60 hib snapshot create "$VM" && is_one_of_them &&
+		nothing_is_left && snapshots_are_whole
+}
+fork_round() {
+	killed 80 hib vm fork -n 2 "$SNP" && is_one_of_them && forks_work
 }
 many() {
 	_n=$rounds
@@ -260,24 +273,78 @@ at_once() {
 }
 ok "a machine that runs is forked with its memory" at_once
 
-machine_round() {
-	write_state two || return 1
-	killed 500 hib vm restore --force "$SNP"
-	is_one_of_them && nothing_is_left
-}
-qemu_round() {
-	write_state two || return 1
-	hib vm restore --force "$SNP" >"$tmp/killed" 2>&1 &
+# qemu_killed MS VM COMMAND... - the VM's QEMU is killed while the command runs, if there
+# is one by then.
+qemu_killed() {
+	_ms=$1 _victim=$2
+	shift 2
+	"$@" >"$tmp/killed" 2>&1 &
 	_running=$!
-	soon 500
-	kill_vm "$VM"
+	soon "$_ms"
+	[ ! -e "$HIB_HOME/vms/$_victim/machine.json" ] || kill_vm "$_victim"
 	wait "$_running"
-	is_one_of_them && nothing_is_left
+	return 0
+}
+machine_restore_round() {
+	write_state two && killed 500 hib vm restore --force "$SNP" &&
+		is_one_of_them && nothing_is_left
+}
+qemu_restore_round() {
+	write_state two && qemu_killed 500 "$VM" hib vm restore --force "$SNP" &&
+		is_one_of_them && nothing_is_left
+}
+machine_make_round() {
+	killed 1000 hib snapshot create m && is_one_of_them && nothing_is_left &&
+		snapshots_are_whole
+}
+qemu_make_round() {
+	qemu_killed 1000 "$VM" hib snapshot create m && is_one_of_them &&
+		nothing_is_left && snapshots_are_whole
+}
+machine_fork_round() {
+	killed 1500 hib vm fork "$SNP" && is_one_of_them && forks_work
+}
+# Of one that runs: there is a snapshot on the way, which nobody has asked for.
+only_that_snapshot() {
+	until_true 10 eval 'equal "$(hib snapshot list --json | jq -r ".[].id")" "$SNP"'
+}
+# One of them may need it until it goes; then the next hibd removes it.
+machine_fork_now_round() {
+	killed 1500 hib vm fork --memory m && is_one_of_them && forks_work &&
+		nothing_is_left && kill_hibd TERM && hib daemon start &&
+		only_that_snapshot
+}
+qemu_fork_now_round() {
+	qemu_killed 1500 "$VM" hib vm fork --memory m && is_one_of_them &&
+		forks_work && nothing_is_left && only_that_snapshot
+}
+# The machine that is killed is the one that is being made.
+qemu_fork_round() {
+	hib vm fork "$SNP" >"$tmp/killed" 2>&1 &
+	_running=$!
+	until_true 20 eval 'ls "$HIB_HOME"/vms/*/machine.json | grep -v "$VM"' ||
+		return 1
+	soon 500
+	for one in "$HIB_HOME"/vms/*/machine.json; do
+		[ "$one" = "$HIB_HOME/vms/$VM/machine.json" ] || kill_machine "$one"
+	done
+	wait "$_running"
+	is_one_of_them && forks_work
 }
 write_state one
 SNP=$(hib snapshot create m)
-ok "hibd is killed in a restore: the machine is as before or after" many machine_round
-ok "so it is when QEMU is killed" many qemu_round
+ok "hibd is killed in a restore: the machine is as before or after" \
+	many machine_restore_round
+ok "so it is when QEMU is killed" many qemu_restore_round
+write_state one
+ok "hibd is killed while one is kept: it is there whole, or not" \
+	many machine_make_round
+ok "so it is when QEMU is killed while it is kept" many qemu_make_round
+ok "hibd is killed in a fork: each machine that is there works" \
+	many machine_fork_round
+ok "so it does when the fork's QEMU is killed" many qemu_fork_round
+ok "hibd is killed in a fork of one that runs" many machine_fork_now_round
+ok "so is its QEMU" many qemu_fork_now_round
 
 rewinds() {
 	log_json "$SES" | grep -c '"type":"session.rewound"'
