@@ -454,6 +454,23 @@ taken_in() {
 		equal "$(row "$S3" .parent_id)" null && verified "$S3"
 }
 ok "one that was made but not written down is taken in" taken_in
+temporary() {
+	T1=$(hib snapshot create one) && T2=$(hib snapshot create one) &&
+		kill_hibd KILL || return 1
+	for one in "$T1" "$T2"; do
+		about=$(folder "$one")/snapshot.json
+		jq -c '.temporary = true' "$about" >"$tmp/about" &&
+			cp "$tmp/about" "$about" || return 1
+	done
+	sqlite3 "$HIB_HOME/hib.db" "DELETE FROM snapshot WHERE id='$T2';
+		UPDATE snapshot SET manifest=json_set(manifest, '$.temporary',
+		json('true')) WHERE id='$T1'" && hib daemon start &&
+		until_true 5 not hib snapshot show "$T1" &&
+		until_true 5 not ls -d "$(folder "$T1")"* &&
+		not ls -d "$(folder "$T2")"* && not hib snapshot show "$T2" &&
+		equal "$(row "$S3" .id)" "$S3"
+}
+ok "what was made for a fork, which was cut off, goes" temporary
 lost() {
 	kill_hibd KILL && mv "$(folder "$S3")" "$tmp/away" && hib daemon start &&
 		until_true 5 not hib snapshot show "$S3" &&
