@@ -198,7 +198,7 @@ f062_kill() {
 		prompt_bg "$SES" '!ignorecancel;;!sleep 600000' || return 1
 	start=$(now_ms)
 	hib session kill "$SES" && state_is "$SES" closed &&
-		[ $(($(now_ms) - start)) -lt 10000 ] &&
+		[ $(($(now_ms) - start)) -lt $((10000 * slow)) ] &&
 		http GET '/v1/sessions?state=closed' |
 		jq -e "any(.id == \"$SES\")"
 }

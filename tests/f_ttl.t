@@ -38,12 +38,20 @@ readable() {
 # --- while it is idle -------------------------------------------------------------
 
 f027_idle() {
-	new_session --ttl-ms 1500 && says "$SES" hi hi && idle=$SES &&
+	new_session --ttl-ms 600000 && says "$SES" hi hi && idle=$SES &&
 		[ "$(session_field "$idle" expires_ms)" -gt "$(now_ms)" ] &&
+		hib session update "$idle" --ttl-ms 300 &&
 		expired "$idle" && ends_with "$idle" \
 		'.[-2:] == ["session.state", "session.expired"]'
 }
 ok "F027 F225 an idle session expires in time" f027_idle
+# It may be over before the agent is there.
+f027_born() {
+	born=$(new_id ses)
+	hib session create --agent echo --vm "$VM" --id "$born" --ttl-ms 2000
+	expired "$born" 20
+}
+ok "F027 so does one whose time was given at its creation" f027_born
 ok "F225 then every write is refused" every_write_is_refused "$idle"
 ok "F027 and everything can still be read" readable "$idle"
 f027_fork() {
@@ -60,8 +68,9 @@ ok "F225 the end is in the result of create" f225_created
 # --- while a turn runs --------------------------------------------------------------
 
 f227_running() {
-	new_session --ttl-ms 2000 && running=$SES && pid=$(agent_pid "$SES") &&
-		prompt_bg "$running" '!sleep 60000' &&
+	new_session && running=$SES && pid=$(agent_pid "$SES") &&
+		prompt_bg "$running" '!sleep 600000' &&
+		hib session update "$running" --ttl-ms 300 &&
 		expired "$running" && ends_with "$running" \
 		'.[-3:] == ["turn.interrupted", "session.state", "session.expired"]' &&
 		holds "$running" 'any(.type == "turn.interrupted" and
@@ -70,8 +79,9 @@ f227_running() {
 ok "F227 the turn is interrupted and the agent ended" f227_running
 ok "F227 then every write is refused" every_write_is_refused "$running"
 f227_waiting() {
-	new_session --ttl-ms 2000 && prompt_bg "$SES" '!ask t1 x;;!say y' &&
-		wait_for_state "$SES" waiting 5 >"$tmp/x" && expired "$SES" &&
+	new_session && prompt_bg "$SES" '!ask t1 x;;!say y' &&
+		wait_for_state "$SES" waiting 5 >"$tmp/x" &&
+		hib session update "$SES" --ttl-ms 300 && expired "$SES" &&
 		equal "$(session_field "$SES" pending)" 0
 }
 ok "F227 a question has no answer any more" f227_waiting
@@ -79,7 +89,8 @@ ok "F227 a question has no answer any more" f227_waiting
 # --- more time ------------------------------------------------------------------------
 
 f226_extended() {
-	new_session --ttl-ms 2000 && first=$(session_field "$SES" expires_ms) &&
+	new_session && hib session update "$SES" --ttl-ms $((1000 * slow)) &&
+		first=$(session_field "$SES" expires_ms) &&
 		hib session update "$SES" --ttl-ms 600000 &&
 		[ "$(session_field "$SES" expires_ms)" -gt $((first + 500000)) ] &&
 		until_true 5 eval "[ \$(now_ms) -gt $((first + 300)) ]" &&
@@ -106,8 +117,9 @@ ok "F226 more than the maximum is cut, with a warning" f226_clamped
 # --- while the VM is off --------------------------------------------------------------
 
 f228_suspended() {
-	new_session --ttl-ms 4000 && asleep=$SES && says "$SES" hi hi &&
+	new_session && asleep=$SES && says "$SES" hi hi &&
 		new_session --ttl-ms 600000 && later=$SES &&
+		hib session update "$asleep" --ttl-ms $((1500 * slow)) &&
 		hib vm sleep "$VM" && state_is "$asleep" suspended &&
 		boots=$(sql "SELECT generation FROM vm WHERE id='$VM'") &&
 		until_true 10 eval '[ "$(sql "SELECT state FROM session
@@ -134,7 +146,8 @@ ok "F226 F228 the time of a sleeping session can be changed" \
 
 # hibd is not there when the time is over.
 f228_hibd_off() {
-	new_session --ttl-ms 3000 && hib vm sleep "$VM" &&
+	new_session && hib vm sleep "$VM" &&
+		hib session update "$SES" --ttl-ms $((1000 * slow)) &&
 		kill_hibd KILL && expired "$SES" &&
 		equal "$(sql "SELECT state FROM session WHERE id='$SES'")" \
 			suspended && hib daemon start &&
@@ -167,7 +180,7 @@ f192_tokens() {
 ok "F192 F207 a token to act ends with its session, one to read does not" \
 	f192_tokens
 f192_short() {
-	new_session && TOKEN=$(hib token create "$SES" --ttl-ms 300)
+	new_session && TOKEN=$(hib token create "$SES" --ttl-ms $((500 * slow)))
 	http GET "/v1/sessions/$SES" | jq -e '.id' &&
 		until_true 5 answers 401 unauthorized GET "/v1/sessions/$SES"
 	_r=$?
