@@ -192,7 +192,8 @@ ok "F070 F072 a suspended session is not joined, resume is named" \
 f072_closed() {
 	new_session && hib session close "$SES" &&
 		advises 'hib session resume' 7 hib attach "$SES" &&
-		new_session --ttl-ms 300 && until_true 10 state_is "$SES" expired &&
+		new_session && hib session update "$SES" --ttl-ms 300 &&
+		until_true 10 state_is "$SES" expired &&
 		advises 'hib fork' 7 hib attach "$SES" &&
 		advises session_not_found 6 hib attach "$(new_id ses)"
 }

@@ -113,8 +113,8 @@ half() {
 ok "what it took before a refusal is in effect, and recorded" half
 
 during_turn() {
-	prompt_bg "$SES" '!sleep 500;;!settings' &&
-		hib session set --model small "$SES" &&
+	prompt_bg "$SES" '!await /workspace/go;;!settings' &&
+		hib session set --model small "$SES" && let_go go &&
 		wait_turn "$SES" "$TURN" && holds "$SES" \
 		"[.[] | select(.type == \"turn.completed\")] | last |
 			.turn == \"$TURN\" and
@@ -316,7 +316,7 @@ failed_one() {
 }
 ok "of a failed one they are kept" failed_one
 starting() {
-	agent slow --slow-new 2000
+	agent slow --slow-new 600000
 	id=$(new_id ses)
 	http POST /v1/sessions \
 		"{\"vm\":\"$VM\",\"id\":\"$id\",\"agent\":\"slow\"}" >"$tmp/x" &
@@ -325,6 +325,7 @@ starting() {
 	answers 409 not_ready PATCH "/v1/sessions/$id" \
 		'{"config":{"model":"large"}}'
 	r=$?
+	hib session kill "$id"
 	wait "$creator"
 	return "$r"
 }

@@ -191,14 +191,14 @@ runs() {
 nap=1000$$ # Of this run alone, with one more digit.
 
 side_by_side() {
-	call session_prompt "{\"session\":\"$SES\",\"text\":\"!sleep 1500;;!say late\"}"
+	call session_prompt "{\"session\":\"$SES\",\"text\":\"!await /workspace/go;;!say late\"}"
 	_long=$ID
 	for _i in 1 2 3 4 5 6 7 8; do
 		call exec '{"vm":"box","command":"sleep 1; echo x"}'
 	done
 	use vm_list | jq -e '.vms | length == 1' &&
 		not grep -q "^{\"jsonrpc\":\"2.0\",\"id\":$_long,\"" "$tmp/out" &&
-		answer "$_long" | jq -e '.result.structuredContent.text | test("late")' &&
+		VM=box let_go go && answer "$_long" | jq -e '.result.structuredContent.text | test("late")' &&
 		for _i in $(seq $((_long + 1)) $((_long + 8))); do
 			answer "$_i" | jq -e '.result.structuredContent.stdout == "x\n"' ||
 				return 1

@@ -51,10 +51,11 @@ ok "F253 HTTP says the same" http_agrees
 # --- everything dies in the middle of a turn -------------------------------------------
 
 # hibd first: what the guest goes on to write, the host does not have.
-prompt_bg "$lost" '!flood 3000 100;;!sleep 300;;!flood 3000 100;;!sleep 60000'
+prompt_bg "$lost" '!flood 3000 100;;!await /workspace/go;;!flood 3000 100;;!hang'
 wait_for "$lost" 'i=3000 ' 10 >"$tmp/x"
 kill_hibd KILL
 known=$(last_seq "$lost")
+: >"$HIB_HOME/vms/$VM/disk/vfs/upper/go"
 guest=$(guest_pid "$VM")
 until_true 60 eval '[ "$(sqlite3 -readonly "$HIB_HOME/vms/$VM/disk/state/guest.db" \
 	"SELECT last_seq FROM session WHERE id = '"'$lost'"'")" -gt $((known + 2900)) ]'

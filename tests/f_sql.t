@@ -96,7 +96,7 @@ else
 	skip "F198 which is 30 seconds" "SQL_LONG is not set"
 fi
 f198_aside() {
-	hib sql --timeout-ms 4000 "$ses" notes \
+	hib sql --timeout-ms 8000 "$ses" notes \
 		"SELECT count(*) FROM ($count)" >"$tmp/slow" 2>&1 &
 	slow_pid=$!
 	says "$ses" meanwhile meanwhile && hib kv set "$ses" k v &&

@@ -36,13 +36,13 @@ ok "F029 a new session has no turn" \
 ok "F029 and takes its first prompt" says "$SES" hi hi
 
 f025_running() {
-	prompt_bg "$SES" '!sleep 700;;!say x' &&
+	prompt_bg "$SES" '!await /workspace/go;;!say x' &&
 		hib session get "$SES" --json |
 		jq -e ".state == \"running\" and .turn == \"$TURN\"" &&
 		unchanged "$SES" refused turn_active 7 prompt "$SES" more &&
 		unchanged "$SES" answers 409 turn_active POST \
 			"/v1/sessions/$SES/prompt" '{"text":"more"}' &&
-		jq -e ".data.turn == \"$TURN\"" "$tmp/body" &&
+		jq -e ".data.turn == \"$TURN\"" "$tmp/body" && let_go go &&
 		wait_turn "$SES" "$TURN"
 }
 ok "F025 F030 a running session names its turn and refuses another" \

@@ -166,7 +166,7 @@ ended_in_guest() {
 		"SELECT state FROM turn WHERE id='$1'")" completed
 }
 host_long_away() {
-	run true && prompt_bg "$SES" '!run sleep 1; echo h >long_away' &&
+	run true && prompt_bg "$SES" '!run sleep 3; echo h >long_away' &&
 		kill_hibd KILL && until_true 20 ended_in_guest "$TURN" &&
 		hib daemon start && late_diff "$TURN" long_away &&
 		event turn.completed "$TURN" | jq -e 'has("commit") | not'

@@ -118,9 +118,9 @@ ok "F094 and how full its context is" f094_context
 f095_summary() {
 	prompt "$SES" '!say first words;;!tool t9 Look read;;!sleep 300' &&
 		holds "$SES" '[.[] | select(.type == "turn.completed")] |
-			last.data | .duration_ms >= 300 and .duration_ms < 2000 and
+			last.data | .duration_ms >= 300 and .duration_ms < 60000 and
 			.tool_calls == 1 and (.text_preview | test("first words"))
-			and .first_update_ms < 300'
+			and .first_update_ms <= .duration_ms - 200'
 }
 ok "F095 a turn's end sums it up" f095_summary
 
@@ -135,7 +135,7 @@ f086_hundred() {
 		echo "unix-socket = $HIB_HOME/hibd.sock"
 		echo "output = $tmp/h.$i"
 		printf '%s\n' 'write-out = "%{http_code}\n"'
-		printf '%s\n' 'data = "{\"text\":\"!sleep 2000\"}"'
+		printf '%s\n' 'data = "{\"text\":\"!hang\"}"'
 		echo next
 	done >"$tmp/hundred"
 	sed -i '$d' "$tmp/hundred"
@@ -163,11 +163,12 @@ f087_on_completed() {
 ok "F087 who prompts on each turn.completed is never refused" f087_on_completed
 
 f088_queue() {
-	prompt_bg "$SES" '!sleep 300;;!say one' && for n in two three; do
+	prompt_bg "$SES" '!await /workspace/go;;!say one' && for n in two three; do
 		http POST "/v1/sessions/$SES/prompt" \
 			"{\"text\":\"!say $n\",\"onBusy\":\"queue\"}" |
 			jq -e .queued || return 1
 	done
+	let_go go
 	wait_for "$SES" '"type":"turn.completed".*"text_preview":"three"' 5 &&
 		hib messages "$SES" --json | jq -e '[.[] |
 			select(.role == "agent") | .parts[-1].text] |
@@ -176,10 +177,10 @@ f088_queue() {
 ok "F088 queued prompts run in order" f088_queue
 
 f088_not_drained() {
-	prompt_bg "$SES" '!sleep 300;;!error -32001 no' &&
+	prompt_bg "$SES" '!await /workspace/go.2;;!error -32001 no' &&
 		http POST "/v1/sessions/$SES/prompt" \
-			'{"text":"!say never","onBusy":"queue"}' && wait_turn \
-		"$SES" "$TURN" && says "$SES" next next &&
+			'{"text":"!say never","onBusy":"queue"}' &&
+		let_go go.2 && wait_turn "$SES" "$TURN" && says "$SES" next next &&
 		holds "$SES" 'any(.type == "turn.completed" and
 			.data.text_preview == "never") | not'
 }
@@ -259,11 +260,11 @@ ok "F097 what comes after a cancel is kept and reopens nothing" f097_late
 
 f098_client_dies() {
 	mark=$(last_seq "$SES")
-	"$O/bin/hib" prompt "$SES" '!chunks 3 x;;!sleep 500;;!say end' \
+	"$O/bin/hib" prompt "$SES" '!chunks 3 x;;!await /workspace/go.3;;!say end' \
 		>"$tmp/x" &
 	client=$!
 	wait_for "$SES" 'x 3' 5 "$mark" || return 1
-	kill -9 "$client"
+	kill -9 "$client" && let_go go.3
 	wait_for "$SES" '"type":"turn.completed"' 5 "$mark" &&
 		hib messages "$SES" --json |
 		jq -e 'last.parts[-1].text == "x 1x 2x 3end"'

@@ -371,6 +371,11 @@ prompt_bg() {
 	TURN=$(hib prompt "$1" --no-wait "$2")
 }
 
+# let_go NAME - what waits in VM by "!await /workspace/NAME" goes on.
+let_go() {
+	hib exec "$VM" -- touch "/workspace/$1"
+}
+
 # session_field SES KEY - one member of the session's row.
 session_field() {
 	hib session get "$1" --json | jq -r ".$2"
@@ -407,10 +412,9 @@ holds() {
 wait_for() {
 	_fifo=$(mktemp -u "$tmp/fifo.XXXXXX")
 	mkfifo "$_fifo" || return 1
-	timeout "$((${3:-10} * slow))" "$O/bin/hib" log "$1" --since "${4:-0}" \
-		--follow --json >"$_fifo" &
+	"$O/bin/hib" log "$1" --since "${4:-0}" --follow --json >"$_fifo" &
 	_follower=$!
-	grep -m 1 -E "$2" <"$_fifo"
+	timeout "$((${3:-10} * slow))" grep -m 1 -E "$2" <"$_fifo"
 	_found=$?
 	kill "$_follower" 2>/dev/null
 	wait "$_follower" 2>/dev/null

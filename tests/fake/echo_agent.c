@@ -35,6 +35,7 @@
 #define ASKS_MAX       80
 #define RUN_OUTPUT_MAX (1u << 20)
 #define CHUNKS_MAX     8
+#define AWAIT_MS       5 /* Between two looks at a file. */
 #define POLL_MAX       512
 #define NEVER	       INT64_MAX
 
@@ -97,8 +98,9 @@ struct turn {
 	char *id;     /* Of the request, as JSON. */
 	char *script; /* What is left of it starts at `at`. */
 	char *at;
-	char *preamble; /* Text blocks before the last one. */
-	int64_t wake;	/* Do nothing before this time. */
+	char *preamble;	     /* Text blocks before the last one. */
+	int64_t wake;	     /* Do nothing before this time. */
+	const char *awaited; /* Nor before this file is there, or NULL. */
 	struct ask asks[ASKS_MAX];
 	unsigned n_asks;
 	unsigned n_calls; /* That it waits for. */
@@ -1292,6 +1294,12 @@ static void do_sleep(struct session *s, char *args)
 	s->turn->wake = now_ms() + number(&args, 0);
 }
 
+/* For a test that must have done something before the turn goes on. */
+static void do_await(struct session *s, char *args)
+{
+	s->turn->awaited = args;
+}
+
 static void do_flood(struct session *s, char *args)
 {
 	int64_t n = number(&args, 1), size = number(&args, 0);
@@ -1763,6 +1771,7 @@ static const struct verb {
 	{"run", do_run},		     /* COMMAND */
 	{"helper", do_helper},		     /* COMMAND, left running. */
 	{"sleep", do_sleep},		     /* MS */
+	{"await", do_await},		     /* PATH of a file. */
 	{"flood", do_flood},		     /* N [SIZE [IN_A_MS]] */
 	{"stop", do_stop},		     /* REASON */
 	{"error", do_error},		     /* CODE MESSAGE */
@@ -1881,6 +1890,11 @@ static void turn_step(struct session *s)
 		flood(s, &t->flood);
 		return;
 	}
+	if (t->awaited != NULL && access(t->awaited, F_OK) < 0) {
+		t->wake = now_ms() + AWAIT_MS;
+		return;
+	}
+	t->awaited = NULL;
 	command = next_command(t);
 	if (command == NULL)
 		turn_stop(s, "end_turn");
