@@ -474,7 +474,7 @@ static void remove_temporary(struct hibd *d)
 	for (struct jv row = jv_first(json_root(&j)); jv_has(row);
 	     row = jv_next(json_root(&j), row)) {
 		if (jv_strcpy(jv_get(row, "id"), id, sizeof(id)) > 0 &&
-		    !snapshots_is_held(d, id))
+		    holding_find(d, id) == NULL)
 			snapshot_remove(d, id, temporary_on_removed, NULL);
 	}
 }
