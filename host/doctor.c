@@ -120,6 +120,10 @@ static void probe_programs(const struct home *h, struct doctor_row *row)
 			      h->libexec);
 			return;
 		}
+	if (access(h->files_program, X_OK) < 0) {
+		found(row, false, "no %.100s", h->files_program);
+		return;
+	}
 	if (geteuid() == 0 && !(is_for_all(h->libexec, "hib-guest") &&
 				is_for_all(h->libexec, "."))) {
 		found(row, false, "%.100s is not open to all users",
