@@ -21,7 +21,8 @@
 #include "core/project_mcp.h"
 #include "core/project_notes.h"
 
-#define USAGE_LEN_MAX	   4096	       /* Of the usage of one turn. */
+#define USAGE_LEN_MAX	   4096 /* Of the usage of one turn. */
+#define PAUSED_MAX_MS	   (100LL * 365 * 24 * 3600 * 1000)
 #define PREVIEW_MAX	   200	       /* Bytes of mirror.preview. */
 #define PREVIEW_SOURCE_MAX (16u << 20) /* Of the text that it is cut from. */
 #define PATCH_LEN_MAX	   (1u << 20)  /* Of the patch of one file. */
@@ -304,6 +305,21 @@ static int on_unarchived(struct projection *p)
 {
 	return run(p, "UPDATE session SET archived_ms=NULL WHERE n=?1", "i",
 		   p->n);
+}
+
+/* Time that the session did not see is nobody's to answer in.  A tool's deadline
+ * is the host's, which goes on. */
+static int on_resumed(struct projection *p)
+{
+	static const char later[] =
+		"UPDATE request SET deadline_ms=min(deadline_ms, 1<<62)+?2"
+		" WHERE session_id=?1 AND state='pending' AND kind<>'tool'";
+	int64_t ms = jv_int(jv_get(p->data, "paused_ms"), 0);
+	int r = 0;
+
+	if (ms > 0 && ms <= PAUSED_MAX_MS)
+		r = run(p, later, "si", p->ev->session, ms);
+	return r < 0 ? r : project_mcp_resumed(p);
 }
 
 /* What happened in the abandoned range did not: the rows are those of the log
@@ -633,7 +649,7 @@ static const struct rule rules[] = {
 	{"session.forked", on_forked},
 	{"session.imported", on_imported},
 	{"session.ready", on_ready},
-	{"session.resumed", project_mcp_resumed},
+	{"session.resumed", on_resumed},
 	{"session.resuming", project_mcp_servers},
 	{"session.rewound", on_rewound},
 	{"session.state", on_state},

@@ -17,7 +17,8 @@
  *                     To suspended, closed, failed, expired: no MCP server
  *                     runs any more
  *   session.resuming  mcp, as session.created
- *   session.resumed   mcp [{name,pid}]: servers that run on
+ *   session.resumed   mcp [{name,pid}]: servers that run on; paused_ms: so much
+ *                     later are the deadlines of open questions
  *   session.ready     acp_session_id agent_info capabilities features
  *   session.config    title tags ttl_ms (expires_ms = ts + ttl_ms, 0: never);
  *                     data is merged into config (RFC 7396: null removes)

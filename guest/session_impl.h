@@ -98,6 +98,7 @@ struct session {
 	char id[ID_MAX];
 	enum session_state state;
 	enum session_state paused_from; /* SESSION_STARTING: is not paused. */
+	int64_t paused_ms;		/* Unix time, since when. */
 	struct journal journal;
 	char create_hash[IDEM_HASH_MAX + 1];
 	char *agent_name, *cwd;

@@ -4,13 +4,14 @@
  *
  *	session.state   {from X, to suspended, suspended_from X}
  *	  ...                 the VM sleeps, its memory is kept
- *	session.resumed {restore warm}
+ *	session.resumed {restore warm, paused_ms: how long}
  *	session.state   {from suspended, to X}
  *
  * In between memory holds all that it held: the agent, the open turn, what waits
  * for an answer.  Only a session that does one thing or another can be paused:
  * one that starts or closes, or ends its turn, is waited for.
  */
+#include "core/time.h"
 #include "guest/session_impl.h"
 
 static bool is_at_work(const struct session *s)
@@ -42,6 +43,7 @@ void session_pause(struct session *s, const char *reason)
 	if (!is_at_work(s))
 		return;
 	s->paused_from = s->state;
+	s->paused_ms = now_ms();
 	session_move(s, SESSION_SUSPENDED, reason);
 }
 
@@ -72,6 +74,7 @@ static void record_resumed(struct session *s)
 	jw_kstr(&w, "restore", "warm");
 	jw_kint(&w, "last_seq", s->journal.last_seq);
 	jw_kint(&w, "epoch", s->journal.epoch);
+	jw_kint(&w, "paused_ms", now_ms() - s->paused_ms);
 	if (s->mcp != NULL)
 		write_servers(s, &w);
 	jw_obj_end(&w);

@@ -732,6 +732,24 @@ TEST(what_was_paused_with_its_session_runs_again)
 	kit_close(&k);
 }
 
+TEST(questions_have_longer_when_their_session_was_paused)
+{
+	struct kit k;
+	struct log l = begin_turn(&k, STORE_HOST);
+
+	log_write(&k, &l, "permission.requested", "{\"req\":\"" REQ "\"}",
+		  "{\"options\":[],\"deadline_ms\":77}");
+	log_write(&k, &l, "tool.requested", "{\"req\":\"" REQ2 "\"}",
+		  "{\"deadline_ms\":88}");
+	log_write(&k, &l, "session.resumed", NULL,
+		  "{\"restore\":\"warm\",\"paused_ms\":1000}");
+	log_write(&k, &l, "session.resumed", NULL,
+		  "{\"restore\":\"warm\",\"paused_ms\":-5}");
+	rows_are(&k, "SELECT group_concat(deadline_ms, ' ') FROM request",
+		 "1077 88");
+	kit_close(&k);
+}
+
 TEST(preview_is_cut_at_a_character)
 {
 	char data[700], *p = data;
@@ -827,6 +845,7 @@ TESTS(CASE(created_makes_the_row),
       CASE(servers_are_those_that_the_session_was_told_of),
       CASE(a_server_is_what_it_did_last), CASE(without_an_agent_no_server_runs),
       CASE(what_was_paused_with_its_session_runs_again),
+      CASE(questions_have_longer_when_their_session_was_paused),
       CASE(preview_is_cut_at_a_character),
       CASE(unknown_types_are_stored_and_change_nothing),
       CASE(no_type_stops_at_strange_data))
