@@ -271,6 +271,17 @@ f223_channel() {
 }
 ok "F223 a lost channel loses nothing of two sessions" f223_channel
 
+# It was on its way down when hibd was killed, and ends under the next one.
+taken_over() {
+	new_session && guest=$(guest_pid "$VM") && kill -STOP "$guest" &&
+		kill_hibd KILL && hib daemon start || return 1
+	says "$SES" '!say again' again &
+	_saying=$!
+	kill_vm "$VM"
+	wait "$_saying"
+}
+ok "a machine that ends after it was taken over is booted again" taken_over
+
 f224_agent_killed() {
 	says "$SES" '!say hi' hi || return 1
 	kill -9 "$(agent_pid "$SES")" && until_true 10 eval \

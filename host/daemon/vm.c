@@ -517,7 +517,9 @@ static bool vm_crashes_too_often(struct vm *vm)
 void vm_lost(struct vm *vm, const char *detail)
 {
 	struct err e = vm->fault;
-	bool booting = vm->state == VM_BOOTING || vm->state == VM_RESUMING;
+	/* One that was taken over ran before, and maybe was on its way down. */
+	bool booting = !vm->adopted &&
+		       (vm->state == VM_BOOTING || vm->state == VM_RESUMING);
 	struct change *c;
 	autojw struct jw w = {0};
 
