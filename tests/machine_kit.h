@@ -3,7 +3,8 @@
  * machine_kit.h - Machines without hibd, for a test or a benchmark
  *
  * The operations of the qemu backend on a real image: IMAGE_CACHE_DIR, or the
- * folder images beside this program's, has `small`.  The guest is the real one,
+ * folder images beside this program's, has `small`, or another one that is asked
+ * for.  The guest is the real one,
  * of which only the greeting is asked: its nonce is the same for as long as the
  * very same guest goes on.
  */
@@ -81,7 +82,7 @@ static void make_dir(char *out, const char *under, const char *name,
 }
 
 /* Why no machine can be tried here, or NULL. */
-static const char *find_image(void)
+static const char *find_image(const char *name)
 {
 	const char *cache = getenv("IMAGE_CACHE_DIR");
 	const char *libexec = getenv("HIB_LIBEXEC");
@@ -100,15 +101,15 @@ static const char *find_image(void)
 	else
 		snprintf(t.libexec, sizeof(t.libexec), "%s/libexec", self);
 	if (cache == NULL)
-		snprintf(t.image, sizeof(t.image), "%s/images/small/rootfs",
-			 self);
+		snprintf(t.image, sizeof(t.image), "%s/images/%s/rootfs", self,
+			 name);
 	else
-		snprintf(t.image, sizeof(t.image), "%.*s/small/rootfs",
-			 PATH_ROOM, cache);
+		snprintf(t.image, sizeof(t.image), "%.*s/%s/rootfs", PATH_ROOM,
+			 cache, name);
 	snprintf(real, sizeof(real), "%.*s/../rootfs.erofs", PATH_ROOM,
 		 t.image);
 	if (access(real, R_OK) < 0)
-		return "the image small is not there";
+		return "the image is not there";
 	return access("/usr/bin/qemu-system-x86_64", X_OK) < 0 ? "no QEMU"
 							       : NULL;
 }

@@ -10,7 +10,7 @@
 
 static void set_up(void)
 {
-	const char *why = find_image();
+	const char *why = find_image("small");
 
 	if (why != NULL)
 		SKIP("%s", why);
