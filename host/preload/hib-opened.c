@@ -17,10 +17,11 @@
  * of the file, and then drop its pages (ram_block_discard_range()).  Here the first is
  * left out, so that the second is done.
  *
- * QEMU asks for huge pages, which a file on a disk does not have.  Linux takes
- * that for a reason to read 2 MiB for each page that is touched first, and to go
- * over all of it again for each that is written: a boot would take a quarter more
- * time.  So they are not asked for.
+ * For its memory QEMU asks for huge pages, which a file on a disk does not have.
+ * Linux takes that for a reason to read 2 MiB for each page that is touched first,
+ * and to go over all of it again for each that is written: a boot would take a
+ * quarter more time.  So they are not asked for, where as many bytes are meant as
+ * HIB_MEMORY says.
  */
 #include <fcntl.h>
 #include <stdarg.h>
@@ -84,7 +85,10 @@ int fallocate64(int fd, int mode, off64_t at, off64_t len)
 
 int madvise(void *at, size_t len, int advice)
 {
-	if (advice == MADV_HUGEPAGE)
+	const char *memory = getenv("HIB_MEMORY");
+
+	if (advice == MADV_HUGEPAGE && memory != NULL &&
+	    strtoull(memory, NULL, 10) == len)
 		return 0;
 	return (int)syscall(SYS_madvise, at, len, advice);
 }

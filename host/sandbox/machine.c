@@ -368,6 +368,28 @@ static const char *const devices[] = {
  * turn of an emulated loop. */
 #define TCG_CPU "max,-erms"
 
+/* What is told to the library that is loaded into QEMU. */
+struct library_env {
+	char opened[TEXT_MAX], memory[TEXT_MAX];
+	char *v[4];
+};
+
+/* A number below 0 stands for a file that is opened as any other. */
+static void make_env(const struct box *b, struct library_env *env)
+{
+	static char preload[] = "LD_PRELOAD=" QEMU_LIBRARY;
+
+	snprintf(env->opened, sizeof(env->opened),
+		 "HIB_OPENED=" MACHINE_MEMORY "=%d:/dev/kvm=%d", b->ram_fd,
+		 b->kvm_fd);
+	snprintf(env->memory, sizeof(env->memory), "HIB_MEMORY=%llu",
+		 (unsigned long long)b->memory << 20);
+	env->v[0] = preload;
+	env->v[1] = env->opened;
+	env->v[2] = env->memory;
+	env->v[3] = NULL;
+}
+
 /* The memory of a machine that goes on has the kernel's command line and the
  * initramfs in it; the kernel is only named so that the same devices exist.  The
  * memory of a snapshot is mapped privately, from a descriptor
@@ -392,8 +414,7 @@ void machine_run(const struct box *b, struct err *e)
 	const char *const incoming[] = {"-incoming", "defer", "-S", NULL};
 	static const char *const program[] = {MACHINE_QEMU, NULL};
 	struct arguments argv = {.n = 0};
-	char opened[TEXT_MAX], preload[] = "LD_PRELOAD=" QEMU_LIBRARY;
-	char *env[] = {preload, opened, NULL};
+	struct library_env env;
 
 	if (!b->incoming)
 		kernel_words(b->id, b->kvm_fd >= 0, words);
@@ -402,10 +423,7 @@ void machine_run(const struct box *b, struct err *e)
 		 "memory-backend-file,id=ram,share=%s,size=%uM,"
 		 "mem-path=" MACHINE_MEMORY,
 		 b->ram_fd >= 0 ? "off" : "on", b->memory);
-	/* A number below 0 stands for a file that is opened as any other. */
-	snprintf(opened, sizeof(opened),
-		 "HIB_OPENED=" MACHINE_MEMORY "=%d:/dev/kvm=%d", b->ram_fd,
-		 b->kvm_fd);
+	make_env(b, &env);
 	snprintf(cpus, sizeof(cpus), "%u", b->cpus);
 	put(&argv, program);
 	put(&argv, devices);
@@ -416,6 +434,6 @@ void machine_run(const struct box *b, struct err *e)
 	/* Not there, or it goes along. */
 	(void)fcntl(b->ram_fd, F_SETFD, 0);
 	(void)fcntl(b->kvm_fd, F_SETFD, 0);
-	(void)execve(MACHINE_QEMU, (char **)(uintptr_t)argv.v, env);
+	(void)execve(MACHINE_QEMU, (char **)(uintptr_t)argv.v, env.v);
 	(void)fail(e, "run", MACHINE_QEMU);
 }
