@@ -386,7 +386,9 @@ static void probe_vsock(const struct home *h, struct doctor_row *row)
 	if (fd < 0)
 		found(row, false, "/dev/vhost-vsock: %s", strerror(errno));
 	else
-		found(row, true, "/dev/vhost-vsock opens");
+		found(row, true,
+		      "/dev/vhost-vsock opens; machines are spoken to by "
+		      "virtio ports all the same");
 }
 
 /* "small (debian)": its name and its kernel. */
