@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/json.h"
 #include "core/time.h"
@@ -27,11 +28,22 @@ static const char *const level_names[] = {
 
 static enum log_level max_level = LOG_INFO;
 static bool as_json;
+static int64_t max_bytes;
+
+static void keep_short(void)
+{
+	struct stat st;
+
+	if (max_bytes > 0 && fstat(STDERR_FILENO, &st) == 0 &&
+	    S_ISREG(st.st_mode) && st.st_size > max_bytes)
+		(void)!ftruncate(STDERR_FILENO, 0);
+}
 
 static void write_line(const char *line, size_t len)
 {
 	ssize_t r;
 
+	keep_short();
 	do
 		r = write(STDERR_FILENO, line, len);
 	while (r < 0 && errno == EINTR);
@@ -119,6 +131,11 @@ int log_set_level_name(const char *name)
 void log_set_json(bool json)
 {
 	as_json = json;
+}
+
+void log_set_max(int64_t bytes)
+{
+	max_bytes = bytes;
 }
 
 void log_line(enum log_level level, const char *component, const char *fmt, ...)

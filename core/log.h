@@ -33,6 +33,10 @@ int log_set_level_name(const char *name);
 /* One JSON object per line instead of words.  The default is false. */
 void log_set_json(bool json);
 
+/* Empty the file that is stderr when it is longer; a pipe stays as it is.  0, the
+ * default: it may grow. */
+void log_set_max(int64_t bytes);
+
 /* Log one event; leaves errno as it was. */
 void log_line(enum log_level level, const char *component, const char *fmt, ...)
 	printf_like(3, 4);

@@ -204,6 +204,8 @@
 #define LIMIT_WATCH_MS 1000 /* Between two counts during a turn. */
 #define LIMIT_NEAR     20   /* A 20th below the limit is the limit. */
 
+#define CONSOLE_BYTES_MAX (1u << 20) /* Of our own log; then it is emptied. */
+
 /* The log on its way. */
 #define BATCH_EVENTS_MAX 512 /* Of one commit of a session. */
 #define BATCH_BYTES_MAX	 (256u << 10)

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "guest/fsop.h"
 #include "guest/guest.h"
+#include "guest/limits.h"
 #include "guest/machine.h"
 #include "guest/mcp_shim.h"
 #include "guest/reexec.h"
@@ -137,6 +138,7 @@ int main(int argc, char **argv)
 	}
 	if (optind != argc)
 		return usage();
+	log_set_max(CONSOLE_BYTES_MAX); /* hibd may not be there to do it. */
 	fence();
 	if (sqlmem_init() < 0)
 		log_warn("nothing bounds the memory of SQL");

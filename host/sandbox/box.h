@@ -11,7 +11,8 @@
 #include "core/err.h"
 #include "host/sandbox/trees.h"
 
-#define RESOLV_MAX 4096 /* Bytes of a resolv.conf that are taken over. */
+#define RESOLV_MAX	 4096 /* Bytes of a resolv.conf that are taken over. */
+#define VM_PROCESSES_MAX 8192 /* Of all sessions of a VM, threads included. */
 
 struct box {
 	/* As asked.  Strings are the launcher's argv. */

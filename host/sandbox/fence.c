@@ -189,6 +189,23 @@ static int close_caps(struct err *e)
 	}
 }
 
+/* What our user namespace has of them is counted together with those of the
+ * namespaces that sessions make below it, each of which keeps to what we have
+ * when it is made (kernel/ucount.c).  So this holds for all sessions together. */
+static int close_processes(struct err *e)
+{
+	struct rlimit n;
+
+	if (getrlimit(RLIMIT_NPROC, &n) < 0)
+		return fail(e, "read", "the limit of processes");
+	if (n.rlim_max > VM_PROCESSES_MAX)
+		n.rlim_max = VM_PROCESSES_MAX;
+	n.rlim_cur = n.rlim_max;
+	if (setrlimit(RLIMIT_NPROC, &n) < 0)
+		return fail(e, "limit", "processes");
+	return 0;
+}
+
 static int close_limits(struct err *e)
 {
 	const struct rlimit core = {0, 0};
@@ -202,7 +219,7 @@ static int close_limits(struct err *e)
 		files.rlim_max < NOFILE_SOFT ? files.rlim_max : NOFILE_SOFT;
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
 		return fail(e, "limit", "open files");
-	return 0;
+	return close_processes(e);
 }
 
 int fence_close(struct err *e)

@@ -173,10 +173,14 @@ static bool give_away(int dir, uint32_t owner)
 static bool make_group(int ours, const struct box *b)
 {
 	autoclose int dir = -1;
+	char most[16];
 
 	if (mkdirat(ours, b->id, 0755) < 0 && errno != EEXIST)
 		return false;
 	dir = open_dir(ours, b->id);
+	snprintf(most, sizeof(most), "%d", VM_PROCESSES_MAX);
+	if (dir >= 0)
+		(void)write_text(dir, "pids.max", most); /* It stays ours. */
 	if (dir >= 0 && give_away(dir, b->owner) &&
 	    write_text(dir, "cgroup.procs", "0"))
 		return true;
