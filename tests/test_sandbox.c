@@ -726,6 +726,7 @@ TEST(doctor_finds_this_machine_fit)
 	boot();
 	snprintf(h.root, sizeof(h.root), "%s/not/yet", vm.home);
 	snprintf(h.libexec, sizeof(h.libexec), "%.*s", PATH_ROOM, vm.libexec);
+	snprintf(h.files_program, sizeof(h.files_program), "/bin/true");
 	if (!doctor_run(&h, rows))
 		for (size_t i = 0; i < DOCTOR_ROWS; i++)
 			if (rows[i].needed && !rows[i].ok)
