@@ -22,10 +22,11 @@
 /* What a microvm of QEMU 7.2 needs under TCG to get over the calibration of its
  * clock, which there is no second one to check.  An emulated processor does not
  * speculate, so nothing has to be done against that.  To take the locks out of the
- * kernel's code, where it finds one processor, costs more than it saves. */
+ * kernel's code, where it finds one processor, costs more than it saves.  Our own
+ * kernel knows of lapic_timer_khz (images/kernel/timer.patch), Debian's does not. */
 #define TCG_WORDS                                                   \
 	" no_timer_check lpj=5000000 mitigations=off tsc=reliable " \
-	"noreplace-smp tsc_early_khz="
+	"noreplace-smp lapic_timer_khz=1000000 tsc_early_khz="
 
 struct instant {
 	uint64_t cycles, ns;
