@@ -414,7 +414,7 @@ void machine_run(const struct box *b, struct err *e)
 	const char *const incoming[] = {"-incoming", "defer", "-S", NULL};
 	static const char *const program[] = {MACHINE_QEMU, NULL};
 	struct arguments argv = {.n = 0};
-	struct library_env env;
+	struct library_env env = {0};
 
 	if (!b->incoming)
 		kernel_words(b->id, b->kvm_fd >= 0, words);
