@@ -108,6 +108,17 @@ f178_range() {
 		get digits "$tmp/back" && equal "$(cat "$tmp/back")" '01XY456789!'
 }
 ok "F178 a part is read, written and appended" f178_range
+f178_flags() {
+	put_text 'digits&append=false' new && get digits "$tmp/back" &&
+		equal "$(cat "$tmp/back")" new &&
+		ask mkdir '{"path": "full/of", "parents": true}' true &&
+		http DELETE "$F/content?path=full&recursive=false" >"$tmp/x" &&
+		not equal "$(cat "$tmp/status")" 200 &&
+		http GET "$F/stat?path=full/of" | jq -e '.type == "dir"' &&
+		http DELETE "$F/content?path=full&recursive=true" >"$tmp/x" &&
+		answers 404 file_not_found GET "$F/stat?path=full"
+}
+ok "F178 what is not to be appended or recursive is not" f178_flags
 
 f178_breaks_off() {
 	put_text kept old

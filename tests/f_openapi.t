@@ -1,7 +1,7 @@
 #!/bin/sh
 # The document of the HTTP API against the daemon that serves it, and against its
 # source.
-# shellcheck source=tests/lib.sh
+# shellcheck source=tests/lib.sh disable=SC2119 # new_vm takes no options
 . tests/lib.sh
 
 hib daemon start >/dev/null
@@ -63,11 +63,45 @@ the_source_knows_all() {
 }
 ok "every member is one that is read" the_source_knows_all
 all_of_the_source_is_named() {
-	grep -ohE '(op_string|op_integer|op_query_number|http_query|jv_get)\((op|op->r|op->in), "[A-Za-z_]+"' \
+	grep -ohE '(op_string|op_integer|op_query_number|op_query_flag|http_query|jv_get)\((op|op->r|op->in), "[A-Za-z_]+"' \
 		host/daemon/*.c | sed 's/.*"\(.*\)"/\1/' | sort -u >"$tmp/read"
 	[ "$(wc -l <"$tmp/read")" -gt 60 ] &&
 		comm -23 "$tmp/read" "$tmp/named" >"$tmp/unnamed" &&
 		cat "$tmp/unnamed" && [ ! -s "$tmp/unnamed" ]
 }
 ok "and every one that is read is named" all_of_the_source_is_named
+
+# What the document says of booleans: each of the words, and no other.
+booleans() {
+	jq -r '.paths | to_entries[] | .key as $path | .value | to_entries[] |
+		.key as $method | .value.parameters[] |
+		select(.in == "query" and .schema.type == "boolean") |
+		"\($method | ascii_upcase) \($path)?\(.name)"' "$tmp/api" |
+		sed "s/{id}/$SES/; s/{vm}/$VM/; s/{[a-z]*}/nosuch/" >"$tmp/flags"
+	[ "$(wc -l <"$tmp/flags")" -ge 10 ] || return 1
+	while read -r method path; do
+		http "$method" "$path=maybe&q=x" >/dev/null
+		if ! jq -e '.data.code == "invalid_argument"' "$tmp/body" >"$tmp/x" ||
+			! grep -q "'maybe'" "$tmp/body"; then
+			echo "$method $path: $(cat "$tmp/body")"
+			return 1
+		fi
+	done <"$tmp/flags"
+}
+new_vm && new_session
+ok "a boolean that is none is refused everywhere" booleans
+true_and_false() {
+	for word in '=1' '=true' '' '='; do
+		http GET "/v1/sessions/$SES?live$word" | jq -e .live >"$tmp/x" || return 1
+	done
+	for word in 0 false; do
+		http GET "/v1/sessions/$SES?live=$word" | jq -e '.live == null' \
+			>"$tmp/x" || return 1
+	done
+	hib session archive "$SES" >"$tmp/x" &&
+		equal "$(http GET '/v1/sessions?archived=false')" '[]' &&
+		http GET '/v1/sessions?archived=true' | jq -e 'length == 1' &&
+		http GET "/v1/search?q=nothing&archived=false" | jq -e '. == []'
+}
+ok "and true is true, false is false" true_and_false
 done_testing

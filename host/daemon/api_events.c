@@ -228,7 +228,6 @@ void session_events_route(struct op *op)
 
 void session_messages_route(struct op *op)
 {
-	const char *notice = http_query(op->r, "notice");
 	struct messages_query q = {
 		.session = op->session,
 		.turn = http_query(op->r, "turn"),
@@ -236,12 +235,12 @@ void session_messages_route(struct op *op)
 	struct messages_filter f = {
 		.parts = http_query(op->r, "parts"),
 		.tool = http_query(op->r, "tool"),
-		.notice = notice != NULL && strcmp(notice, "1") == 0,
 	};
 	struct err e = {0};
 
 	if (!op_load_session(op) || !op_query_number(op, "from", &f.from_ms) ||
-	    !op_query_number(op, "to", &f.to_ms))
+	    !op_query_number(op, "to", &f.to_ms) ||
+	    !op_query_flag(op, "notice", &f.notice))
 		return;
 	jw_arr(&op->out);
 	if (messages_write_filtered(op->d->reader, &q, &f, &op->out, &e) < 0) {
@@ -266,10 +265,10 @@ void session_rows_route(struct op *op)
 
 void session_usage_route(struct op *op)
 {
-	bool tree = http_query(op->r, "tree") != NULL;
 	struct err e = {0};
+	bool tree = false;
 
-	if (!op_load_session(op))
+	if (!op_load_session(op) || !op_query_flag(op, "tree", &tree))
 		return;
 	if (tree && op->only[0] != '\0')
 		op_refuse(op, -FAULT_FORBIDDEN,

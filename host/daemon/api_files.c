@@ -64,13 +64,6 @@ static void put_path(struct jw *w, const char *key, const struct vfs_path *p)
 	vfs_path_put(w, key, text, (size_t)n);
 }
 
-static bool query_flag(struct op *op, const char *name)
-{
-	const char *text = http_query(op->r, name);
-
-	return text != NULL && strcmp(text, "0") != 0;
-}
-
 /* "tag" without its quotes, or what else a header says ("*"). */
 void op_put_etag(struct jw *w, const char *header)
 {
@@ -99,7 +92,9 @@ static bool read_query(struct op *op, struct files_query *q)
 	    !op_query_number(op, "depth", &q->depth) ||
 	    !op_query_number(op, "limit", &q->limit) ||
 	    !op_query_number(op, "offset", &q->offset) ||
-	    !op_query_number(op, "length", &q->length))
+	    !op_query_number(op, "length", &q->length) ||
+	    !op_query_flag(op, "follow", &q->follow) ||
+	    !op_query_flag(op, "recursive", &q->recursive))
 		return false;
 	if (q->depth < 1 || q->limit < 1 ||
 	    (at != NULL && strlen(at) > VFS_REV_MAX)) {
@@ -126,8 +121,8 @@ static void put_query(struct op *op, const struct files_query *q)
 	jw_kint(w, "limit", q->limit);
 	jw_kint(w, "offset", q->offset);
 	jw_kint(w, "length", q->length);
-	jw_kbool(w, "follow", query_flag(op, "follow"));
-	jw_kbool(w, "recursive", query_flag(op, "recursive"));
+	jw_kbool(w, "follow", q->follow);
+	jw_kbool(w, "recursive", q->recursive);
 	jw_obj_end(w);
 }
 
@@ -238,8 +233,10 @@ void files_watch_route(struct op *op)
 	struct vm *vm = files_vm(op);
 	struct vfs_path path;
 	struct jw *w = &op->params;
+	bool recursive = false;
 
-	if (vm == NULL || !query_path(op, "path", &path))
+	if (vm == NULL || !query_path(op, "path", &path) ||
+	    !op_query_flag(op, "recursive", &recursive))
 		return;
 	if (!answers(vm)) {
 		op_refuse(op, -FAULT_VM_UNAVAILABLE,
@@ -248,7 +245,7 @@ void files_watch_route(struct op *op)
 	}
 	jw_obj(w);
 	put_path(w, "path", &path);
-	jw_kbool(w, "recursive", query_flag(op, "recursive"));
+	jw_kbool(w, "recursive", recursive);
 	jw_obj_end(w);
 	op_wake(op, files_relay_changes);
 }
@@ -259,12 +256,14 @@ void files_delete_route(struct op *op)
 {
 	struct vfs_path path;
 	struct jw *w = &op->params;
+	bool recursive = false;
 
-	if (files_vm(op) == NULL || !query_path(op, "path", &path))
+	if (files_vm(op) == NULL || !query_path(op, "path", &path) ||
+	    !op_query_flag(op, "recursive", &recursive))
 		return;
 	jw_obj(w);
 	put_path(w, "path", &path);
-	jw_kbool(w, "recursive", query_flag(op, "recursive"));
+	jw_kbool(w, "recursive", recursive);
 	op_put_etag(w, http_header(op->r, "If-Match"));
 	jw_obj_end(w);
 	strcpy(op->what, "remove");
@@ -278,9 +277,11 @@ static bool put_write(struct op *op)
 	struct jw *w = &op->params;
 	struct vfs_path path;
 	int64_t offset = -1;
+	bool append = false;
 
 	if (!query_path(op, "path", &path) ||
-	    !op_query_number(op, "offset", &offset))
+	    !op_query_number(op, "offset", &offset) ||
+	    !op_query_flag(op, "append", &append))
 		return false;
 	if (none != NULL && strcmp(none, "*") != 0) {
 		op_refuse(op, -FAULT_INVALID_ARGUMENT,
@@ -293,7 +294,7 @@ static bool put_write(struct op *op)
 		jw_kstr(w, "mode", mode);
 	if (offset >= 0)
 		jw_kint(w, "offset", offset);
-	jw_kbool(w, "append", query_flag(op, "append"));
+	jw_kbool(w, "append", append);
 	jw_kbool(w, "must_not_exist", none != NULL);
 	op_put_etag(w, http_header(op->r, "If-Match"));
 	jw_obj_end(w);

@@ -97,8 +97,9 @@ static void tools_on_answer(const char *body, size_t len, const struct err *e,
 void mcp_tools_route(struct op *op)
 {
 	struct jw *w = &op->params;
+	bool refresh = false;
 
-	if (!op_load_mcp(op))
+	if (!op_query_flag(op, "refresh", &refresh) || !op_load_mcp(op))
 		return;
 	if (!op_check_live(op)) {
 		tools_from_store(op);
@@ -107,7 +108,7 @@ void mcp_tools_route(struct op *op)
 	jw_obj(w);
 	jw_kstr(w, "session", op->session);
 	jw_kstr(w, "name", op->server);
-	jw_kbool(w, "refresh", http_query(op->r, "refresh") != NULL);
+	jw_kbool(w, "refresh", refresh);
 	jw_obj_end(w);
 	op->fed = true; /* A look changes nothing. */
 	op_call(op, "mcp.tools", tools_on_answer);

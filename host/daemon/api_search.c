@@ -56,10 +56,11 @@ static bool read_query(struct op *op, struct searching *s)
 {
 	const char *text = http_query(op->r, "q");
 	const char *session = http_query(op->r, "session");
-	const char *archived = http_query(op->r, "archived");
+	bool archived = false;
 	int64_t limit = 0;
 
-	if (!op_query_number(op, "limit", &limit))
+	if (!op_query_number(op, "limit", &limit) ||
+	    !op_query_flag(op, "archived", &archived))
 		return false;
 	if (session != NULL && !id_is(session, "ses")) {
 		op_refuse(op, -FAULT_INVALID_ID, "'%.64s' is no session id",
@@ -79,9 +80,9 @@ static bool read_query(struct op *op, struct searching *s)
 	s->q = (struct search_query){
 		.text = s->text,
 		.session = session ? s->session : NULL,
-		.archived = archived == NULL		 ? 0
-			    : strcmp(archived, "0") == 0 ? -1
-							 : 1,
+		.archived = http_query(op->r, "archived") == NULL ? 0
+			    : archived				  ? 1
+								  : -1,
 		.limit = limit > SEARCH_LIMIT_MAX ? SEARCH_LIMIT_MAX
 						  : (unsigned)limit,
 	};

@@ -53,7 +53,6 @@ void session_list_route(struct op *op)
 		.state = http_query(op->r, "state"),
 		.vm = http_query(op->r, "vm"),
 		.tag = http_query(op->r, "tag"),
-		.archived = http_query(op->r, "archived") != NULL,
 		.cursor = http_query(op->r, "cursor"),
 		.only = op->only[0] ? op->only : NULL,
 	};
@@ -61,6 +60,8 @@ void session_list_route(struct op *op)
 	struct vm *vm = f.vm ? vm_find(op->d, f.vm) : NULL;
 	struct err e = {0};
 
+	if (!op_query_flag(op, "archived", &f.archived))
+		return;
 	if (vm != NULL)
 		f.vm = vm_id(vm);
 	f.limit = limit ? (unsigned)strtoul(limit, NULL, 10) : 0;
@@ -111,13 +112,14 @@ static void get_on_live(const char *body, size_t len, const struct err *e,
 
 void session_get_route(struct op *op)
 {
-	if (!op_load_session(op))
+	bool live = false;
+
+	if (!op_load_session(op) || !op_query_flag(op, "live", &live))
 		return;
-	if (http_query(op->r, "live") == NULL) {
+	if (live)
+		op_look(op, get_on_live);
+	else
 		op_reply_session(op);
-		return;
-	}
-	op_look(op, get_on_live);
 }
 
 /* From the log, so that nothing is woken for it. */
@@ -428,14 +430,14 @@ static void destroy_call(struct op *op)
 
 void session_destroy_route(struct op *op)
 {
+	bool discard = false;
 	struct vm *vm;
 
-	if (!op_load_session(op))
+	if (!op_load_session(op) || !op_query_flag(op, "discard", &discard))
 		return;
 	vm = vm_find(op->d, op->vm);
-	if (vm != NULL && vm_is_off(vm) &&
-	    !hostlog_tail_complete(op->d, &op->brief) &&
-	    http_query(op->r, "discard") == NULL)
+	if (vm != NULL && vm_is_off(vm) && !discard &&
+	    !hostlog_tail_complete(op->d, &op->brief))
 		op_refuse(op, -FAULT_TAIL_INCOMPLETE,
 			  "the guest of %s may hold events that the host has "
 			  "not; wake the VM, or discard them",

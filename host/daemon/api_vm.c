@@ -473,12 +473,11 @@ static void destroy_on_stopped(struct vm *vm, const struct err *e, void *arg)
 void vm_destroy_route(struct op *op)
 {
 	struct vm *vm = op_vm(op);
-	const char *force = op->r != NULL ? http_query(op->r, "force") : NULL;
+	bool force = false;
 
-	if (vm == NULL)
+	if (vm == NULL || !op_query_flag(op, "force", &force))
 		return;
-	if (snapshots_any(op->d, op->vm) &&
-	    (force == NULL || strcmp(force, "1") != 0))
+	if (!force && snapshots_any(op->d, op->vm))
 		op_refuse(op, -FAULT_HAS_CHILDREN,
 			  "%s has snapshots, which would go with it: remove "
 			  "them, or use force",

@@ -36,7 +36,7 @@ struct files_query {
 	enum { FILES_STAT, FILES_LISTING, FILES_CONTENT } kind;
 	char at[VFS_REV_MAX + 1]; /* "": the newest. */
 	struct vfs_path path, after;
-	bool has_after;
+	bool has_after, follow, recursive;
 	int64_t depth, limit;
 	int64_t offset, length;
 };

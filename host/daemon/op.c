@@ -416,6 +416,25 @@ void op_stored(struct op *op, const char *body, size_t len, const struct err *e,
 		      op);
 }
 
+bool op_query_flag(struct op *op, const char *name, bool *out)
+{
+	const char *text = op->r != NULL ? http_query(op->r, name) : NULL;
+	bool yes, no;
+
+	if (text == NULL)
+		return true;
+	yes = text[0] == '\0' || strcmp(text, "1") == 0 ||
+	      strcmp(text, "true") == 0;
+	no = strcmp(text, "0") == 0 || strcmp(text, "false") == 0;
+	if (yes || no) {
+		*out = yes;
+		return true;
+	}
+	op_refuse(op, -FAULT_INVALID_ARGUMENT, "%s '%.40s': true or false",
+		  name, text);
+	return false;
+}
+
 bool op_string(struct op *op, const char *key, size_t max, char **out)
 {
 	struct jv v = jv_get(op->in, key);

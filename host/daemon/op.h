@@ -123,6 +123,10 @@ int64_t op_failed_seq(const struct err *e);
 /* op_fail() once the host has stored that much. */
 void op_fail_stored(struct op *op, const struct err *e);
 
+/* A boolean of the query string, if it is there: "0" and "false" say no; "1", "true"
+ * and nothing at all say yes.  Else it answers the op and returns false. */
+bool op_query_flag(struct op *op, const char *name, bool *out);
+
 /* Members of the body.  Each answers the op and returns false when the member
  * has a wrong type or size. */
 bool op_string(struct op *op, const char *key, size_t max, char **out);
