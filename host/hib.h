@@ -327,7 +327,8 @@ HIB_API int hib_snapshot_verify(struct hib *h, const char *snapshot,
 				char **json, struct hib_error *e);
 /* Set its VM back to it: disk, memory if it has that, and logs, which go on with
  * session.rewound; nothing of them is deleted.  The VM is stopped for that; of
- * kind memory, and else if it ran, it runs afterwards.  Unless @force:
+ * kind memory, and else if it ran, it runs afterwards.  After a failure files and
+ * logs are as they were, but it may have been stopped and booted.  Unless @force:
  * -HIB_TURN_ACTIVE while a turn runs, -HIB_NOT_READY when files are not committed,
  * -HIB_TAIL_INCOMPLETE when the end of a log is in the VM alone.  @json: the VM. */
 HIB_API int hib_vm_restore(struct hib *h, const char *snapshot, bool force,

@@ -5,7 +5,9 @@
  *	1  VMDIR/restore gets a copy of the snapshot's disk, whole or not at all.
  *	   Then the VM is stopped and kept from booting.  What only its disk has,
  *	   the end of a log or files that are not committed, is in the way, but
- *	   for force; if it cannot go on from here it runs again if it did;
+ *	   for force; if it cannot go on from here its files and logs are as they
+ *	   were, and it is booted again if it was not off, but what ran in it has
+ *	   ended.  A hibd that is killed here leaves it off;
  *	2  the row says that this is wanted ("restoring"): from here on it is done,
  *	   by the next hibd if this one is killed;
  *	3  that disk takes the place of the VM's, which is kept in VMDIR/restore;
@@ -329,7 +331,7 @@ static void undo_on_back(struct vm *vm, const struct err *e, void *arg)
 	setback_clear(k);
 }
 
-/* It comes to nothing: the VM is as it was. */
+/* It comes to nothing: the disk is as it was, and the VM boots if it was up. */
 static void setback_undo(struct setback *k)
 {
 	struct vm *vm = setback_vm(k);

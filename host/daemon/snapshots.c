@@ -87,11 +87,15 @@ static struct holding *holding_get(struct hibd *d, const char *id)
 
 int snapshots_hold(struct hibd *d, const char *id, struct err *e)
 {
-	const struct holding *h = holding_find(d, id);
+	const struct holding *h;
 	autosnapshot struct snapshot s = {0};
 	const struct vm *vm;
-	int r = snapshots_find(d, id, &s, e);
+	int r;
 
+	if (d->stopping)
+		return err_set(e, -FAULT_DRAINING, "hibd stops");
+	h = holding_find(d, id);
+	r = snapshots_find(d, id, &s, e);
 	if (r < 0)
 		return r;
 	vm = vm_find(d, s.vm);
@@ -101,17 +105,63 @@ int snapshots_hold(struct hibd *d, const char *id, struct err *e)
 	return 0;
 }
 
+/* A temporary one that nobody uses, and whose maker may have died. */
+struct orphan {
+	struct hibd *d;
+	char id[ID_MAX];
+};
+
+static void temporary_on_removed(const struct err *e, void *arg)
+{
+	(void)arg;
+	if (e->code < 0)
+		log_warn("%s", e->msg);
+}
+
+/* Its maker, if it lives, has removed it by now or is about to. */
+static void orphan_on_stored(const struct err *e, void *arg)
+{
+	struct orphan *o = arg;
+	autosnapshot struct snapshot s = {0};
+
+	if (e->code == 0 && !o->d->stopping &&
+	    snapshots_find(o->d, o->id, &s, NULL) == 0 &&
+	    holding_find(o->d, o->id) == NULL)
+		snapshot_remove(o->d, o->id, temporary_on_removed, NULL);
+	free(o);
+}
+
+/* Not at once: whoever let go of it is in the middle of something. */
+static void orphan_look(struct hibd *d, const char *id)
+{
+	autosnapshot struct snapshot s = {0};
+	struct orphan *o;
+
+	if (snapshots_find(d, id, &s, NULL) < 0 || !s.temporary)
+		return;
+	o = calloc(1, sizeof(*o));
+	if (o == NULL)
+		abort();
+	o->d = d;
+	memcpy(o->id, s.id, ID_MAX);
+	change_await(d->store, orphan_on_stored, o);
+}
+
 void snapshots_release(struct hibd *d, const char *id)
 {
 	struct holding *h;
+	bool leaving;
 
 	if (d->snapshots == NULL) /* hibd stops. */
 		return;
 	h = holding_find(d, id);
-	if (h != NULL && --h->n == 0) {
-		LIST_REMOVE(h, link);
-		free(h);
-	}
+	if (h == NULL || --h->n > 0)
+		return;
+	leaving = h->leaving;
+	LIST_REMOVE(h, link);
+	free(h);
+	if (!leaving && !d->stopping)
+		orphan_look(d, id);
 }
 
 bool snapshots_in_use(struct hibd *d, const struct vm *vm)
@@ -271,6 +321,8 @@ static int removal_check(struct hibd *d, const char *id, struct snapshot *s,
 {
 	struct vm *vm;
 
+	if (d->stopping)
+		return err_set(&m->err, -FAULT_DRAINING, "hibd stops");
 	if (snapshots_find(d, id, s, &m->err) < 0)
 		return m->err.code;
 	vm = vm_find(d, s->vm);
@@ -446,13 +498,6 @@ static void look_at_rows(struct hibd *d)
 	for (struct jv row = jv_first(json_root(&j)); jv_has(row);
 	     row = jv_next(json_root(&j), row))
 		look_at_row(d, row);
-}
-
-static void temporary_on_removed(const struct err *e, void *arg)
-{
-	(void)arg;
-	if (e->code < 0)
-		log_warn("%s", e->msg);
 }
 
 /* Those whose maker died before it had removed them; a VM that has not gone on from

@@ -57,7 +57,7 @@ struct snapshot_spec {
 	struct vm *vm;
 	enum snapshot_kind kind; /* SNAPSHOT_ANY: as much as there is. */
 	const char *label;	 /* NULL: none. */
-	bool temporary; /* The next start of hibd removes it, unless a VM needs it. */
+	bool temporary;		 /* It goes when nobody uses it any more. */
 };
 
 /* @id: of the snapshot that was made; NULL after a failure. */
@@ -85,7 +85,9 @@ void snapshot_remove(struct hibd *d, const char *id, snapshot_done_cb cb,
 		     void *arg);
 
 /* Set its VM back to it, stopping it for that; of kind memory, or if it ran, it
- * runs when @cb is told.  If this fails it is as it was, and runs if it did.
+ * runs when @cb is told.  If this fails its files and its logs are as they were,
+ * but it may have been stopped: it is booted again if it was not off, without what
+ * ran in it or its memory.
  * -FAULT_STORE_CORRUPT when it is known to be damaged; unless @force,
  * -FAULT_TURN_ACTIVE, and -FAULT_NOT_READY or -FAULT_TAIL_INCOMPLETE when files or
  * the end of a log are on its disk alone. */
