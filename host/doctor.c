@@ -556,7 +556,6 @@ int doctor_repair(const struct home *h, struct err *e)
 	autoclose int lock = -1;
 	int n;
 
-	(void)snapshot_sweep_imports(h->root); /* Others are locked. */
 	snprintf(path, sizeof(path), "%s/hibd.lock", h->root);
 	lock = open(path, O_RDWR | O_CLOEXEC);
 	if (lock < 0)
@@ -565,6 +564,7 @@ int doctor_repair(const struct home *h, struct err *e)
 						 strerror(errno));
 	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
 		return 0;
+	(void)snapshot_sweep_imports(h->root);
 	n = snapshot_sweep(h->vms);
 	return n < 0 ? err_set(e, n, "%s: %s", h->vms, strerror(-n)) : n;
 }

@@ -144,7 +144,7 @@ static int make_dir(const char *path, struct err *e)
 	return err_set(e, -errno, "%s: %s", path, strerror(errno));
 }
 
-/* mkdir -p; the parents get the usual mode, the folder itprefix 0700. */
+/* mkdir -p; the parents get the usual mode, the folder itself 0700. */
 static int make_parents(const char *path, struct err *e)
 {
 	char part[HOME_PATH_MAX];

@@ -213,6 +213,27 @@ int snapshot_read(struct snapshot *out, const char *text, size_t len,
 		       "snapshot: what is said of it makes no sense");
 }
 
+int snapshot_check_events(const struct snapshot *s, struct err *e)
+{
+	autojson struct json j = {0};
+	int64_t left = SNAPSHOT_EVENTS_MAX;
+	int r = json_parse(&j, s->cursors, strlen(s->cursors), e);
+	struct jv all = json_root(&j);
+
+	if (r < 0)
+		return r;
+	for (struct jv k = jv_first(all); jv_has(k); k = jv_next(all, k)) {
+		int64_t n = jv_int(jv_value(k), 0);
+
+		if (n > left)
+			return err_set(e, -FAULT_QUOTA_EXCEEDED,
+				       "%s: its logs have more than %d events",
+				       s->id, SNAPSHOT_EVENTS_MAX);
+		left -= n;
+	}
+	return 0;
+}
+
 /* --- folders --------------------------------------------------------------- */
 
 int snapshot_save(const struct snapshot *s, int folder, struct err *e)

@@ -27,6 +27,7 @@
 #define SNAPSHOT_JSON_MAX     (1u << 20) /* Bytes. */
 #define SNAPSHOT_LABEL_MAX    256
 #define SNAPSHOT_SESSIONS_MAX 10000
+#define SNAPSHOT_EVENTS_MAX   1000000 /* Of all logs; in a file. */
 #define SNAPSHOT_FOLDER	      "snapshots"
 #define SNAPSHOT_JSON	      "snapshot.json"
 
@@ -67,13 +68,18 @@ void snapshot_write(const struct snapshot *s, struct jw *w);
 int snapshot_read(struct snapshot *out, const char *text, size_t len,
 		  struct err *e);
 
+/* Are its logs short enough for a file?  They are stored as one transaction, and
+ * nobody else stores anything meanwhile.  Return: 0 or -FAULT_QUOTA_EXCEEDED. */
+int snapshot_check_events(const struct snapshot *s, struct err *e);
+
 /* Of a folder: write it, synced, and read it.  Return: 0 or a negative code. */
 int snapshot_save(const struct snapshot *s, int folder, struct err *e);
 int snapshot_load(struct snapshot *out, int folder, struct err *e);
 
 /* What a file is unpacked into, below HIB_HOME; locked (flock()) by who does. */
 #define SNAPSHOT_IMPORT "import."
-/* Remove those that nobody has locked.  Return: how many, or a negative code. */
+/* Remove those that nobody has locked, while no hibd runs: it may be taking in what
+ * a client that was killed has unpacked.  Return: how many, or a negative code. */
 int snapshot_sweep_imports(const char *root);
 /* Remove what was not made whole, or not removed whole, of all VMs below @vms;
  * only while nobody makes any.  Return: how many there were, or -errno. */

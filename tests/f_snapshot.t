@@ -447,6 +447,12 @@ leftovers() {
 		equal "$(find "$(folder .)" -mindepth 1 -maxdepth 1 | wc -l)" 2
 }
 ok "what was half made or half removed goes" leftovers
+# hibd may be taking in what a client that is gone has unpacked.
+under_way() {
+	mkdir "$HIB_HOME/import.abcdef" && hib doctor --repair >"$tmp/x"
+	rmdir "$HIB_HOME/import.abcdef"
+}
+ok "but nothing that hibd may be at work on" under_way
 taken_in() {
 	kill_hibd KILL && cp -a "$(folder "$S3")" "$tmp/kept" &&
 		sqlite3 "$HIB_HOME/hib.db" "DELETE FROM snapshot WHERE id='$S3'" &&
@@ -471,6 +477,15 @@ temporary() {
 		equal "$(row "$S3" .id)" "$S3"
 }
 ok "what was made for a fork, which was cut off, goes" temporary
+let_go() {
+	T1=$(hib snapshot create one) && sqlite3 -cmd '.timeout 10000' \
+		"$HIB_HOME/hib.db" "UPDATE snapshot SET manifest=json_set(manifest,
+		'$.temporary', json('true')) WHERE id='$T1'" &&
+		hib snapshot verify "$T1" >"$tmp/x" &&
+		until_true 5 not hib snapshot show "$T1" &&
+		until_true 5 not ls -d "$(folder "$T1")"*
+}
+ok "also later, when the last who used it lets go" let_go
 lost() {
 	kill_hibd KILL && mv "$(folder "$S3")" "$tmp/away" && hib daemon start &&
 		until_true 5 not hib snapshot show "$S3" &&

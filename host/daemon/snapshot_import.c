@@ -104,6 +104,8 @@ static int check_log(struct taking_in *t, struct logfile *l, int64_t cursor)
 	bool more = true;
 
 	while (more) {
+		if (t->d->stopping)
+			return err_set(&t->err, -FAULT_DRAINING, "hibd stops");
 		if (logfile_next(l, &page, &t->err) < 0)
 			return t->err.code;
 		more = !TAILQ_EMPTY(&page);
@@ -152,6 +154,8 @@ static void check_work(uv_work_t *w)
 	int r = snapshot_prove(t->folder, &t->s, &t->err);
 
 	if (r == 0)
+		r = snapshot_check_events(&t->s, &t->err);
+	if (r == 0)
 		r = check_logs(t);
 	/* Whoever made the file left something out. */
 	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
@@ -185,6 +189,8 @@ static int import_next(struct store_rekey_one *o, int64_t since,
 	char folder[PATH_MAX];
 	int r = below(folder, t->folder, BUNDLE_SESSIONS);
 
+	if (t->d->stopping)
+		return err_set(e, -FAULT_DRAINING, "hibd stops");
 	if (since == 0) {
 		logfile_close(&t->log);
 		if (r == 0)
@@ -385,7 +391,7 @@ static int take_disk(struct taking_in *t)
 	return t->machine ? take_machine_disk(t) : take_sandbox_disk(t);
 }
 
-/* From what was unpacked to the snapshot; not all of them have to be there. */
+/* From what was unpacked to the snapshot. */
 static int move_part(const struct taking_in *t, const char *to,
 		     const char *name)
 {
@@ -395,7 +401,7 @@ static int move_part(const struct taking_in *t, const char *to,
 	if (below(from, t->folder, name) < 0 || below(path, to, name) < 0)
 		return -ENAMETOOLONG;
 	if (rename(from, path) < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return -errno;
 	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }
@@ -434,8 +440,11 @@ static int move_parts(const struct taking_in *t, const char *to)
 	if (!t->s.memory)
 		return t->machine ? move_machine_disk(t, to)
 				  : move_part(t, to, "disk");
-	for (size_t i = 0; r == 0 && bundle_machine[i] != NULL; i++)
+	for (size_t i = 0; r == 0 && bundle_machine[i] != NULL; i++) {
 		r = move_part(t, to, bundle_machine[i]);
+		if (r == -ENOENT && snapshot_may_lack(bundle_machine[i]))
+			r = 0;
+	}
 	return r < 0 ? r : open_agents(to);
 }
 

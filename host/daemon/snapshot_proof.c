@@ -115,7 +115,7 @@ static int check_foreign(const struct proof *p, const char *name)
 				 "'%s' is no part of its kind", name);
 }
 
-static bool is_optional(const char *name)
+bool snapshot_may_lack(const char *name)
 {
 	return strcmp(name, SAVED_RAM) == 0 || strcmp(name, SAVED_AGENTS) == 0;
 }
@@ -127,7 +127,7 @@ static int check_machine(const struct proof *p)
 	for (size_t i = 0; r == 0 && bundle_machine[i] != NULL; i++) {
 		const char *name = bundle_machine[i];
 
-		if (!is_optional(name) || jv_has(said_of(p, name)) ||
+		if (!snapshot_may_lack(name) || jv_has(said_of(p, name)) ||
 		    size_of(p, name) >= 0)
 			r = check_part(p, name);
 	}

@@ -18,5 +18,7 @@
  * Return: 0; -FAULT_INVALID_ARGUMENT, -FAULT_CAPABILITY_UNSUPPORTED,
  * -FAULT_STORE_CORRUPT; another negative code. */
 int snapshot_prove(const char *folder, struct snapshot *out, struct err *e);
+/* May a machine's memory be without that file? */
+bool snapshot_may_lack(const char *name);
 
 #endif

@@ -43,6 +43,8 @@ static int export_find(struct cli *c, struct snapshot *s, char **hashes,
 	if (s->quota > 0)
 		return err_set(e, -FAULT_CAPABILITY_UNSUPPORTED,
 			       "a VM that has a quota cannot be exported");
+	if (snapshot_check_events(s, e) < 0)
+		return e->code;
 	if (reader_value(c->reader,
 			 "SELECT hashes FROM snapshot WHERE id=?1 AND damage "
 			 "IS NULL AND hashes IS NOT NULL",
