@@ -115,7 +115,8 @@ int64_t journal_add_acp(struct journal *j, const struct journal_acp *m);
 void journal_then(struct journal *j, struct journal_effect *ef);
 
 /* What was added last may be committed together with what comes next, which is
- * near.  That, something that waits for the commit, or @on false ends it. */
+ * near.  That, something added later that waits for the commit, or @on false ends
+ * it. */
 void journal_linger(struct journal *j, bool on);
 
 /* Break the journal: its owner has no memory to go on. */

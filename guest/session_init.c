@@ -50,9 +50,11 @@
 #include "guest/mcp_shim.h"
 #include "guest/proc.h"
 
-#define HIDDEN_LAYERS_MAX 16   /* Mounts taken away, one on the other. */
-#define FD_HIGH		  16   /* Above every number that has a meaning. */
-#define MAP_MAX		  1024 /* Bytes of a map of ids. */
+#define HIDDEN_LAYERS_MAX   16	 /* Mounts taken away, one on the other. */
+#define FD_HIGH		    16	 /* Above every number that has a meaning. */
+#define MAP_MAX		    1024 /* Bytes of a map of ids. */
+#define PROCESSES_LEFT_MAX  256	 /* Of the daemon's limit, to itself... */
+#define PROCESSES_LEFT_PART 8	 /* ...and no more than that part of it. */
 
 struct init {
 	struct init_spec spec;
@@ -372,6 +374,24 @@ static int limit_self(const struct quota *q)
 	return limit(RLIMIT_NOFILE, q->open_files);
 }
 
+/* The daemon is counted together with all sessions, and must be able to start one
+ * that ends them.  A user namespace keeps to the limit that there is when it is
+ * made, so this comes before. */
+static int leave_processes(void)
+{
+	struct rlimit now;
+	rlim_t left;
+
+	if (getrlimit(RLIMIT_NPROC, &now) < 0)
+		return -1;
+	left = now.rlim_max / PROCESSES_LEFT_PART;
+	if (left > PROCESSES_LEFT_MAX)
+		left = PROCESSES_LEFT_MAX;
+	return now.rlim_max == RLIM_INFINITY
+		       ? 0
+		       : limit(RLIMIT_NPROC, (int64_t)(now.rlim_max - left));
+}
+
 /* By the system call itself: the C library keeps two signals to itself, and
  * would pass on that somebody before us had ignored them.  All zeroes is the
  * kernel's struct sigaction for SIG_DFL. */
@@ -410,8 +430,8 @@ static _Noreturn void become_program(const struct init *in, pid_t parent)
 	setsid();
 	umask(022);
 	(void)setrlimit(RLIMIT_CORE, &no_core);
-	if (in->spec.drop_user &&
-	    (drop_user(in) < 0 || limit_self(&in->spec.quota) < 0))
+	if (in->spec.drop_user && (leave_processes() < 0 || drop_user(in) < 0 ||
+				   limit_self(&in->spec.quota) < 0))
 		fail(PROC_STEP_USER);
 	if (!in->spec.isolate) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -81,6 +81,9 @@ struct backend_ops {
 	/* A machine whose guest has paused may stay as it is: nothing has to be
 	 * written down to go on later. */
 	bool warm_in_place;
+	/* Does a machine of that folder, VMDIR, wait for room on the host's disk,
+	 * so that its guest may be silent?  NULL: none does. */
+	bool (*lacks_room)(const char *dir);
 
 	/*
 	 * Memory.  The guest has been paused before, and is thawed after.

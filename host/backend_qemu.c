@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -224,10 +225,20 @@ static void qemu_forget(const struct vm_spec *spec)
 	saved_forget(spec->dir);
 }
 
+/* What a machine waits for is less than what a new one is refused for. */
+static bool qemu_lacks_room(const char *dir)
+{
+	struct statvfs fs;
+
+	return statvfs(dir, &fs) == 0 &&
+	       fs.f_bavail * fs.f_frsize >> 20 < QEMU_SPARE_MIB;
+}
+
 const struct backend_ops backend_qemu = {
 	.name = "qemu",
 	.greets = true,
 	.wake_ms = WAKE_MS,
+	.lacks_room = qemu_lacks_room,
 	.create = qemu_create,
 	.boot = qemu_boot,
 	.adopt = qemu_adopt,

@@ -30,6 +30,15 @@ shared() {
 }
 ok "F171 it holds for all sessions together, and ends with them" shared
 
+most_processes() {
+	awk '/^Max processes/ { print $4 }' "/proc/$1/limits"
+}
+left() {
+	new_session && [ "$(most_processes "$(agent_pid "$SES")")" -lt \
+		"$(most_processes "$guest")" ] && hib session close "$SES"
+}
+ok "F171 some are left to the daemon" left
+
 # --- the disk ------------------------------------------------------------------
 
 # What is not below --quota is out of reach of all that is not the daemon.

@@ -43,7 +43,7 @@ static struct {
 
 	/* What the host reported. */
 	int ups, failures, deaf;
-	bool expects;
+	bool expects, waits;
 	bool stays_paused;
 	int64_t thawed_to; /* Of SES. */
 	struct err failure;
@@ -321,12 +321,13 @@ static bool on_expects(struct link *l, void *arg)
 	return t.expects;
 }
 
-static void on_deaf(struct link *l, uint64_t silent_ms, void *arg)
+static bool on_deaf(struct link *l, uint64_t silent_ms, void *arg)
 {
 	(void)l;
 	(void)arg;
 	OK(silent_ms > TICK_MS);
 	t.deaf++;
+	return !t.waits;
 }
 
 static const struct link_events host_events = {.up = on_up,
@@ -855,12 +856,30 @@ TEST(one_that_owes_nothing_may_be_silent)
 	teardown();
 }
 
+static bool is_deaf_again(void)
+{
+	return t.deaf > 1;
+}
+
+TEST(one_that_waits_for_what_is_known_is_waited_for)
+{
+	setup(HELLO(""));
+	connect_link();
+	run_until(is_up);
+	t.expects = t.waits = true;
+	uv_read_stop((uv_stream_t *)t.pipe);
+	run_until(is_deaf_again);
+	EQ(t.connects, 1);
+	OK(link_is_up(t.link));
+	teardown();
+}
+
 static bool was_frozen(void)
 {
 	return call_code == 0;
 }
 
-TEST(so_may_one_that_is_paused)
+TEST(so_may_one_that_is_paused_until_it_is_thawed)
 {
 	setup(HELLO_AS(VM, "false"));
 	connect_link();
@@ -875,6 +894,8 @@ TEST(so_may_one_that_is_paused)
 	EQ(t.deaf, 0);
 	EQ(t.connects, 1);
 	OK(link_is_paused(t.link));
+	link_thaw(t.link);
+	run_until(is_deaf);
 	teardown();
 }
 
@@ -900,4 +921,5 @@ TESTS(CASE(events_are_stored_before_they_are_acked),
       CASE(one_that_is_deaf_is_dialled_again_and_its_calls_end),
       CASE(so_is_one_that_owes_events), CASE(one_that_is_slow_is_not_deaf),
       CASE(one_that_owes_nothing_may_be_silent),
-      CASE(so_may_one_that_is_paused))
+      CASE(so_may_one_that_is_paused_until_it_is_thawed),
+      CASE(one_that_waits_for_what_is_known_is_waited_for))

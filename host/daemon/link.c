@@ -45,6 +45,7 @@ static void link_drop(struct link *l)
 	struct h2 *h2 = take_ptr(l->h2);
 
 	l->state = LINK_DOWN;
+	l->thawing = false;
 	l->n_acks = 0;
 	l->sync = NULL;
 	mirror_feed_close(take_ptr(l->feed));

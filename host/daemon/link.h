@@ -71,9 +71,10 @@ struct link_events {
 	/* Are events to come though nobody calls?  NULL: never. */
 	bool (*expects)(struct link *l, void *arg);
 	/* Something is expected of the guest, and for @silent_ms nothing has come
-	 * from it, not even the answer to a ping.  The channel is made anew: then
-	 * it is up again, or fails.  NULL: nobody wants to know. */
-	void (*deaf)(struct link *l, uint64_t silent_ms, void *arg);
+	 * from it, not even the answer to a ping.  True: the channel is made anew;
+	 * then it is up again, or fails.  False: it is known what the guest waits
+	 * for, ask again after as long.  NULL: always true. */
+	bool (*deaf)(struct link *l, uint64_t silent_ms, void *arg);
 };
 
 /* Start connecting.  @ev must outlive the link.  NULL: out of memory. */

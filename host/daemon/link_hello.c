@@ -184,6 +184,17 @@ static int link_compare(struct link *l, struct feeding *f)
 	return r;
 }
 
+static void link_feed_lacks(struct link *l, struct feeder *lacks)
+{
+	if (feeder_is_empty(lacks)) {
+		feeder_free(lacks);
+		link_start(l);
+	} else if (feeder_send(lacks, l->h2, link_on_fed, l) < 0) {
+		feeder_free(lacks);
+		link_lost(l, "out of memory");
+	}
+}
+
 /* Give the guest what it lacks; go on to start. */
 static void link_feed(struct link *l, struct jv hello)
 {
@@ -201,12 +212,10 @@ static void link_feed(struct link *l, struct jv hello)
 	} else if (link_compare(l, &f) < 0) {
 		feeder_free(f.lacks);
 		link_fail(l, &f.err);
-	} else if (feeder_is_empty(f.lacks)) {
-		feeder_free(f.lacks);
-		link_start(l);
-	} else if (feeder_send(f.lacks, l->h2, link_on_fed, l) < 0) {
-		feeder_free(f.lacks);
-		link_lost(l, "out of memory");
+	} else {
+		if (!f.started)
+			jw_reset(&l->ahead); /* It is fed, not set back. */
+		link_feed_lacks(l, f.lacks);
 	}
 }
 
@@ -230,7 +239,7 @@ void link_feed_session(struct link *l, const char *session, link_fed_cb cb,
 /* What was said before the thaw no longer holds; a link that was up stays up. */
 static void link_thawed(struct link *l)
 {
-	l->paused = false;
+	l->paused = l->thawing = false;
 	jw_reset(&l->ahead);
 	if (l->state == LINK_THAW) {
 		l->thawed = true;
@@ -272,8 +281,12 @@ static bool link_try_thaw(struct link *l)
 	if (l->ev->thaw == NULL || !l->ev->thaw(l, &w, l->arg))
 		return false;
 	if (w.failed || exchange_post(l->h2, "/call/thaw", w.buf, w.len,
-				      link_on_thawed, l) < 0)
+				      link_on_thawed, l) < 0) {
 		link_lost(l, "out of memory");
+	} else {
+		l->thawing = true;
+		link_watch(l);
+	}
 	return true;
 }
 

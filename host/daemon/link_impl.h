@@ -64,6 +64,7 @@ struct link {
 	uv_timer_t watch; /* While something is expected; see link_watch.c. */
 	uint64_t tick_ms, heard; /* Bytes, as of the last tick. */
 	unsigned silent;	 /* Ticks since then. */
+	bool thawing;		 /* It was told to thaw. */
 	unsigned handles;	 /* Not yet closed. */
 	uint64_t up_at, resynced_at;
 	unsigned resyncs; /* Since resynced_at. */

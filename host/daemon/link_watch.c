@@ -11,7 +11,8 @@
  * has LINK_LOST_MS as ever.
  *
  * One of which nothing is expected costs nothing, and one that is paused owes
- * nothing.
+ * nothing but the answer to its thaw.  Where the owner knows why a guest is
+ * silent, it is waited for.
  *
  * Ticks are counted, not time: to a hibd that was itself stopped for a while one
  * tick is due, and what has come meanwhile is read before the next.
@@ -25,8 +26,10 @@
 
 static bool is_expecting(struct link *l)
 {
-	if (l->state != LINK_UP || l->paused)
+	if (l->state != LINK_UP)
 		return false;
+	if (l->paused)
+		return l->thawing;
 	if (h2_streams(l->h2) > 1) /* Than the event stream. */
 		return true;
 	return l->ev->expects != NULL && l->ev->expects(l, l->arg);
@@ -38,9 +41,10 @@ static void link_deaf(struct link *l)
 
 	log_warn("%s: the guest has been silent for %llu ms", l->vm,
 		 (unsigned long long)silent_ms);
-	if (l->ev->deaf != NULL)
-		l->ev->deaf(l, silent_ms, l->arg);
-	link_lost(l, "the guest does not answer");
+	if (l->ev->deaf == NULL || l->ev->deaf(l, silent_ms, l->arg))
+		link_lost(l, "the guest does not answer");
+	else
+		l->silent = 0;
 }
 
 /* What comes of the ping is that something comes. */

@@ -46,7 +46,7 @@ static const unsigned vm_moves[] = {
 static void vm_on_up(struct link *l, void *arg);
 static void vm_on_channel_failed(struct link *l, const struct err *e,
 				 void *arg);
-static void vm_on_deaf(struct link *l, uint64_t silent_ms, void *arg);
+static bool vm_on_deaf(struct link *l, uint64_t silent_ms, void *arg);
 static void vm_on_exited(struct machine *m, const char *detail, void *arg);
 
 static const struct link_events channel_events = {
@@ -593,15 +593,21 @@ static void vm_on_channel_failed(struct link *l, const struct err *e, void *arg)
 }
 
 /* It may yet be found to live; and it can be ended like any other. */
-static void vm_on_deaf(struct link *l, uint64_t silent_ms, void *arg)
+static bool vm_on_deaf(struct link *l, uint64_t silent_ms, void *arg)
 {
 	struct vm *vm = arg;
-	struct change *c = change_new();
+	struct change *c;
 	char data[64];
 
 	(void)l;
+	if (vm->ops->lacks_room != NULL && vm->ops->lacks_room(vm->dir)) {
+		log_warn("%s: it waits for room on the host's disk", vm->id);
+		return false;
+	}
+	c = change_new();
 	snprintf(data, sizeof(data), "{\"silent_ms\":%llu}",
 		 (unsigned long long)silent_ms);
 	change_add_vm_event(c, vm->id, "vm.unresponsive", data);
 	change_submit(vm->d->store, c, NULL, NULL);
+	return true;
 }
