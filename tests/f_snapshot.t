@@ -383,13 +383,29 @@ quota() {
 		equal "$(in_vm "$SES" 'cat a ~/a')" 'one
 one'
 }
-# As if hibd had been killed while it copied the image.
-frozen() {
+linked() {
+	ln -s home "$tmp/link" && says "$SES" '!say awake' awake &&
+		kill_hibd TERM && HIB_HOME=$tmp/link/ hib daemon start &&
+		S9=$(hib snapshot create small) && hib snapshot rm "$S9" &&
+		kill_hibd TERM && hib daemon start
+}
+# freeze VM - its image, as while it is copied.
+freeze() {
 	python3 -c 'import fcntl, os, sys
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0xC0045877, 0)' \
-		"/proc/$(guest_pid "$QUOTA")/root/hib/vfs" && kill_hibd KILL &&
-		hib daemon start && equal "$(in_vm "$SES" 'echo x >b; cat b')" x &&
-		in_vm "$SES" 'rm b'
+		"/proc/$(guest_pid "$1")/root/hib/vfs"
+}
+writes() {
+	equal "$(in_vm "$SES" 'echo x >b; cat b')" x && in_vm "$SES" 'rm b'
+}
+# As if hibd had been killed while it copied the image.
+frozen() {
+	freeze "$QUOTA" && kill_hibd KILL && hib daemon start && writes
+}
+# A process that writes to what is frozen ends only when that is over.
+frozen_and_gone() {
+	kill_hibd KILL && freeze "$QUOTA" && kill -9 "$(guest_pid "$QUOTA")" &&
+		hib daemon start && writes
 }
 # Its image has the ids of the VM that it was made for; what is in it has not.
 quota_fork() {
@@ -423,7 +439,9 @@ if hib vm create --no-boot --quota 64M >"$tmp/x" 2>&1; then
 	hib vm destroy "$(cat "$tmp/x")"
 	OF_ONE=$VM OF_SES=$SES
 	ok "one with a quota is kept while it runs, and given back" quota
+	ok "so is one whose home is known by another name" linked
 	ok "its disk goes on when hibd is killed over that" frozen
+	ok "it boots when hibd and the VM are killed over that" frozen_and_gone
 	ok "it is forked, with files of its own range" quota_fork
 	ok "so is one whose files are those of a folder" quota_layers
 	hib vm destroy --force "$QUOTA"

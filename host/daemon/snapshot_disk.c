@@ -4,29 +4,31 @@
  *
  * The image of a VM that has a quota is mounted while that runs.  It is copied
  * while the file system is frozen: then all of it is in the file, and no part
- * changes meanwhile.  Where it is mounted only the VM's own processes see, and
- * what they show there may be anything: so it is asked which file is behind it.
+ * changes meanwhile.  What the VM's processes see where it is mounted may be
+ * anything, and may never answer: so the loop device is found by the file behind
+ * it, and mounted once more, at no place.  It is the same file system, which stays
+ * frozen until it is thawed, even when the VM and hibd are gone.
  */
 #include "host/daemon/snapshot_disk.h"
 
+#include <dirent.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/fs.h>
-#include <linux/openat2.h>
+#include <linux/loop.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "host/launched.h"
 #include "host/sandbox/range.h"
 #include "host/treecopy.h"
 
-#define IMAGE	"disk.img"
-#define MOUNTED "hib/vfs" /* In the VM. */
+#define IMAGE	   "disk.img"
+#define MOUNTED	   "/sys/fs/ext4" /* A folder for each device. */
+#define DEVICE_MAX 32
 
 static bool is_wanted(const char *path)
 {
@@ -49,52 +51,77 @@ static int open_folder(const char *path, struct err *e)
 		      : fd;
 }
 
-/* Is it the file system in the image of the VM @dir? */
-static bool is_of_image(int fd, const char *dir)
+static bool is_over(const char *device, const struct stat *image)
 {
-	char path[64], want[PATH_MAX], got[PATH_MAX + 1];
-	autoclose int file = -1;
-	struct stat st;
-	ssize_t n;
+	autoclose int fd = open(device, O_RDONLY | O_CLOEXEC);
+	struct loop_info64 info;
 
-	if (fstat(fd, &st) < 0 || snprintf(want, sizeof(want), "%s/" IMAGE "\n",
-					   dir) >= (int)sizeof(want))
-		return false;
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/loop/backing_file",
-		 major(st.st_dev), minor(st.st_dev));
-	file = open(path, O_RDONLY | O_CLOEXEC);
-	n = file < 0 ? -1 : read(file, got, sizeof(got) - 1);
-	if (n < 0)
-		return false;
-	got[n] = '\0';
-	return strcmp(got, want) == 0;
+	return fd >= 0 && ioctl(fd, LOOP_GET_STATUS64, &info) == 0 &&
+	       info.lo_device == image->st_dev &&
+	       info.lo_inode == image->st_ino;
 }
 
-static int open_mounted(const char *dir, pid_t pid)
+/* Only one that is mounted: a second file system over the image would ruin it. */
+static int find_device(int dir, char path[DEVICE_MAX])
 {
-	struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-	};
-	char path[32];
-	autoclose int root = -1, fd = -1;
+	const struct dirent *en;
+	struct stat image;
+	bool found = false;
+	DIR *all;
 
-	snprintf(path, sizeof(path), "/proc/%d/root", (int)pid);
-	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
+	if (fstatat(dir, IMAGE, &image, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
-	fd = (int)syscall(SYS_openat2, root, MOUNTED, &how, sizeof(how));
-	if (fd < 0)
-		return -errno;
-	return is_of_image(fd, dir) ? take_fd(&fd) : -ESTALE;
+	all = opendir(MOUNTED);
+	while (all != NULL && !found && (en = readdir(all)) != NULL)
+		found = strncmp(en->d_name, "loop", 4) == 0 &&
+			snprintf(path, DEVICE_MAX, "/dev/%s", en->d_name) <
+				DEVICE_MAX &&
+			is_over(path, &image);
+	if (all != NULL)
+		closedir(all);
+	return found ? 0 : -ENODEV;
 }
 
-void snapshot_disk_thaw(const char *dir, pid_t pid)
+static int open_device(const char *device, bool read_only)
 {
-	autoclose int fd = open_mounted(dir, pid);
+	autoclose int fs = fsopen("ext4", FSOPEN_CLOEXEC);
+	autoclose int tree = -1;
+	int root;
 
-	if (fd >= 0)
-		(void)ioctl(fd, FITHAW, 0);
+	if (fs < 0 ||
+	    fsconfig(fs, FSCONFIG_SET_STRING, "source", device, 0) < 0 ||
+	    (read_only && fsconfig(fs, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0) ||
+	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	tree = fsmount(fs, FSMOUNT_CLOEXEC,
+		       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+			       MOUNT_ATTR_NOEXEC);
+	if (tree < 0)
+		return -errno;
+	root = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return root < 0 ? -errno : root;
+}
+
+/* Return: the root of the file system in the image in @dir, which is mounted. */
+static int open_mounted(int dir)
+{
+	char device[DEVICE_MAX];
+	int r = find_device(dir, device);
+
+	if (r < 0)
+		return r;
+	r = open_device(device, false);
+	/* As it is mounted already; an error in it makes it read-only. */
+	return r == -EBUSY ? open_device(device, true) : r;
+}
+
+void snapshot_disk_thaw(const char *dir)
+{
+	autoclose int at = open_folder(dir, NULL);
+	autoclose int mounted = at < 0 ? -1 : open_mounted(at);
+
+	if (mounted >= 0)
+		(void)ioctl(mounted, FITHAW, 0);
 }
 
 /* Its own file system has owners of its own, which stay. */
@@ -124,9 +151,9 @@ static int copy_still_image(struct snapshot_disk *c, int from, int to)
 	autoclose int mounted = -1;
 	int r;
 
-	if (c->machine == 0)
+	if (!c->mounted)
 		return copy_image(c, from, to);
-	mounted = open_mounted(c->from, c->machine);
+	mounted = open_mounted(from);
 	if (mounted < 0)
 		return mounted;
 	if (ioctl(mounted, FIFREEZE, 0) < 0)

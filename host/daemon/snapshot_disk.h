@@ -9,7 +9,8 @@
 #define HOST_DAEMON_SNAPSHOT_DISK_H
 
 #include <stdatomic.h>
-#include <sys/types.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "core/err.h"
 
@@ -18,9 +19,7 @@ struct snapshot_disk {
 	/* The VM whose disk it was, and the one whose it becomes; NULL: the
 	 * owners stay. */
 	const char *from_vm, *to_vm;
-	/* First process of the VM that has disk.img mounted, and stands still;
-	 * 0: nobody has. */
-	pid_t machine;
+	bool mounted; /* disk.img, by a VM, which stands still. */
 	const atomic_bool *stop;
 	uint64_t bytes; /* Out. */
 };
@@ -29,8 +28,8 @@ struct snapshot_disk {
  * loss.  Synced when it returns.  Return: 0 or an error of treecopy(). */
 int snapshot_disk_copy(struct snapshot_disk *c, struct err *e);
 
-/* hibd may have been killed in the midst of that: have the VM in the folder @dir,
- * with that first process, write to its disk.img again. */
-void snapshot_disk_thaw(const char *dir, pid_t pid);
+/* hibd may have been killed in the midst of that, and the VM in the folder @dir too:
+ * its disk.img can be written to, or else unmounted, again. */
+void snapshot_disk_thaw(const char *dir);
 
 #endif

@@ -37,8 +37,8 @@ struct snapshotting {
 	struct snapshot s;
 	char vm_dir[PATH_MAX];
 	char folder[PATH_MAX], fresh[PATH_MAX]; /* Its own, and before that. */
-	pid_t limited; /* Its first process, when its disk is mounted; or 0. */
-	bool locked, paused; /* We did. */
+	bool mounted;				/* The image of its quota. */
+	bool locked, paused;			/* We did. */
 	uint64_t bytes, began;
 	struct err err;
 	snapshot_made_cb cb;
@@ -111,7 +111,7 @@ static void making_work(uv_work_t *w)
 	struct snapshot_disk disk = {
 		.from = m->vm_dir,
 		.to = m->fresh,
-		.machine = m->limited,
+		.mounted = m->mounted,
 		.stop = &m->d->stopping,
 	};
 	int r = make_folders(m, &m->err);
@@ -382,7 +382,7 @@ static void making_on_paused(struct vm *vm, const struct err *e, void *arg)
 		return;
 	}
 	m->paused = true;
-	m->limited = m->s.quota > 0 ? vm_pid(vm) : 0;
+	m->mounted = m->s.quota > 0 && vm_pid(vm) > 0;
 	making_begin(m, vm);
 }
 

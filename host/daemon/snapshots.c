@@ -428,9 +428,8 @@ static void thaw_disk(const struct vm *vm)
 	struct vm_config cfg;
 
 	vm_describe(vm, &cfg);
-	if (cfg.quota > 0 && !vm_is_off(vm) && !vm_keeps_memory(vm) &&
-	    vm_pid(vm) > 0)
-		snapshot_disk_thaw(vm_dir(vm), vm_pid(vm));
+	if (cfg.quota > 0)
+		snapshot_disk_thaw(vm_dir(vm));
 }
 
 static void look_at_folders(struct hibd *d, const struct vm *vm)
