@@ -504,6 +504,14 @@ let_go() {
 		until_true 5 not ls -d "$(folder "$T1")"*
 }
 ok "also later, when the last who used it lets go" let_go
+too_long() {
+	T1=$(hib snapshot create one) && verified "$T1" &&
+		sqlite3 -cmd '.timeout 10000' "$HIB_HOME/hib.db" "UPDATE snapshot SET
+		manifest=json_set(manifest, '$.cursors.$SES', 1000001) WHERE id='$T1'" &&
+		refused quota_exceeded 4 hib snapshot export "$T1" "$tmp/long" &&
+		not test -e "$tmp/long" && hib snapshot rm "$T1"
+}
+ok "one whose logs nobody could read in is not written" too_long
 lost() {
 	kill_hibd KILL && mv "$(folder "$S3")" "$tmp/away" && hib daemon start &&
 		until_true 5 not hib snapshot show "$S3" &&
