@@ -97,7 +97,8 @@ void proc_close(struct proc *p)
 
 void proc_close_if_done(struct proc *p)
 {
-	if (p->state == PROC_DRAINING && !p->out_open && !p->err_open)
+	if (p->state == PROC_DRAINING && !p->paused && !p->out_open &&
+	    !p->err_open)
 		proc_close(p);
 }
 
@@ -440,6 +441,7 @@ void proc_abandon(struct proc *p)
 {
 	proc_mute(p);
 	proc_kill_all(p);
+	p->paused = false;
 	proc_close_stream(&p->out, &p->out_open);
 	proc_close_stream(&p->err, &p->err_open);
 	proc_close_if_done(p);

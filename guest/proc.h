@@ -164,7 +164,7 @@ void proc_close_stdin(struct proc *p);
 
 /* Stop and start reading stdout and stderr.  Lines that were read together with
  * the one whose event calls proc_pause() still come: at most one read.  The exit
- * event waits for what is left to be read, so for proc_resume(). */
+ * event waits for proc_resume(), also when nothing is left to be read. */
 void proc_pause(struct proc *p);
 void proc_resume(struct proc *p);
 

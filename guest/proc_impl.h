@@ -68,7 +68,7 @@ void proc_mute(struct proc *p);
 /* Close what is open; the exit follows, and it is freed. */
 void proc_close(struct proc *p);
 void proc_close_stream(uv_pipe_t *pipe, bool *is_open);
-/* The same, when all of it has ended. */
+/* The same, when all of it has ended, and may be told. */
 void proc_close_if_done(struct proc *p);
 
 /* proc_pipes.c */

@@ -294,4 +294,5 @@ void proc_resume(struct proc *p)
 	proc_read_start(p);
 	if (p->state == PROC_DRAINING)
 		proc_linger(p);
+	proc_close_if_done(p);
 }

@@ -424,6 +424,30 @@ TEST(exit_waits_for_lines_that_are_paused)
 	STR_EQ(r.out, "a;b;");
 }
 
+static void pause_and_end(uv_timer_t *t)
+{
+	struct run *r = t->data;
+
+	proc_pause(r->p);
+	proc_close_stdin(r->p);
+	EQ(uv_timer_start(t, just_resume, 200, 0), 0);
+}
+
+TEST(exit_waits_though_both_outputs_are_closed)
+{
+	struct run r = {0};
+	uv_timer_t t;
+
+	begin(&r, &(struct proc_spec){.argv = SCRIPT("exec >&- 2>&-; read x; "
+						     "exit 3"),
+				      .env = plain_env,
+				      .cwd = "/",
+				      .want_stdin = true});
+	at_time(&r, &t, 200, pause_and_end);
+	finish(&r);
+	EQ(r.end.code, 3);
+}
+
 /* --- stdin --------------------------------------------------------------- */
 
 static void close_its_stdin(struct run *r)
@@ -613,17 +637,25 @@ TEST(a_missing_init_fails_at_once)
 	EQ(r.exits, 0);
 }
 
-TEST(an_abandoned_child_is_silent)
+static void abandon(bool paused)
 {
 	struct run r = {0};
 
 	begin(&r, &(struct proc_spec){
 			  .argv = SCRIPT("yes"), .env = plain_env, .cwd = "/"});
+	if (paused)
+		proc_pause(r.p);
 	proc_abandon(r.p);
 	EQ(uv_run(&r.loop, UV_RUN_DEFAULT), 0);
 	EQ(uv_loop_close(&r.loop), 0);
 	EQ(r.exits + r.started, 0);
 	EQ(r.n_lines, 0);
+}
+
+TEST(an_abandoned_child_is_silent)
+{
+	abandon(false);
+	abandon(true);
 }
 
 TEST(a_pipe_held_open_elsewhere_does_not_delay_the_end)
@@ -1244,6 +1276,7 @@ int main(int argc, char **argv)
 		CASE(a_line_of_17_mib_is_overlong),
 		CASE(pause_stops_a_flooding_child),
 		CASE(exit_waits_for_lines_that_are_paused),
+		CASE(exit_waits_though_both_outputs_are_closed),
 		CASE(stdin_waits_for_a_child_that_does_not_read),
 		CASE(writes_are_in_order),
 		CASE(a_closed_stdin_is_survived),
