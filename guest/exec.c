@@ -29,6 +29,7 @@
 #include "guest/guest.h"
 #include "guest/launch.h"
 #include "guest/limits.h"
+#include "guest/pause.h"
 #include "guest/session.h"
 #include "guest/shell.h"
 #include "guest/tail.h"
@@ -362,12 +363,14 @@ static void exec_on_timeout(uv_timer_t *t)
 
 	if (x->proc == NULL)
 		return;
-	x->timed_out = x->ends_ms > 0 && now >= x->ends_ms;
+	x->timed_out |= x->ends_ms > 0 && now >= x->ends_ms;
 	if (x->attach_ms > 0 && now >= x->attach_ms) {
 		x->kept = false;
 		exec_kill(x);
 	} else {
+		x->ends_ms = 0;
 		proc_kill_all(x->proc);
+		exec_await(x);
 	}
 }
 
@@ -375,13 +378,18 @@ static void exec_on_timeout(uv_timer_t *t)
  * The stream.
  */
 
+/* Unless nothing is read now: what came would go out behind what the host has
+ * been told of.  Then it is for execs_go_on(). */
+static void exec_read_on(struct exec *x)
+{
+	if (x->proc != NULL && !pause_is_still(x->guest))
+		proc_resume(x->proc);
+}
+
 static void exec_on_drained(struct h2_stream *s, void *arg)
 {
-	struct exec *x = arg;
-
 	(void)s;
-	if (x->proc != NULL)
-		proc_resume(x->proc);
+	exec_read_on(arg);
 }
 
 static void exec_on_stream_end(struct h2_stream *s, int r, void *arg)
@@ -555,7 +563,7 @@ static void attach(struct exec *x, struct h2_stream *s)
 	h2_stream_set(s, &stream_events, x);
 	if (!x->collect)
 		send_head(x);
-	proc_resume(x->proc);
+	exec_read_on(x);
 }
 
 void exec_attach(struct guest *g, struct h2_stream *s, char *body, size_t len)
@@ -603,8 +611,13 @@ void execs_go_on(struct guest *g)
 	struct exec *x;
 
 	TAILQ_FOREACH (x, &g->execs, link) {
-		if (x->stream != NULL || x->proc == NULL)
+		if (x->proc == NULL)
 			continue;
+		if (x->stream != NULL) {
+			if (h2_queued(x->stream) == 0)
+				proc_resume(x->proc);
+			continue;
+		}
 		if (!x->kept) {
 			exec_kill(x);
 			continue;

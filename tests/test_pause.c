@@ -415,6 +415,83 @@ TEST(terminals_and_programs_of_the_host_go_on)
 	down(h);
 }
 
+/* A program of the host's whose output is taken or not. */
+struct slow {
+	struct reply r;
+	struct h2_stream *stream;
+	size_t left; /* Bytes that came and are not taken. */
+	bool takes;
+};
+
+static void slow_on_data(struct h2_stream *s, char *data, size_t n, void *arg)
+{
+	struct slow *x = arg;
+
+	jw_lit(&x->r.text, data, n);
+	if (x->takes)
+		h2_consume(s, n);
+	else
+		x->left += n;
+}
+
+static const struct h2_stream_events slow_events = {.data = slow_on_data,
+						    .end = reply_on_end};
+
+#define EXE "exe_00000000000000000000000000000001"
+
+static void slow_begin(struct host *h, struct slow *x)
+{
+	static const char body[] =
+		"{\"exec\":\"" EXE "\",\"cwd\":\"/\",\"argv\":[\"sh\",\"-c\","
+		"\"yes | head -c 10000000\"]}";
+
+	x->r.h = h;
+	x->stream = h2_request(h->h2, "POST", "/exec", body, strlen(body),
+			       false, &slow_events, x);
+	OK(x->stream != NULL);
+	while (x->left < H2_WINDOW)
+		tick(h);
+}
+
+/* Pause.  Return: how much the guest has sent. */
+static size_t freeze_sent(struct host *h)
+{
+	struct reply *r = freeze(h);
+	int64_t n;
+
+	expect_ok(r);
+	n = jv_int(jv_path(r->v, "exec_sent." EXE), 0);
+	drop(r);
+	return (size_t)n;
+}
+
+TEST(a_program_whose_reader_was_slow_says_nothing_during_a_pause)
+{
+	struct host *h = up();
+	struct slow x = {0};
+	size_t sent = 0, again;
+
+	/* Until it is read no more. */
+	slow_begin(h, &x);
+	while ((again = freeze_sent(h)) > sent) {
+		sent = again;
+		done(thaw(h));
+	}
+	x.takes = true;
+	h2_consume(x.stream, x.left);
+	while (x.r.text.len < sent)
+		tick(h);
+	for (int i = 0; i < 5; i++)
+		paused_is(h, true);
+	EQ(x.r.text.len, sent);
+	done(thaw(h));
+	while (!x.r.done)
+		tick(h);
+	OK(strstr(x.r.text.buf, "\"stdout_bytes\":10000000,") != NULL);
+	jw_done(&x.r.text);
+	down(h);
+}
+
 TEST(a_call_of_an_mcp_server_goes_on)
 {
 	struct host *h = up_isolated();
@@ -745,6 +822,7 @@ TESTS(CASE(F212_a_pause_is_told_refuses_calls_and_ends),
       CASE(calls_to_an_agent_keep_their_deadline),
       CASE(a_session_expires_at_its_time_also_while_paused),
       CASE(terminals_and_programs_of_the_host_go_on),
+      CASE(a_program_whose_reader_was_slow_says_nothing_during_a_pause),
       CASE(a_call_of_an_mcp_server_goes_on),
       CASE(an_agent_that_is_killed_during_a_pause_is_missed_afterwards),
       CASE(a_session_that_starts_or_closes_is_waited_for),
