@@ -168,6 +168,16 @@ ok "an answer of 100 MB is an error" survives long-answer \
 ok "an answer with a cursor that never comes is an error" \
 	survives lying-answer create_fails request_timeout 8
 
+# Who reads it takes a line, and no more.
+sleeps_at_once() {
+	"$O/bin/hib" exec "$BAD" -- x 2>"$tmp/exec.err" | {
+		read -r _first
+		hib vm suspend "$BAD" && memory_is_bounded
+	}
+}
+ok "a program that is said to have written more than can be is ended" \
+	survives lying-sent sleeps_at_once
+
 # The call waits for as long as the VM lives.
 never_answers() {
 	hostile never && wait "$MAKING" || return 1

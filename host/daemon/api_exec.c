@@ -278,18 +278,27 @@ static bool is_apart(const struct exec *x, const char *vm)
 	return x->stream == NULL && strcmp(x->vm, vm) == 0;
 }
 
+/* No guest has more on its way than the longest line. */
+static bool can_be_sent(const struct exec *x, int64_t n)
+{
+	return n >= 0 && (uint64_t)n <= x->got + EXEC_LINE_MAX;
+}
+
 void execs_expect(struct hibd *d, const char *vm, struct jv sent)
 {
 	struct exec *x;
 
 	LIST_FOREACH(x, &d->execs, link)
 	{
-		struct jv n = jv_get(sent, x->id);
+		struct jv said = jv_get(sent, x->id);
+		int64_t n = jv_int(said, 0);
 
 		if (x->stream == NULL || strcmp(x->vm, vm) != 0)
 			continue;
-		x->paused = jv_has(n);
-		x->sent = (uint64_t)jv_int(n, 0);
+		x->paused = jv_has(said) && can_be_sent(x, n);
+		x->sent = (uint64_t)n;
+		if (jv_has(said) && !x->paused)
+			h2_reset(x->stream);
 		if (is_behind(x)) /* It comes, however slow the client is. */
 			exec_on_drained(x->r, x);
 	}

@@ -14,7 +14,8 @@
 
 struct vm;
 
-/* The guest is paused, and @sent, {id: bytes}, is what it has written to each. */
+/* The guest is paused, and @sent, {id: bytes}, is what it has written to each; one
+ * of which that cannot be true is ended.  Nothing: it is not paused. */
 void execs_expect(struct hibd *d, const char *vm, struct jv sent);
 /* Has less than that come of one?  What comes last is told by
  * vm_execs_came(). */

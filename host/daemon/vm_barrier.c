@@ -70,6 +70,8 @@ static void barrier_end(struct vm *vm, const struct err *e)
 
 	uv_timer_stop(&vm->timer);
 	vm_barrier_stop(vm);
+	if (why.code < 0)
+		execs_expect(vm->d, vm->id, (struct jv){0});
 	done(vm, &why);
 }
 

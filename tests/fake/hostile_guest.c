@@ -54,12 +54,13 @@ struct conduct {
 	void (*on_hello)(struct ask *a, struct jv params);
 	void (*on_sync)(struct ask *a);
 	void (*on_call)(struct ask *a, const char *method);
+	void (*on_exec)(struct ask *a, struct jv in);
 	void (*on_host)(struct h2 *h2);
 };
 
 static uv_loop_t loop;
 static const struct conduct *conduct;
-static char vm[ID_MAX], flooded[ID_MAX];
+static char vm[ID_MAX], flooded[ID_MAX], ran[ID_MAX];
 static int64_t said; /* Events of the flooded session. */
 static char noise[PIECE];
 
@@ -187,6 +188,40 @@ static void lie_on_call(struct ask *a, const char *method)
 		snprintf(text, sizeof(text),
 			 "{\"session\":\"%s\",\"turn\":7,\"last_seq\":%lld}",
 			 id, (long long)FAR);
+	reply(a, text);
+}
+
+/* A program that writes for ever, and of which far more is said to come. */
+static void exec_on_drained(struct ask *a)
+{
+	static const char head[] = "{\"type\":\"stdout\",\"data\":\"\\n";
+	static char line[PIECE];
+
+	memset(line, 'x', PIECE);
+	memcpy(line, head, sizeof(head) - 1);
+	memcpy(line + PIECE - 3, "\"}\n", 3);
+	while (h2_queued(a->stream) < QUEUE)
+		h2_write(a->stream, line, PIECE);
+}
+
+static void exec_for_ever(struct ask *a, struct jv in)
+{
+	(void)jv_strcpy(jv_get(in, "exec"), ran, sizeof(ran));
+	h2_respond(a->stream, 200);
+	exec_on_drained(a);
+}
+
+static void sent_on_call(struct ask *a, const char *method)
+{
+	char text[256];
+
+	if (strcmp(method, "freeze") != 0) {
+		answer(a, method);
+		return;
+	}
+	snprintf(text, sizeof(text),
+		 "{\"last_seq\":{},\"warm\":true,\"exec_sent\":{\"%s\":%lld}}",
+		 ran, (long long)FAR);
 	reply(a, text);
 }
 
@@ -362,6 +397,7 @@ static const struct conduct conducts[] = {
 	{"never", .on_call = nothing_on_call},
 	{"long-answer", .on_call = long_on_call},
 	{"lying-answer", .on_call = lie_on_call},
+	{"lying-sent", .on_exec = exec_for_ever, .on_call = sent_on_call},
 	{"burn", .at_start = burn},
 	{"console", .at_start = fill_console},
 	{"disk", .at_start = fill_disk},
@@ -404,6 +440,8 @@ static void ask_on_fin(struct h2_stream *s, void *arg)
 			conduct->on_hello(a, in);
 		else
 			hello_with(a, "[]");
+	} else if (strcmp(a->path, "/exec") == 0 && conduct->on_exec != NULL) {
+		conduct->on_exec(a, in);
 	} else if (strncmp(a->path, "/call/", 6) != 0) {
 		reply(a, "{}");
 	} else if (conduct->on_call != NULL) {
@@ -424,6 +462,8 @@ static void ask_on_drained(struct h2_stream *s, void *arg)
 		flood(a);
 	else if (conduct->on_sync == line_on_sync)
 		line_on_drained(a);
+	else if (strcmp(a->path, "/exec") == 0 && conduct->on_exec != NULL)
+		exec_on_drained(a);
 }
 
 static void ask_on_end(struct h2_stream *s, int r, void *arg)
