@@ -10,6 +10,7 @@
 mkdir "$tmp/bin"
 cat >"$tmp/bin/npm" <<-'S'
 	#!/bin/sh
+	[ -z "$NPM_EARLY" ] || { kill -TERM "$PPID" && exec sleep 1000; }
 	echo "$*" >>"$NPM_CALLS"
 	[ -z "$NPM_FIFO" ] || read -r _ <"$NPM_FIFO"
 	[ -z "$NPM_FAIL" ] || exit "$NPM_FAIL"
@@ -141,6 +142,17 @@ interrupted() {
 		equal "$(what_is fresh)" false
 }
 ok "an interrupted add leaves nothing" interrupted
+
+# Before hib has seen more than the fork: the first processor that we may use is
+# enough for both.
+interrupted_at_once() {
+	_cpu=$(taskset -pc $$ | sed 's/.*: //; s/[-,].*//')
+	for _i in $(seq 20); do
+		NPM_EARLY=1 exits 130 timeout -k 5 "$((5 * slow))" \
+			taskset -c "$_cpu" "$O/bin/hib" agent add fresh || return 1
+	done
+}
+ok "nor does one that is interrupted as npm begins" interrupted_at_once
 
 killed() {
 	begin_add fresh && kill -KILL "$adder"

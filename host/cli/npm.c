@@ -67,30 +67,50 @@ static void npm_on_signal(int number)
 
 static const int passed_on[] = {SIGINT, SIGTERM, SIGHUP};
 
-static void catch_signals(struct sigaction old[ARRAY_LEN(passed_on)])
+/* What was handled, and blocked, before. */
+struct signals {
+	struct sigaction actions[ARRAY_LEN(passed_on)];
+	sigset_t mask;
+};
+
+/* They are blocked until let_signals(), when it is known whom they go to. */
+static void catch_signals(struct signals *old)
 {
 	const struct sigaction a = {.sa_handler = npm_on_signal};
+	sigset_t set;
 
 	was_signalled = 0;
-	for (size_t i = 0; i < ARRAY_LEN(passed_on); i++)
-		sigaction(passed_on[i], &a, &old[i]);
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(passed_on); i++) {
+		sigaddset(&set, passed_on[i]);
+		sigaction(passed_on[i], &a, &old->actions[i]);
+	}
+	sigprocmask(SIG_BLOCK, &set, &old->mask);
 }
 
-static void restore_signals(const struct sigaction old[ARRAY_LEN(passed_on)])
+static void let_signals(const struct signals *old)
+{
+	sigprocmask(SIG_SETMASK, &old->mask, NULL);
+}
+
+static void restore_signals(const struct signals *old)
 {
 	for (size_t i = 0; i < ARRAY_LEN(passed_on); i++)
-		sigaction(passed_on[i], &old[i], NULL);
+		sigaction(passed_on[i], &old->actions[i], NULL);
+	let_signals(old);
 }
 
 /* --- the process -------------------------------------------------------- */
 
 /* In the child, which shall not outlive us.  Standard output belongs to our own
  * results. */
-static _Noreturn void run_npm(const char *dir, const char *const *argv)
+static _Noreturn void run_npm(const char *dir, const char *const *argv,
+			      const struct signals *old)
 {
 	int null = open("/dev/null", O_RDONLY);
 
 	setpgid(0, 0);
+	restore_signals(old);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
 	    dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 && chdir(dir) == 0) {
@@ -124,24 +144,25 @@ static int wait_for(pid_t pid, struct err *e)
 
 static int run(const char *dir, const char *const *argv, struct err *e)
 {
-	struct sigaction old[ARRAY_LEN(passed_on)];
+	struct signals old;
 	pid_t pid;
 	int r;
 
 	fflush(stderr);
-	catch_signals(old);
+	catch_signals(&old);
 	pid = fork();
 	if (pid == 0)
-		run_npm(dir, argv);
+		run_npm(dir, argv, &old);
 	if (pid > 0) {
 		setpgid(pid, pid);
 		npm_group = pid;
+		let_signals(&old);
 		r = wait_for(pid, e);
 		npm_group = 0;
 	} else {
 		r = err_set(e, -errno, "npm: %s", strerror(errno));
 	}
-	restore_signals(old);
+	restore_signals(&old);
 	return r;
 }
 
