@@ -73,8 +73,11 @@ f215_reads() {
 		http GET "/v1/sessions/$SES?live=1" | jq -e '.live.vm == false' &&
 		http GET "/v1/sessions/$SES/events?since=0" >"$tmp/x" &&
 		http GET "/v1/sessions/$SES/turns" >"$tmp/x" &&
-		stream "$SES" "$tmp/sse" && until_true 5 grep -q stream.open \
-		"$tmp/sse" && kill "$STREAMER" && vm_state_is suspended
+		stream "$SES" "$tmp/sse" || return 1
+	until_true 5 grep -q stream.open "$tmp/sse"
+	_open=$?
+	kill "$STREAMER" && wait "$STREAMER" 2>/dev/null
+	equal "$_open" 0 && vm_state_is suspended
 }
 ok "F215 reading wakes nothing" f215_reads
 f215_prompt() {
@@ -91,10 +94,11 @@ ok "F215 so does resume" f215_resume
 f215_together() {
 	hib vm sleep "$VM" || return 1
 	generation=$(hib vm get "$VM" --json | jq .generation)
-	(hib session resume "$SES" >"$tmp/r1") &
-	(hib session resume "$SES" >"$tmp/r2") &
+	hib session resume "$SES" >"$tmp/r1" &
+	_one=$!
+	hib session resume "$SES" >"$tmp/r2" &
 	hib vm wake "$VM"
-	wait
+	wait "$_one" "$!"
 	equal "$(hib vm get "$VM" --json | jq .generation)" \
 		$((generation + 1)) && state_is "$SES" idle
 }
