@@ -223,10 +223,10 @@ deps:
 T ?= $(sort $(wildcard tests/*.t))
 tests: all $(TESTS:%=$(O)/tests/%) $(FAKES:%=$(O)/tests/fake/%)
 check: tests
-	O=$(CURDIR)/$(O) MODE=$(MODE) prove --timer $(PROVE) --exec '' \
+	O=$(CURDIR)/$(O) MODE=$(MODE) prove --timer $(PROVE) --exec tests/watched \
 		$(TESTS:%=$(O)/tests/%) $(T)
 check-unit: $(TESTS:%=$(O)/tests/%) $(FAKES:%=$(O)/tests/fake/%)
-	O=$(CURDIR)/$(O) MODE=$(MODE) prove --timer $(PROVE) --exec '' $(TESTS:%=$(O)/tests/%)
+	O=$(CURDIR)/$(O) MODE=$(MODE) prove --timer $(PROVE) --exec tests/watched $(TESTS:%=$(O)/tests/%)
 
 # fuzz-x runs tests/fuzz_x.c for FUZZ_TIME seconds; needs MODE=fuzz.  SEEDS_x
 # writes inputs to begin with into a folder.
@@ -288,7 +288,7 @@ interop: tests
 DIRS := core vfs mcp guest host host/cli host/daemon host/files host/lib host/preload host/sandbox host/examples tests tests/fake tests/bench
 SRCS := $(wildcard $(DIRS:%=%/*.c))
 HDRS := $(wildcard $(DIRS:%=%/*.h))
-SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files tests/bench/mcp tests/bench/hostile tests/bench/machines tests/bench/*.sh) scripts/deps scripts/test scripts/demo .ci/run images/build
+SH   := $(wildcard tests/*.t tests/*.sh tests/bench/run tests/bench/files tests/bench/mcp tests/bench/hostile tests/bench/machines tests/bench/*.sh) tests/watched scripts/deps scripts/test scripts/demo .ci/run images/build
 MAN  := $(wildcard host/*.[1358] guest/*.8)
 format:
 	clang-format -i $(SRCS) $(HDRS)
