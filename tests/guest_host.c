@@ -338,14 +338,53 @@ struct host *host_new(void)
 	return h;
 }
 
+bool small_disk(struct host *h)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/state", h->dir);
+	return unshare(CLONE_NEWNS) == 0 &&
+	       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount("tmpfs", path, "tmpfs", 0, "size=6m") == 0;
+}
+
+void host_start(struct host *h)
+{
+	host_spawn(h);
+	host_serve(h);
+	sync_begin(h, "{\"have\":{}}\n");
+}
+
 struct host *up(void)
 {
 	struct host *h = host_new();
 
-	host_spawn(h);
-	host_serve(h);
-	sync_begin(h, "{\"have\":{}}\n");
+	host_start(h);
 	return h;
+}
+
+struct host *up_isolated(void)
+{
+	struct host *h = host_new();
+
+	h->isolate = true;
+	host_start(h);
+	return h;
+}
+
+long switches(const struct host *h)
+{
+	char cmd[128], line[64] = "";
+	FILE *f;
+
+	snprintf(cmd, sizeof(cmd),
+		 "cat /proc/%d/task/*/status | awk '/ctxt/{n+=$2} END{print n}"
+		 "'",
+		 h->pid);
+	f = popen(cmd, "r");
+	OK(f != NULL && fgets(line, sizeof(line), f) != NULL);
+	pclose(f);
+	return atol(line);
 }
 
 void drop_events(struct host *h)
@@ -489,6 +528,17 @@ void create(struct host *h)
 {
 	done(create_as(h, SES, "", ""));
 	await(h, "session.ready");
+}
+
+const char *mcp_local(const struct host *h, const char *more)
+{
+	static char text[4096];
+
+	snprintf(text, sizeof(text),
+		 ",\"mcp\":[{\"name\":\"a\",\"type\":\"local\",\"command\":"
+		 "\"%s\",\"args\":[\"--legacy-only\"]%s}]",
+		 h->mcp, more);
+	return text;
 }
 
 struct reply *prompt_more(struct host *h, const char *text, const char *more)

@@ -78,8 +78,15 @@ struct reply *hello(struct host *h);
 /* Say hello, and start. */
 void host_serve(struct host *h);
 void sync_begin(struct host *h, const char *have);
-/* All of that. */
+/* Spawn, serve and sync from the beginning. */
+void host_start(struct host *h);
+/* All of that; isolated: see struct host. */
 struct host *up(void);
+struct host *up_isolated(void);
+/* Before it runs: give its log a disk of 6 MiB.  Return: false with an errno. */
+bool small_disk(struct host *h);
+/* Context switches of all its threads until now. */
+long switches(const struct host *h);
 void disconnect(struct host *h);
 /* One turn of our loop. */
 void tick(struct host *h);
@@ -113,6 +120,9 @@ const char *ctx_of(const struct event *ev, const char *key, char out[ID_MAX]);
 struct reply *create_as(struct host *h, const char *session, const char *args,
 			const char *more);
 void create(struct host *h);
+/* For create_as() and resume(): the local MCP server "a"; @more: of its members.
+ * Return: good until the next call. */
+const char *mcp_local(const struct host *h, const char *more);
 struct reply *prompt_more(struct host *h, const char *text, const char *more);
 struct reply *prompt(struct host *h, const char *text);
 /* A whole turn; what the agent said. */

@@ -18,13 +18,7 @@
 /* Session SES2, with an MCP server and a database; a clone calls it SES. */
 static void create_original(struct host *h)
 {
-	char more[4096];
-
-	snprintf(more, sizeof(more),
-		 ",\"mcp\":[{\"name\":\"a\",\"type\":\"local\",\"command\":"
-		 "\"%s\",\"args\":[\"--legacy-only\"]}]",
-		 h->mcp);
-	done(create_as(h, SES2, "", more));
+	done(create_as(h, SES2, "", mcp_local(h, "")));
 	await(h, "session.ready");
 	done(begin(h, "sql",
 		   "{\"session\":\"" SES2 "\",\"op\":\"execute\",\"db\":"

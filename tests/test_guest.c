@@ -4,14 +4,7 @@
  *
  * Each case starts a real hib-guest (--no-isolate): see guest_host.h.
  */
-#include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 
 #include "tests/guest_host.h"
 #include "tests/tap.h"
@@ -619,9 +612,7 @@ TEST(F057_after_a_lost_vm_the_transcript_is_told_again)
 	create(h);
 	says(h, "the word is plum", "the word is plum");
 	power_cut(h);
-	host_spawn(h);
-	host_serve(h);
-	sync_begin(h, "{\"have\":{}}\n");
+	host_start(h);
 	state_is(h, "suspended");
 	refused(prompt(h, "x"), "session_not_live");
 	r = resume(h, "", "");
@@ -675,9 +666,7 @@ TEST(F039_F043_a_killed_daemon_leaves_no_turn_open)
 	done(prompt(h, "!ask t T"));
 	await(h, "permission.requested");
 	power_cut(h);
-	host_spawn(h);
-	host_serve(h);
-	sync_begin(h, "{\"have\":{}}\n");
+	host_start(h);
 	state_is(h, "suspended");
 	expect(await(h, "permission.resolved"), "\"by\":\"cancel\"");
 	expect(await(h, "turn.interrupted"), "\"reason\":\"vm_lost\"");
@@ -1164,31 +1153,14 @@ TEST(a_late_feed_brings_one_unknown_session_or_nothing)
 	down(h);
 }
 
-static bool small_disk(struct host *h)
-{
-	char path[96];
-
-	snprintf(path, sizeof(path), "%s/state", h->dir);
-	if (unshare(CLONE_NEWNS) < 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("tmpfs", path, "tmpfs", 0, "size=6m") < 0) {
-		fprintf(stderr, "# skipped: no small disk: %s\n",
-			strerror(errno));
-		return false;
-	}
-	return true;
-}
-
 TEST(F119_a_full_disk_fails_the_turn_and_loses_nothing_shown)
 {
 	struct host *h = host_new();
 	size_t n;
 
 	if (!small_disk(h))
-		return;
-	host_spawn(h);
-	host_serve(h);
-	sync_begin(h, "{\"have\":{}}\n");
+		SKIP("no small disk: %s", strerror(errno));
+	host_start(h);
 	create(h);
 	done(prompt(h, "!flood 20000 1000"));
 	expect(await(h, "turn.failed"), "\"code\":\"disk_full\"");
@@ -1206,22 +1178,6 @@ TEST(F119_a_full_disk_fails_the_turn_and_loses_nothing_shown)
 	down(h);
 }
 
-/* Context switches of all threads until now. */
-static long switches(pid_t pid)
-{
-	char cmd[128], line[64] = "";
-	FILE *f;
-
-	snprintf(cmd, sizeof(cmd),
-		 "cat /proc/%d/task/*/status | awk '/ctxt/{n+=$2} END{print n}"
-		 "'",
-		 pid);
-	f = popen(cmd, "r");
-	OK(f != NULL && fgets(line, sizeof(line), f) != NULL);
-	pclose(f);
-	return atol(line);
-}
-
 TEST(an_idle_daemon_does_not_wake)
 {
 	struct host *h = up();
@@ -1230,9 +1186,9 @@ TEST(an_idle_daemon_does_not_wake)
 	create(h);
 	says(h, "hi", "hi");
 	sleep(1);
-	before = switches(h->pid);
+	before = switches(h);
 	sleep(1);
-	OK(switches(h->pid) - before <= 2);
+	OK(switches(h) - before <= 2);
 	down(h);
 }
 
@@ -1261,13 +1217,7 @@ TEST(F102_a_resolution_leads_to_request_tool_turn_and_input)
 
 static void create_with_mcp(struct host *h, const char *more)
 {
-	char text[4096];
-
-	snprintf(text, sizeof(text),
-		 ",\"mcp\":[{\"name\":\"a\",\"type\":\"local\",\"command\":"
-		 "\"%s\",\"args\":[\"--legacy-only\"]%s}]",
-		 h->mcp, more);
-	done(create_as(h, SES, "", text));
+	done(create_as(h, SES, "", mcp_local(h, more)));
 	await(h, "session.ready");
 }
 

@@ -7,25 +7,12 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <time.h>
 
 #include "guest/limits.h"
 #include "tests/guest_host.h"
 #include "tests/tap.h"
-
-static struct host *up_isolated(void)
-{
-	struct host *h = host_new();
-
-	h->isolate = true;
-	host_spawn(h);
-	host_serve(h);
-	sync_begin(h, "{\"have\":{}}\n");
-	return h;
-}
 
 static struct reply *freeze(struct host *h)
 {
@@ -237,22 +224,6 @@ static size_t others_than(const struct host *h, const char *states)
 	return found;
 }
 
-/* Context switches of all threads until now. */
-static long switches(pid_t pid)
-{
-	char cmd[128], line[64] = "";
-	FILE *f;
-
-	snprintf(cmd, sizeof(cmd),
-		 "cat /proc/%d/task/*/status | awk '/ctxt/{n+=$2} END{print n}"
-		 "'",
-		 pid);
-	f = popen(cmd, "r");
-	OK(f != NULL && fgets(line, sizeof(line), f) != NULL);
-	pclose(f);
-	return atol(line);
-}
-
 TEST(nothing_runs_and_nothing_wakes_during_a_pause)
 {
 	struct host *h = up_isolated();
@@ -265,10 +236,10 @@ TEST(nothing_runs_and_nothing_wakes_during_a_pause)
 	await(h, "acp.response");
 	done(freeze(h));
 	EQ(others_than(h, "TZ"), 0);
-	before = switches(h->pid);
+	before = switches(h);
 	usleep(500000);
 	EQ(others_than(h, "TZ"), 0);
-	OK(switches(h->pid) - before <= 1);
+	OK(switches(h) - before <= 1);
 	done(thaw(h));
 	OK(others_than(h, "TZ") > 0);
 	done(simple(h, "session.close", ",\"force\":true"));
@@ -733,26 +704,13 @@ TEST(F043_the_memory_of_a_paused_guest_is_lost)
 	await(h, "permission.requested");
 	done(freeze(h));
 	power_cut(h);
-	host_spawn(h);
-	host_serve(h);
-	sync_begin(h, "{\"have\":{}}\n");
+	host_start(h);
 	expect(await(h, "permission.resolved"), "\"cancelled\"");
 	expect(await(h, "turn.interrupted"), "vm_lost");
 	state_is(h, "suspended");
 	check_log(h, SES);
 	drop_events(h);
 	down(h);
-}
-
-/* The disk of the log has a little room only, which the case fills itself. */
-static bool small_disk(struct host *h)
-{
-	char path[96];
-
-	snprintf(path, sizeof(path), "%s/state", h->dir);
-	return unshare(CLONE_NEWNS) == 0 &&
-	       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	       mount("tmpfs", path, "tmpfs", 0, "size=6m") == 0;
 }
 
 static void fill_disk(const struct host *h)
@@ -784,9 +742,7 @@ TEST(F119_a_pause_that_cannot_be_stored_is_none)
 
 	if (!small_disk(h))
 		SKIP("no small disk: %s", strerror(errno));
-	host_spawn(h);
-	host_serve(h);
-	sync_begin(h, "{\"have\":{}}\n");
+	host_start(h);
 	create(h);
 	done(prompt(h, "!sleep 100000"));
 	await(h, "acp.request");

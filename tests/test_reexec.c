@@ -10,17 +10,6 @@
 #include "tests/guest_host.h"
 #include "tests/tap.h"
 
-static struct host *up_isolated(void)
-{
-	struct host *h = host_new();
-
-	h->isolate = true;
-	host_spawn(h);
-	host_serve(h);
-	sync_begin(h, "{\"have\":{}}\n");
-	return h;
-}
-
 /* As the host does after the answer: come again, and go on. */
 static void meet_again(struct host *h, int64_t upgrades)
 {
@@ -170,12 +159,8 @@ TEST(what_the_agent_offers_is_known_as_before)
 TEST(one_with_mcp_servers_is_suspended_before)
 {
 	struct host *h = up();
-	char mcp[4096];
+	const char *mcp = mcp_local(h, "");
 
-	snprintf(mcp, sizeof(mcp),
-		 ",\"mcp\":[{\"name\":\"a\",\"type\":\"local\",\"command\":"
-		 "\"%s\",\"args\":[\"--legacy-only\"]}]",
-		 h->mcp);
 	done(create_as(h, SES, "", mcp));
 	await(h, "session.ready");
 	done(begin(h, "reexec", "{}"));
