@@ -150,7 +150,8 @@ HIB_API void hib_interrupt(struct hib *h);
 
 /* {"version","pid","home","vms_running","http_port"?} */
 HIB_API int hib_health(struct hib *h, char **json, struct hib_error *e);
-/* Stop the daemon.  VMs go on, unless @vms: then they sleep first. */
+/* Stop the daemon, and wait until it has ended; of a handle with a url, until it
+ * is about to.  VMs go on, unless @vms: then they sleep first. */
 HIB_API int hib_shutdown(struct hib *h, bool vms, struct hib_error *e);
 HIB_API int hib_list_agents(struct hib *h, char **json, struct hib_error *e);
 HIB_API int hib_list_types(struct hib *h, char **json, struct hib_error *e);

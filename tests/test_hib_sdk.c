@@ -805,7 +805,7 @@ static bool real_open(struct real *r)
 	return true;
 }
 
-/* Its lock is free when the daemon has ended. */
+/* Its lock is free once the daemon has ended, which is before we are told so. */
 static void real_close(struct real *r)
 {
 	char cmd[128];
@@ -815,8 +815,8 @@ static void real_close(struct real *r)
 	lock = open(cmd, O_RDONLY | O_CLOEXEC);
 	OK(lock >= 0);
 	EQ(hib_shutdown(r->h, false, NULL), 0);
+	EQ(flock(lock, LOCK_EX | LOCK_NB), 0);
 	hib_close(r->h);
-	EQ(flock(lock, LOCK_EX), 0);
 	close(lock);
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", r->dir);
 	EQ(system(cmd), 0);

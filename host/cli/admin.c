@@ -2,16 +2,10 @@
 /*
  * admin.c - hib store, types, token, daemon, doctor, version
  */
-#include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
-#include <time.h>
 
 #include "host/cli/commands.h"
 #include "host/doctor.h"
-
-#define STOP_WAIT_MS 10000
-#define STOP_STEP_MS 10
 
 struct admin_options {
 	const char *scope;
@@ -184,25 +178,6 @@ int daemon_status_command(struct cli *c, int argc, char **argv)
 	return 0;
 }
 
-/* hibd holds the lock as long as it lives. */
-static bool wait_until_gone(const struct home *home)
-{
-	const struct timespec step = {.tv_nsec = STOP_STEP_MS * 1000000};
-	char path[HOME_PATH_MAX + 16];
-	autoclose int fd = -1;
-
-	snprintf(path, sizeof(path), "%s/hibd.lock", home->root);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return true;
-	for (int ms = 0; ms < STOP_WAIT_MS; ms += STOP_STEP_MS) {
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-			return true;
-		nanosleep(&step, NULL);
-	}
-	return false;
-}
-
 int daemon_stop_command(struct cli *c, int argc, char **argv)
 {
 	static const struct opt opts[] = {
@@ -211,7 +186,6 @@ int daemon_stop_command(struct cli *c, int argc, char **argv)
 	};
 	struct admin_options o = {0};
 	struct hib_error e;
-	struct err err = {0};
 	struct hib *h;
 	int r = cli_options(c, argc, argv, opts, &o, 0, 0);
 
@@ -221,14 +195,8 @@ int daemon_stop_command(struct cli *c, int argc, char **argv)
 		return r;
 	r = hib_shutdown(h, o.vms, &e);
 	hib_close(h);
-	/* It may be gone before its answer has left. */
-	if (r < 0 && e.code != HIB_VM_UNAVAILABLE &&
-	    e.code != HIB_GUEST_UNREACHABLE)
-		return cli_fail_hib(&e);
-	if (wait_until_gone(&c->home))
-		return 0;
-	err_set(&err, -FAULT_REQUEST_TIMEOUT, "hibd does not end");
-	return cli_fail(&err);
+	/* There may be none. */
+	return r < 0 && e.code != HIB_VM_UNAVAILABLE ? cli_fail_hib(&e) : 0;
 }
 
 /* --- doctor, version ---------------------------------------------------- */

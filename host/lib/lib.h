@@ -35,6 +35,7 @@ struct hib {
 	uv_timer_t timer; /* Pauses and time limits of the running call. */
 	bool timer_fired;
 	enum start_state start; /* Of the daemon, by us. */
+	bool stopping;		/* It ends: nothing of ours starts another. */
 	uv_poll_t ready;
 	int ready_fd;
 	TAILQ_HEAD(sub_list, hib_subscription) subs;
@@ -76,7 +77,7 @@ uint64_t lib_pause_ms(unsigned failures);
 
 /* --- start.c ------------------------------------------------------------ */
 
-/* Start the daemon unless that is under way.  Does not wait. */
+/* Start the daemon unless that is under way, or one ends.  Does not wait. */
 int start_daemon(struct hib *h, struct err *e);
 /* Wait until it serves, or has given up, or too long. */
 int start_wait(struct hib *h);

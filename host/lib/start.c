@@ -135,7 +135,7 @@ int start_daemon(struct hib *h, struct err *e)
 				   "3", NULL}};
 	int fds[2], r;
 
-	if (h->start != START_IDLE)
+	if (h->start != START_IDLE || h->stopping)
 		return 0;
 	r = home_make(&h->home, e);
 	if (r < 0)

@@ -2,11 +2,16 @@
 /*
  * vm.c - VMs, and the daemon that runs them
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "core/sse.h"
 #include "host/lib/lib.h"
+
+#define STOP_WAIT_MS 10000
+#define STOP_STEP_MS 10
 
 static struct jw path_of(const char *path)
 {
@@ -444,12 +449,42 @@ int hib_health(struct hib *h, char **json, struct hib_error *e)
 	return request_get(h, &path, json, e);
 }
 
+/* hibd holds the lock as long as it lives. */
+static int wait_until_gone(struct hib *h, struct err *e)
+{
+	char path[HOME_PATH_MAX + 16];
+	autoclose int fd = -1;
+	int r = 0;
+
+	snprintf(path, sizeof(path), "%s/hibd.lock", h->home.root);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	h->stopping = true;
+	for (int ms = 0; fd >= 0 && r == 0; ms += STOP_STEP_MS) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			break;
+		if (ms >= STOP_WAIT_MS)
+			r = err_set(e, -FAULT_REQUEST_TIMEOUT,
+				    "hibd does not end");
+		else if (lib_pause(h, STOP_STEP_MS) < 0)
+			r = err_set(e, -FAULT_CANCELLED, "interrupted");
+	}
+	h->stopping = false;
+	return r;
+}
+
 int hib_shutdown(struct hib *h, bool vms, struct hib_error *e)
 {
 	struct jw path = path_of("/v1/shutdown");
+	struct err err = {0};
+	int r;
 
 	path_query(&path, "vms", vms ? "stop" : NULL);
-	return request_post(h, &path, NULL, true, NULL, e);
+	r = request_post(h, &path, NULL, true, NULL, e);
+	/* It may be gone before its answer has left. */
+	if ((r < 0 && r != -HIB_GUEST_UNREACHABLE) || h->home.root[0] == '\0')
+		return r;
+	r = wait_until_gone(h, &err);
+	return lib_result(r, &err, e);
 }
 
 int hib_list_agents(struct hib *h, char **json, struct hib_error *e)
