@@ -202,6 +202,27 @@ deaf() {
 }
 ok "an agent that reads no more can be killed" deaf
 
+# --- standard input and output that are not open ---------------------------------------
+
+closed_input() {
+	kill_hibd TERM
+	hib daemon start <&- >"$tmp/x" && says "$idle" '!say on' on <&- &&
+		equal "$(hib exec "$VM" -- cat <&-)" '' &&
+		refused 'standard input' 2 prompt "$idle" - <&- &&
+		hib attach "$idle" <&-
+}
+ok "hib does without an input that is not open" closed_input
+closed_output() {
+	kill_hibd TERM
+	exits 2 hib vm list >&- && exits 2 hib vm list <&- >&- 2>&- || return 1
+	kill_hibd TERM
+	"$O/bin/hibd" <&- >&- 2>&- &
+	_hibd=$!
+	until_true 10 http GET /v1/health >"$tmp/x" && kill_hibd TERM
+	reap "$_hibd"
+}
+ok "output that is not open is an error, not a file of ours" closed_output
+
 # --- full disks -----------------------------------------------------------------------
 
 # small_disk FOLDER MIB - mount one; it goes when the file ends.

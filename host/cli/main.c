@@ -11,6 +11,7 @@
 
 #include "host/cli/commands.h"
 #include "host/cli/mcp_options.h"
+#include "host/standard_fds.h"
 
 const struct command commands[] = {
 	{"run",
@@ -412,6 +413,7 @@ int main(int argc, char **argv)
 {
 	struct cli c = {.args = argv};
 
+	standard_fds_take();
 	/* hibd may go while we write to it. */
 	signal(SIGPIPE, SIG_IGN);
 	if (argc < 2)

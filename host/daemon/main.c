@@ -23,6 +23,7 @@
 #include "host/daemon/routes.h"
 #include "host/daemon/snapshots.h"
 #include "host/daemon/warm.h"
+#include "host/standard_fds.h"
 #include "mcp/front.h"
 
 #define LOG_COMPONENT "hibd"
@@ -306,6 +307,7 @@ int main(int argc, char **argv)
 	autoclose int lock = -1;
 	int r;
 
+	standard_fds_take();
 	r = read_options(argc, argv, &o);
 	if (r >= 0)
 		return r;
