@@ -61,10 +61,14 @@ talk() {
 	wait "$pid"
 }
 
-# Until the request whose line goes on with "$1" is answered.
+# Until the request whose line goes on with "$1" is answered; an agent that does
+# not is ended.
 wait_for() {
 	want=${1%%,*}
+	tries=6000
 	while kill -0 "$pid" 2>/dev/null; do
+		tries=$((tries - 1))
+		[ "$tries" -gt 0 ] || kill -9 "$pid"
 		grep -q "^{\"jsonrpc\":\"2.0\",\"id\":$want,\"\\(result\\|error\\)" \
 			"$dir/out" && return
 		case $NOWAIT in *" $want "*) return ;; esac

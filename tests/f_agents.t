@@ -137,7 +137,7 @@ npm_is_gone() {
 
 interrupted() {
 	begin_add fresh && kill -TERM "$adder"
-	wait "$adder"
+	reap "$adder"
 	equal "$?" 130 && npm_is_gone && equal "$(files_of fresh)" "" &&
 		equal "$(what_is fresh)" false
 }
@@ -156,7 +156,7 @@ ok "nor does one that is interrupted as npm begins" interrupted_at_once
 
 killed() {
 	begin_add fresh && kill -KILL "$adder"
-	wait "$adder"
+	reap "$adder"
 	until_true 5 npm_is_gone && equal "$(what_is fresh)" false &&
 		hib agent add fresh && equal "$(what_is fresh)" true &&
 		[ ! -e "$agents/fresh/.new" ]
@@ -168,8 +168,8 @@ one_at_a_time() {
 	begin_add slow
 	hib agent add slow >"$tmp/second" 2>&1 &
 	second=$!
-	echo >"$tmp/fifo"
-	wait "$adder" && wait "$second" && equal "$(calls)" 1 &&
+	timeout "$((10 * slow))" sh -c 'echo >"$1"' - "$tmp/fifo"
+	reap "$adder" && reap "$second" && equal "$(calls)" 1 &&
 		grep -q "installed already" "$tmp/second"
 }
 ok "two adds at once run npm once" one_at_a_time

@@ -175,7 +175,8 @@ ok "F151 the end of a client changes nothing; it was told how to answer" \
 f152_first_wins() {
 	asks "$SES" '!ask t1 Edit' || return 1
 	for i in 1 2; do
-		curl -sS --unix-socket "$HIB_HOME/hibd.sock" -o "$tmp/got$i" \
+		curl -sS --max-time "$((30 * slow))" \
+			--unix-socket "$HIB_HOME/hibd.sock" -o "$tmp/got$i" \
 			-w '%{http_code}\n' -d '{"option":"allow_once"}' \
 			"http://hib/v1/sessions/$SES/requests/$REQ" \
 			>"$tmp/status$i" &

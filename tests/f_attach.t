@@ -26,7 +26,7 @@ attach() {
 
 # type_at NAME LINE
 type_at() {
-	printf '%s\n' "$2" >"$tmp/$1.in"
+	timeout "$((10 * slow))" sh -c 'printf "%s\n" "$1" >"$2"' - "$2" "$tmp/$1.in"
 }
 
 # ask_at NAME LINE - the same once the session takes a prompt.

@@ -67,7 +67,7 @@ ok "whatever they are" any_bytes
 cut_character() {
 	api '{"argv":["sh","-c","printf \"\\342\"; sleep 0.1; printf \"\\202\\254\""]}' \
 		>"$tmp/a" && jq -e '.stdout == "\u20ac"' "$tmp/a" &&
-		curl -sN --unix-socket "$HIB_HOME/hibd.sock" \
+		curl -sN --max-time "$((30 * slow))" --unix-socket "$HIB_HOME/hibd.sock" \
 			-H 'Accept: text/event-stream' --data-binary \
 			'{"command":"printf \"\\342\"; sleep 0.1; printf \"\\202\\254\""}' \
 			"http://hib/v1/vms/$vm/exec" >"$tmp/b" &&
@@ -95,7 +95,7 @@ binary() {
 }
 ok "what is no text is base64" binary
 events() {
-	curl -sN --unix-socket "$HIB_HOME/hibd.sock" \
+	curl -sN --max-time "$((30 * slow))" --unix-socket "$HIB_HOME/hibd.sock" \
 		-H 'Accept: text/event-stream' \
 		--data-binary '{"command":"echo a; echo b >&2; exit 1"}' \
 		"http://hib/v1/vms/$vm/exec" >"$tmp/a" &&
@@ -159,7 +159,7 @@ interrupted() {
 	"$O/bin/hib" exec "$vm" -- sleep "${nap}4" &
 	_pid=$!
 	until_true 10 runs "${nap}4" && kill -INT "$_pid"
-	wait "$_pid"
+	reap "$_pid"
 	equal "$?" 130 && until_true 10 not runs "${nap}4"
 }
 ok "an interrupt ends it" interrupted
@@ -177,7 +177,7 @@ reader_gone() {
 }
 ok "so does one who does not read on" reader_gone
 slow_reader() {
-	"$O/bin/hib" exec "$vm" -- sh -c 'yes '"$nap"'7 | head -c 20000000' | {
+	hib exec "$vm" -- sh -c 'yes '"$nap"'7 | head -c 20000000' | {
 		read -r _first
 		until_true 10 pgrep -fx 'yes '"$nap"'7' && wc -c
 	} >"$tmp/a" &&

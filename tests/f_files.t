@@ -157,11 +157,11 @@ ok "F178 a write with a wrong etag is refused" f178_cas
 add_one() {
 	_n=0
 	while [ "$_n" -lt "$1" ]; do
-		_tag=$(curl -sS -D - -o "$tmp/n.$2" \
+		_tag=$(curl -sS --max-time 120 -D - -o "$tmp/n.$2" \
 			--unix-socket "$HIB_HOME/hibd.sock" \
 			"http://hib$F/content?path=n" |
 			sed -n 's/^ETag: \(.*\)\r$/\1/p')
-		_status=$(curl -sS -X PUT -H "If-Match: $_tag" -o "$tmp/o.$2" \
+		_status=$(curl -sS --max-time 120 -X PUT -H "If-Match: $_tag" -o "$tmp/o.$2" \
 			-w '%{http_code}' --unix-socket "$HIB_HOME/hibd.sock" \
 			--data-binary "$(($(cat "$tmp/n.$2") + 1))" \
 			"http://hib$F/content?path=n")

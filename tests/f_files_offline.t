@@ -79,7 +79,7 @@ is "$(hib files cat work src/link)" ../README "a link is not followed"
 # script(1) would be a terminal; python's pty is one that is here.
 on_terminal() {
 	python3 -c 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)' \
-		"$O/bin/hib" "$@"
+		timeout "$((30 * slow))" "$O/bin/hib" "$@"
 }
 esc=$(printf '\033')
 # has_escape TEXT COMMAND... - what it prints on a terminal has that sequence.

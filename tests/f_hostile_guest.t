@@ -170,7 +170,7 @@ ok "an answer with a cursor that never comes is an error" \
 
 # Who reads it takes a line, and no more.
 sleeps_at_once() {
-	"$O/bin/hib" exec "$BAD" -- x 2>"$tmp/exec.err" | {
+	hib exec "$BAD" -- x 2>"$tmp/exec.err" | {
 		read -r _first
 		hib vm suspend "$BAD" && memory_is_bounded
 	}

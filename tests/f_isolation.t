@@ -169,9 +169,9 @@ if [ "$(id -u)" -eq 0 ] && unshare -n true 2>/dev/null; then
 	f221_works() {
 		HIB_HOME=$tmp/netless
 		mkdir -m 700 "$HIB_HOME"
-		unshare -n "$O/bin/hib" run --agent echo 'no net' >"$tmp/out" &&
+		unshare -n timeout "$((30 * slow))" "$O/bin/hib" run --agent echo 'no net' >"$tmp/out" &&
 			equal "$(cat "$tmp/out")" 'no net' && unshare -n \
-			"$O/bin/hib" session list --json | jq -e 'length == 1'
+			timeout "$((30 * slow))" "$O/bin/hib" session list --json | jq -e 'length == 1'
 		result=$?
 		kill_all
 		HIB_HOME=$tmp/home

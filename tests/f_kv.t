@@ -84,8 +84,9 @@ f189_compare() {
 ok "F189 a value is compared before it is set" f189_compare
 f189_at_once() {
 	p=/v1/sessions/$1/kv/at_once
-	seq 20 | xargs -P 8 -I@ curl -sS --unix-socket "$HIB_HOME/hibd.sock" \
-		-X PUT -H 'If-None-Match: *' -o /dev/null -w '%{http_code}\n' \
+	seq 20 | xargs -P 8 -I@ curl -sS --max-time "$((30 * slow))" \
+		--unix-socket "$HIB_HOME/hibd.sock" -X PUT \
+		-H 'If-None-Match: *' -o /dev/null -w '%{http_code}\n' \
 		--data '{"value":"@"}' "http://hib$p" >"$tmp/codes" &&
 		equal "$(sort "$tmp/codes" | uniq -c | xargs)" '1 200 19 409'
 }
@@ -117,7 +118,7 @@ f189_asleep() {
 ok "F189 keys are set while it sleeps, and it is not woken" f189_asleep
 ok "F189 of many at once one is the first then, too" f189_at_once "$other"
 f189_queue() {
-	seq 40 | xargs -P 8 -I@ "$O/bin/hib" kv set "$ses" q@ v@ &&
+	seq 40 | xargs -P 8 -I@ timeout "$((30 * slow))" "$O/bin/hib" kv set "$ses" q@ v@ &&
 		equal "$(hib kv ls "$ses" --prefix q --json | jq length)" 40
 }
 ok "F189 and all of many different ones" f189_queue

@@ -233,7 +233,7 @@ f109_plans() {
 ok "F109 history and filters search an index" f109_plans
 
 last_hundred() {
-	us=$(curl -s --unix-socket "$HIB_HOME/hibd.sock" -o "$tmp/last" \
+	us=$(curl -s --max-time "$((30 * slow))" --unix-socket "$HIB_HOME/hibd.sock" -o "$tmp/last" \
 		-w '%{time_total}\n' \
 		"http://hib/v1/sessions/$SES/events?order=desc&limit=100" |
 		tr -d '.')

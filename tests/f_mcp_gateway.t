@@ -262,7 +262,8 @@ web() {
 	"$O/tests/fake/mcp_web" Authorization "$tmp/header" >"$tmp/port" &
 	WEB=$!
 	at_exit "end_child $WEB"
-	read -r _port <"$tmp/port" && URL=http://127.0.0.1:$_port/mcp
+	_port=$(timeout "$((10 * slow))" head -n 1 "$tmp/port") &&
+		URL=http://127.0.0.1:$_port/mcp
 }
 
 f162_remote() {

@@ -30,7 +30,7 @@ is_well_formed() {
 }
 ok "every sample has a help and a type" is_well_formed
 says_its_type() {
-	curl -sS --unix-socket "$HIB_HOME/hibd.sock" -o /dev/null \
+	curl -sS --max-time "$((30 * slow))" --unix-socket "$HIB_HOME/hibd.sock" -o /dev/null \
 		-w '%{content_type}' http://hib/metrics >"$tmp/type" &&
 		equal "$(cat "$tmp/type")" "text/plain; version=0.0.4"
 }

@@ -129,8 +129,9 @@ f015_together() {
 	new_session && a=$SES && new_session && b=$SES || return 1
 	(prompt "$a" '!sleep 200;;!write shared one;;!sleep 100;;!say a' \
 		>"$tmp/a") &
-	(prompt "$b" '!sleep 400;;!say b' >"$tmp/b") &
-	wait
+	_one=$!
+	prompt "$b" '!sleep 400;;!say b' >"$tmp/b"
+	wait "$_one"
 	grep -q 'a$' "$tmp/a" && equal "$(cat "$tmp/b")" b &&
 		says "$b" '!read shared' one &&
 		not equal "$(prompt "$a" '!pid')" "$(prompt "$b" '!env')" &&
@@ -140,7 +141,8 @@ ok "F015 two sessions of a VM work at once and share its files" f015_together
 
 f018_second_client() {
 	boot=$(hib vm get "$VM" --json | jq -r .boot_id)
-	(cd / && env -i PATH="$PATH" HIB_HOME="$HIB_HOME" "$O/bin/hib" \
+	(cd / && env -i PATH="$PATH" HIB_HOME="$HIB_HOME" \
+		timeout "$((30 * slow))" "$O/bin/hib" \
 		prompt "$first" "!run readlink /proc/1/ns/pid") >"$tmp/one" &&
 		prompt "$first" "!run readlink /proc/1/ns/pid" >"$tmp/two" &&
 		cmp "$tmp/one" "$tmp/two" &&
@@ -149,9 +151,11 @@ f018_second_client() {
 ok "F018 a second client's prompt runs in the same VM" f018_second_client
 
 f019_no_local_state() {
-	env -i PATH="$PATH" HIB_HOME="$HIB_HOME" "$O/bin/hib" session list \
+	env -i PATH="$PATH" HIB_HOME="$HIB_HOME" \
+		timeout "$((30 * slow))" "$O/bin/hib" session list \
 		--json | jq -e "any(.id == \"$first\")" &&
-		env -i PATH="$PATH" HIB_HOME="$HIB_HOME" "$O/bin/hib" log \
+		env -i PATH="$PATH" HIB_HOME="$HIB_HOME" \
+		timeout "$((30 * slow))" "$O/bin/hib" log \
 			"$first" --json | cmp - "$tmp/log"
 }
 log_json "$first" >"$tmp/log"

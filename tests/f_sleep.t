@@ -76,7 +76,7 @@ f215_reads() {
 		stream "$SES" "$tmp/sse" || return 1
 	until_true 5 grep -q stream.open "$tmp/sse"
 	_open=$?
-	kill "$STREAMER" && wait "$STREAMER" 2>/dev/null
+	stop "$STREAMER"
 	equal "$_open" 0 && vm_state_is suspended
 }
 ok "F215 reading wakes nothing" f215_reads

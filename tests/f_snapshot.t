@@ -350,7 +350,7 @@ cut_off() {
 	hib) kill -9 "$_importer" ;;
 	hibd) (HIB_HOME=$tmp/elsewhere && kill_hibd KILL) ;;
 	esac
-	wait "$_importer"
+	reap "$_importer"
 	found=$(count_elsewhere)
 	[ "$found" = '0 0 0' ] || equal "$found" "$WHOLE" || return 1
 	(HIB_HOME=$tmp/elsewhere && kill_hibd KILL && hib doctor --repair) >"$tmp/x"

@@ -157,8 +157,7 @@ f197_crash() {
 		writer=$!
 		sleep "$pause"
 		kill_vm "$VM"
-		kill "$writer"
-		wait "$writer"
+		stop "$writer"
 		equal "$(rows "$ses" notes 'PRAGMA integrity_check')" '[["ok"]]' &&
 			equal "$(rows "$ses" notes 'SELECT count(DISTINCT
 				length(rtrim(t)) - length(rtrim(t, "."))) > 0

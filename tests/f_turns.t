@@ -55,7 +55,7 @@ os.close(r)
 sys.exit(subprocess.run(sys.argv[1:], stdout=w).returncode)' "$@"
 }
 reader_gone() {
-	exits 1 to_nobody "$O/bin/hib" prompt "$SES" '!say a;;!sleep 100;;!say b' \
+	exits 1 to_nobody timeout "$((30 * slow))" "$O/bin/hib" prompt "$SES" '!say a;;!sleep 100;;!say b' \
 		2>"$tmp/err" && [ ! -s "$tmp/err" ]
 }
 ok "a reader who goes in the middle of a reply is no error to tell of" \
@@ -139,7 +139,7 @@ f086_hundred() {
 		echo next
 	done >"$tmp/hundred"
 	sed -i '$d' "$tmp/hundred"
-	curl -sSZ --parallel-immediate --parallel-max 100 -K "$tmp/hundred" \
+	curl -sSZ --max-time "$((60 * slow))" --parallel-immediate --parallel-max 100 -K "$tmp/hundred" \
 		>"$tmp/codes" 2>"$tmp/x"
 	sort "$tmp/codes" | uniq -c
 	equal "$(grep -c 200 "$tmp/codes")" 1 &&
@@ -287,7 +287,7 @@ f085_interrupt_key() {
 	client=$!
 	wait_for_state "$SES" running &&
 		kill -INT "$client" || return 1
-	wait "$client"
+	reap "$client"
 	equal "$?" 130 && hib session turns "$SES" --json |
 		jq -e '.[0].state == "cancelled"'
 }

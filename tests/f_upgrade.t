@@ -102,8 +102,7 @@ while_a_program_runs() {
 	read_line "$tmp/exec" 10 &&
 		refused turn_active 7 hib vm upgrade "$VM"
 	_result=$?
-	kill "$_exec"
-	wait "$_exec"
+	stop "$_exec"
 	return "$_result"
 }
 ok "nor while a program runs" while_a_program_runs

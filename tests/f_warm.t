@@ -249,7 +249,7 @@ f213_exec_left() {
 	read_line "$tmp/exec" 10 >"$tmp/x" && not in_vm "$SES" \
 		'flock -n lock true' && doze || return 1
 	kill_hibd KILL
-	wait "$_exec"
+	reap "$_exec"
 	hib daemon start && resume && until_true 10 in_vm "$SES" \
 		'flock -n lock true'
 }

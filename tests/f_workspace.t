@@ -371,7 +371,7 @@ import_failed() {
 ok "and of its failure" import_failed
 on_terminal() {
 	python3 -c 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)' \
-		"$O/bin/hib" "$@" >"$tmp/shown"
+		timeout "$((30 * slow))" "$O/bin/hib" "$@" >"$tmp/shown"
 }
 import_shown() {
 	on_terminal vm create --no-boot --workspace "$tmp/many" &&

@@ -54,8 +54,9 @@ recover() {
 		wait_turn "$SES" "$turn" 60 | cut -c -200 || return 1
 	seq_end=$(last_seq "$SES")
 	until_true 20 followed_to "$seq_end"
-	kill "$FOLLOWER" "$client" "$STREAMER" 2>/dev/null
-	wait "$FOLLOWER" "$client" "$STREAMER" 2>/dev/null
+	for one in "$FOLLOWER" "$STREAMER" "$client"; do
+		stop "$one" 2>/dev/null
+	done
 	no_rows "SELECT state FROM session WHERE id = '$SES' AND
 		state NOT IN ('idle', 'suspended', 'failed')" passing
 }

@@ -94,7 +94,7 @@ strike() {
 	guest=$(guest_pid "$VM")
 	for _i in $(seq "$turns"); do
 		k=$((k + 1))
-		"$O/bin/hib" prompt "$SES" --no-wait --on-busy queue \
+		hib prompt "$SES" --no-wait --on-busy queue \
 			"$(writes "$k")" >>"$tmp/turns"
 	done
 	sleep "0.$(printf %03d "$(random 600)")"

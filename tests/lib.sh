@@ -63,6 +63,26 @@ gone() {
 	timeout "$((${2:-10} * slow))" tail --pid="$1" -s 0.02 -f /dev/null
 }
 
+# reap PID [SECONDS] - the exit status of a background process of ours.  One that
+# does not end in time is killed.
+reap() {
+	gone "$1" "${2:-30}" || {
+		echo "process $1 does not end"
+		kill -9 "$1"
+	}
+	wait "$1"
+}
+
+# stop PID - end a background process of ours, and wait for it.  Dash forgets the
+# signals that come to a child before it has put away our traps.
+stop() {
+	for _try in 1 2 3; do
+		kill "$1" 2>/dev/null
+		! gone "$1" 2 || break
+	done
+	reap "$1" 10
+}
+
 kill_machine() {
 	_pid=$(jq -r '.pid // empty' "$1")
 	alive "$_pid" "$(jq -r '.start_ticks // empty' "$1")" || return 0

@@ -52,7 +52,7 @@ start_everything() {
 s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 	PORT=$port "$everything" "$1" >"$tmp/$1.log" 2>&1 &
 	at_exit "end_child $!"
-	until_true 20 curl -s -o /dev/null "http://127.0.0.1:$port/"
+	until_true 20 curl -s --max-time 5 -o /dev/null "http://127.0.0.1:$port/"
 }
 
 # talks TARGET... - tools, a call, progress, what it asks back, a resource.

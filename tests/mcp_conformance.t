@@ -91,7 +91,7 @@ hostile() {
 }
 ok "junk, 11 MB in a line and 5000 levels are refused and survived" hostile
 http_status() {
-	curl -s -o "$tmp/body" -w '%{http_code}' "$@" "$url"
+	curl -s --max-time "$((30 * slow))" -o "$tmp/body" -w '%{http_code}' "$@" "$url"
 }
 refuses() {
 	equal "$(http_status -H 'Host: evil.example.com')" 403 &&
