@@ -81,46 +81,31 @@ static void find_root(const char *vm_dir, char out[PATH_MAX])
 	snprintf(out, PATH_MAX, "%.*s/../..", PATH_MAX - 8, vm_dir);
 }
 
-static void take_verdict(struct qemu *v)
+static void choose_accel(struct qemu *v, bool kvm_works)
 {
-	struct kvm_verdict verdict;
-	char root[PATH_MAX];
-
 	v->about = qemu_about(v);
-	find_root(v->spec.dir, root);
-	if (v->spec.accel == NULL &&
-	    kvm_recall(root, v->spec.image, &verdict) == 0 && verdict.works)
+	if (v->spec.accel == NULL && kvm_works)
 		snprintf(v->about.accel, sizeof(v->about.accel), "kvm");
 }
 
-/* In the thread pool; the verdict is kept. */
+/* In the thread pool; the verdict is kept.  Return: 0 when KVM works. */
 static int probe(const struct copying *c, struct err *e)
 {
 	struct kvm_verdict verdict;
 	char root[PATH_MAX];
 
-	(void)e;
 	find_root(c->dir, root);
 	kvm_probe(root, c->image, c->libexec, &verdict);
-	return 0;
+	return verdict.works ? 0
+			     : err_set(e, -FAULT_CAPABILITY_UNSUPPORTED, "%s",
+				       verdict.why);
 }
 
-/* A host whose KVM nobody has tried since it came up. */
-static bool wants_probe(const struct qemu *v)
+static void on_probed(struct qemu *v, const struct err *no_kvm)
 {
-	struct kvm_verdict verdict;
-	char root[PATH_MAX];
+	struct err e = {0};
 
-	find_root(v->spec.dir, root);
-	return v->spec.accel == NULL && kvm_is_open(NULL) &&
-	       kvm_recall(root, v->spec.image, &verdict) < 0;
-}
-
-static void on_probed(struct qemu *v, const struct err *none)
-{
-	struct err e = *none;
-
-	take_verdict(v);
+	choose_accel(v, no_kvm->code == 0);
 	if (prepare_boot(v, &e) < 0)
 		qemu_on_booted(NULL, &e, v);
 	else
@@ -134,13 +119,17 @@ static void qemu_boot(uv_loop_t *loop, const struct vm_spec *spec,
 	struct qemu *v = qemu_new(loop, spec, ev, arg);
 	const struct copying c = {.copy = probe, .done = on_probed};
 	struct qemu_refusal no = {.booted = cb, .arg = arg};
+	struct kvm_verdict verdict = {.works = false};
+	char root[PATH_MAX];
 
 	v->booted = cb;
-	if (wants_probe(v)) {
+	find_root(v->spec.dir, root);
+	if (v->spec.accel == NULL && kvm_is_open(NULL) &&
+	    kvm_recall(root, v->spec.image, &verdict) < 0) {
 		qemu_copy(v, &c);
 		return;
 	}
-	take_verdict(v);
+	choose_accel(v, verdict.works);
 	if (prepare_boot(v, &no.err) < 0) {
 		qemu_free(v);
 		qemu_refuse(loop, &no);

@@ -292,50 +292,50 @@ static void probe_workspace(const struct home *h, struct doctor_row *row)
 		found(row, true, "FUSE and overlay mount in a user namespace");
 }
 
-/* The files of any image.  Return: false when there is none. */
-static bool any_image(const struct home *h, char out[PATH_MAX])
+/* The verdict of one image.  Return: it works. */
+static bool probe_image(const struct home *h, struct jv image,
+			struct doctor_row *row)
+{
+	char files[PATH_MAX], name[NAME_MAX + 1];
+	struct kvm_verdict v;
+
+	if (jv_strcpy(jv_get(image, "path"), files, PATH_MAX - 8) < 0 ||
+	    jv_strcpy(jv_get(image, "name"), name, sizeof(name)) < 0)
+		return true;
+	strcat(files, "/rootfs");
+	if (kvm_recall(h->root, files, &v) < 0)
+		kvm_probe(h->root, files, h->libexec, &v);
+	if (v.works)
+		found(row, true, "a machine of %.60s is up after %lld ms", name,
+		      (long long)v.ms);
+	else
+		found(row, false, "%.60s: %s", name, v.why);
+	return v.works;
+}
+
+/* A guest that boots is the only proof, of its kernel. */
+static void probe_kvm(const struct home *h, struct doctor_row *row)
 {
 	autojson struct json j = {0};
 	autojw struct jw w = {0};
-	struct err e;
-	struct jv first;
-
-	if (image_list(h, &w, &e) < 0)
-		return false;
-	if (w.failed || json_parse(&j, w.buf, w.len, &e) < 0)
-		return false;
-	first = jv_first(json_root(&j));
-	if (jv_strcpy(jv_get(first, "path"), out, PATH_MAX - 8) < 0)
-		return false;
-	strcat(out, "/rootfs");
-	return true;
-}
-
-/* A guest that boots is the only proof. */
-static void probe_kvm(const struct home *h, struct doctor_row *row)
-{
-	struct kvm_verdict v;
-	char image[PATH_MAX];
+	struct jv images;
 	struct err e;
 
 	if (!kvm_is_open(&e)) {
 		found(row, false, "%s", e.msg);
 		return;
 	}
-	if (kvm_recall(h->root, NULL, &v) < 0) {
-		if (!any_image(h, image)) {
-			found(row, false,
-			      "/dev/kvm opens; an image is needed "
-			      "to see whether a machine boots");
+	found(row, false,
+	      "/dev/kvm opens; an image is needed to see whether a machine "
+	      "boots");
+	if (image_list(h, &w, &e) < 0 || w.failed ||
+	    json_parse(&j, w.buf, w.len, &e) < 0)
+		return;
+	images = json_root(&j);
+	for (struct jv it = jv_first(images); jv_has(it);
+	     it = jv_next(images, it))
+		if (!probe_image(h, it, row))
 			return;
-		}
-		kvm_probe(h->root, image, h->libexec, &v);
-	}
-	if (v.works)
-		found(row, true, "a machine is up after %lld ms",
-		      (long long)v.ms);
-	else
-		found(row, false, "%s", v.why);
 }
 
 /* What a program says first; "" when it cannot be run. */

@@ -17,9 +17,11 @@
 #include "core/json.h"
 #include "host/saved.h"
 
-#define QEMU	   "/usr/bin/qemu-system-x86_64"
-#define ANSWER_MAX 4096
-#define TOKEN_MAX  96
+#define QEMU	    "/usr/bin/qemu-system-x86_64"
+#define ANSWER_MAX  4096
+#define TOKEN_MAX   96
+#define KERNELS_MAX 16
+#define KEPT_MAX    (KERNELS_MAX * 1024)
 
 bool kvm_is_open(struct err *e)
 {
@@ -56,42 +58,96 @@ static struct about about_now(const char *image)
 
 	saved_boot(a.boot);
 	describe_file(QEMU, a.qemu);
-	if (image != NULL &&
-	    snprintf(kernel, sizeof(kernel), "%s/../kernel", image) < PATH_MAX)
+	if (snprintf(kernel, sizeof(kernel), "%s/../kernel", image) < PATH_MAX)
 		describe_file(kernel, a.kernel);
 	return a;
 }
 
 /* --- kvm.json ----------------------------------------------------------------- */
 
-int kvm_recall(const char *root, const char *image, struct kvm_verdict *out)
+struct kept {
+	char text[KEPT_MAX];
+	struct json json;
+	struct jv kernels; /* By kernel; absent: nothing that still holds. */
+};
+
+/* json_done(&out->json) by the caller. */
+static void read_kept(const char *root, const struct about *now,
+		      struct kept *out)
 {
-	const struct about now = about_now(image);
-	autojson struct json j = {0};
-	char path[PATH_MAX], text[ANSWER_MAX];
+	char path[PATH_MAX];
 	autoclose int fd = -1;
 	struct jv v;
 	ssize_t n;
 
+	out->json = (struct json){0};
+	out->kernels = (struct jv){.i = -1};
 	snprintf(path, sizeof(path), "%s/kvm.json", root);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text));
-	if (n < 0 || json_parse(&j, text, (size_t)n, NULL) < 0)
-		return -ENOENT;
-	v = json_root(&j);
-	if (!jv_eq(jv_get(v, "boot"), now.boot) ||
-	    !jv_eq(jv_get(v, "qemu"), now.qemu) ||
-	    (image != NULL && !jv_eq(jv_get(v, "kernel"), now.kernel)))
-		return -ENOENT;
-	*out = (struct kvm_verdict){
-		.works = jv_bool(jv_get(v, "works"), false),
-		.ms = jv_int(jv_get(v, "ms"), 0),
-	};
-	(void)jv_strcpy(jv_get(v, "why"), out->why, sizeof(out->why));
-	return 0;
+	n = fd < 0 ? -1 : read(fd, out->text, sizeof(out->text));
+	if (n < 0 || json_parse(&out->json, out->text, (size_t)n, NULL) < 0)
+		return;
+	v = json_root(&out->json);
+	if (jv_eq(jv_get(v, "boot"), now->boot) &&
+	    jv_eq(jv_get(v, "qemu"), now->qemu))
+		out->kernels = jv_get(v, "kernels");
 }
 
-/* Best effort: it can be tried again. */
+int kvm_recall(const char *root, const char *image, struct kvm_verdict *out)
+{
+	const struct about now = about_now(image);
+	struct kept kept;
+	struct jv v;
+
+	read_kept(root, &now, &kept);
+	v = jv_get(kept.kernels, now.kernel);
+	if (jv_has(v)) {
+		*out = (struct kvm_verdict){
+			.works = jv_bool(jv_get(v, "works"), false),
+			.ms = jv_int(jv_get(v, "ms"), 0),
+		};
+		(void)jv_strcpy(jv_get(v, "why"), out->why, sizeof(out->why));
+	}
+	json_done(&kept.json);
+	return jv_has(v) ? 0 : -ENOENT;
+}
+
+/* Those of other kernels, without the oldest when there are many. */
+static void put_others(struct jw *w, struct jv kernels, const char *kernel)
+{
+	char name[TOKEN_MAX];
+	size_t n;
+
+	if (!jv_is(kernels, JV_OBJECT))
+		return;
+	n = jv_count(kernels);
+	for (struct jv it = jv_first(kernels); jv_has(it);
+	     it = jv_next(kernels, it), n--)
+		if (n < KERNELS_MAX && !jv_eq(it, kernel) &&
+		    jv_strcpy(it, name, sizeof(name)) >= 0)
+			jw_kvalue(w, name, jv_value(it));
+}
+
+static void put_kept(struct jw *w, const struct about *now, struct jv kernels,
+		     const struct kvm_verdict *v)
+{
+	jw_obj(w);
+	jw_kstr(w, "boot", now->boot);
+	jw_kstr(w, "qemu", now->qemu);
+	jw_key(w, "kernels");
+	jw_obj(w);
+	put_others(w, kernels, now->kernel);
+	jw_key(w, now->kernel);
+	jw_obj(w);
+	jw_kbool(w, "works", v->works);
+	jw_kint(w, "ms", v->ms);
+	jw_kstr(w, "why", v->why);
+	jw_obj_end(w);
+	jw_obj_end(w);
+	jw_obj_end(w);
+}
+
+/* Best effort: what gets lost, also of two at a time, can be tried again. */
 static void keep(const char *root, const char *image,
 		 const struct kvm_verdict *v)
 {
@@ -99,21 +155,17 @@ static void keep(const char *root, const char *image,
 	char path[PATH_MAX], fresh[PATH_MAX];
 	autojw struct jw w = {0};
 	autoclose int fd = -1;
+	struct kept kept;
 
-	jw_obj(&w);
-	jw_kstr(&w, "boot", now.boot);
-	jw_kstr(&w, "qemu", now.qemu);
-	jw_kstr(&w, "kernel", now.kernel);
-	jw_kbool(&w, "works", v->works);
-	jw_kint(&w, "ms", v->ms);
-	jw_kstr(&w, "why", v->why);
-	jw_obj_end(&w);
+	read_kept(root, &now, &kept);
+	put_kept(&w, &now, kept.kernels, v);
+	json_done(&kept.json);
 	snprintf(path, sizeof(path), "%s/kvm.json", root);
-	if (snprintf(fresh, sizeof(fresh), "%s/kvm.json.%d", root, getpid()) >=
+	if (snprintf(fresh, sizeof(fresh), "%s/kvm.json.XXXXXX", root) >=
 		    PATH_MAX ||
 	    w.failed)
 		return;
-	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	fd = mkostemp(fresh, O_CLOEXEC);
 	if (fd >= 0 && (write(fd, w.buf, w.len) != (ssize_t)w.len ||
 			rename(fresh, path) < 0))
 		(void)unlink(fresh);

@@ -5,7 +5,7 @@
  * That /dev/kvm opens says little: within a virtual machine, or a sandbox, QEMU
  * may abort on it, or its guest never get anywhere.  So a guest is booted once,
  * with a deadline; the verdict holds for this boot of the host, this QEMU and
- * this kernel, and is kept in HIB_HOME/kvm.json.
+ * this kernel, and is kept in HIB_HOME/kvm.json beside those of other kernels.
  */
 #ifndef HOST_KVM_H
 #define HOST_KVM_H
@@ -24,7 +24,7 @@ struct kvm_verdict {
 bool kvm_is_open(struct err *e);
 
 /* The verdict that was found before.  @root: HIB_HOME.  @image: the folder of
- * files of the image that is to be booted; NULL: any.
+ * files of the image that is to be booted.
  * Return: 0; -ENOENT when there is none, or none that still holds. */
 int kvm_recall(const char *root, const char *image, struct kvm_verdict *out);
 
