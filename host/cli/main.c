@@ -138,7 +138,7 @@ const struct command commands[] = {
 	{"session unarchive", "[--json] SES", "Bring it back",
 	 session_unarchive_command},
 	{"vm create",
-	 "[--backend sandbox] [--image I] [--name N] [--id ID] "
+	 "[--backend sandbox|qemu] [--image I] [--name N] [--id ID] "
 	 "[--net none|host] [--idle TIME] [--idle-ms N] [--cold-after TIME] "
 	 "[--max-sessions N] "
 	 "[--mount HOST:GUEST[:ro]]... [--quota SIZE] "
@@ -261,7 +261,8 @@ const struct command commands[] = {
 	{"image list", "[--json]", "List what VMs can boot",
 	 image_list_command},
 	{"image build",
-	 "[--kernel debian|tiny] [--mirror URL] [--force] [NAME]",
+	 "[--kernel debian|tiny] [--mirror URL] [--name NAME] [--force] "
+	 "[RECIPE]",
 	 "Make an image from Debian's packages", image_build_command},
 	{"image inspect", "NAME", "Print what an image is made of",
 	 image_inspect_command},

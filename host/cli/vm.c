@@ -395,7 +395,6 @@ int vm_destroy_command(struct cli *c, int argc, char **argv)
 {
 	static const struct opt opts[] = {
 		OPT(OPT_FLAG, vm_options, force, "force"),
-		OPT(OPT_FLAG, vm_options, json, "json"),
 		OPT_END,
 	};
 	struct vm_options o = {0};
