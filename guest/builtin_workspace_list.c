@@ -37,6 +37,7 @@ static int walk(struct wstool_call *c, const struct wstool_path *p,
 {
 	const struct fswalk_spec spec = {
 		.root = c->fs.root,
+		.passing = c->fs.tree->passing,
 		.path = p->at,
 		.depth = depth,
 		.entry = entry,

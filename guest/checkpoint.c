@@ -123,6 +123,7 @@ static int collect(struct checkpoints *cs, struct err *e)
 	struct vfs_collect_spec spec = {.upper = upper,
 					.view = overlay ? view : upper,
 					.lower = lower,
+					.passing = workspace_passing(cs->ws),
 					.sent = cs->sent,
 					.from_nothing = !cs->base.has,
 					.write = collect_on_write,
@@ -139,7 +140,8 @@ static int collect(struct checkpoints *cs, struct err *e)
 		  (unsigned long long)got.n_entries,
 		  (unsigned long long)got.n_put,
 		  (unsigned long long)got.n_deleted,
-		  (unsigned long long)(got.n_special + got.n_unreadable));
+		  (unsigned long long)(got.n_special + got.n_unreadable +
+				       got.n_passing));
 	return 0;
 }
 

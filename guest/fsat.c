@@ -12,7 +12,6 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 
 #include "vfs/path.h"
@@ -47,16 +46,6 @@ static const struct {
 	{ENFILE, FAULT_OVERLOADED, NULL},
 	{EAGAIN, FAULT_OVERLOADED, "it is moved all the time"},
 };
-
-void fsat_temp_name(char out[FSAT_TEMP_MAX])
-{
-	uint64_t random;
-
-	if (getrandom(&random, sizeof(random), 0) < 0)
-		random = 0; /* Where that is taken, nothing is made. */
-	snprintf(out, FSAT_TEMP_MAX, ".hib-%016llx",
-		 (unsigned long long)random);
-}
 
 int fsat_fail(int error, const char *path, struct err *e)
 {

@@ -17,8 +17,6 @@
 
 #include "core/err.h"
 
-#define FSAT_TEMP_MAX 32
-
 /* The root itself, only to resolve from.  Return: a descriptor or a failure. */
 int fsat_root(const char *root, struct err *e);
 
@@ -54,9 +52,6 @@ int fsat_parent(int root, const char *path, bool make, const char **out_name,
  * Return: 0; -FAULT_FILE_NOT_FOUND, also for a link to nothing; others.
  */
 int fsat_real(int root, const char *path, char *out, size_t cap, struct err *e);
-
-/* A new name, for what will be renamed at once. */
-void fsat_temp_name(char out[FSAT_TEMP_MAX]);
 
 /* What a system call said of a path, as people know it: @error is an errno.
  * Return: the negative code now in @e. */

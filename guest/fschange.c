@@ -22,6 +22,7 @@
 #include "guest/fsat.h"
 #include "guest/fsentry.h"
 #include "guest/fsops.h"
+#include "vfs/passing.h"
 #include "vfs/path.h"
 
 static int put_entry(struct fscall *c, const char *path, struct err *e)
@@ -113,24 +114,34 @@ static int get_target(struct jv in, char **out, struct err *e)
 	return 0;
 }
 
-static int link_over(struct fscall *c, const char *target, int dir,
-		     const char *name)
+static int rename_over(struct fscall *c, int dir, const char *temp,
+		       const char *name)
 {
-	char temp[FSAT_TEMP_MAX];
-	int r;
+	int r, error;
 
-	fsat_temp_name(temp);
-	if (symlinkat(target, dir, temp) < 0)
-		return -1;
 	pthread_mutex_lock(&c->tree->lock);
 	r = renameat(dir, temp, dir, name);
 	pthread_mutex_unlock(&c->tree->lock);
-	if (r < 0) {
-		int error = errno;
-
+	error = errno;
+	if (r < 0)
 		(void)unlinkat(dir, temp, 0);
-		errno = error;
-	}
+	errno = error;
+	return r;
+}
+
+/* @path: of @name, which is in @dir. */
+static int link_over(struct fscall *c, const char *target, const char *path,
+		     int dir, const char *name)
+{
+	char temp[VFS_PASSING_MAX];
+	int r;
+
+	if (vfs_passing_take(c->tree->passing, path, temp) < 0)
+		return -1;
+	r = symlinkat(target, dir, temp);
+	if (r == 0)
+		r = rename_over(c, dir, temp, name);
+	vfs_passing_drop(c->tree->passing, temp);
 	return r;
 }
 
@@ -149,7 +160,7 @@ int fs_symlink(struct fscall *c, struct err *e)
 	dir = fsat_parent(c->root, path.text, true, &name, e);
 	if (dir < 0)
 		return dir;
-	r = over ? link_over(c, target, dir, name)
+	r = over ? link_over(c, target, path.text, dir, name)
 		 : symlinkat(target, dir, name);
 	return r < 0 ? fsat_fail(errno, path.text, e)
 		     : put_entry(c, path.text, e);

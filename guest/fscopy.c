@@ -140,6 +140,7 @@ static int copy_tree(struct copy *c)
 {
 	const struct fswalk_spec walk = {
 		.root = c->call->root,
+		.passing = c->call->tree->passing,
 		.path = c->from.text,
 		.depth = VFS_PATH_MAX,
 		.entry = copy_below,

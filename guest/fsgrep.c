@@ -272,6 +272,7 @@ static int search(struct grep *g, const char *path, struct err *e)
 {
 	const struct fswalk_spec walk = {
 		.root = g->call->root,
+		.passing = g->call->tree->passing,
 		.path = path,
 		.depth = VFS_PATH_MAX,
 		.entry = grep_entry,

@@ -58,7 +58,11 @@ int fs_list(struct fscall *c, struct err *e)
 	struct list l = {.call = c};
 	struct vfs_path path, after;
 	struct fswalk_spec spec = {
-		.root = c->root, .entry = list_entry, .arg = &l};
+		.root = c->root,
+		.passing = c->tree->passing,
+		.entry = list_entry,
+		.arg = &l,
+	};
 	int64_t depth = number(c->in, "depth", 1, VFS_PATH_MAX, e);
 	bool has_after = jv_has(jv_get(c->in, "after")) ||
 			 jv_has(jv_get(c->in, "after_b64"));

@@ -17,6 +17,7 @@
 /* The workspace. */
 struct fstree {
 	const char *root;
+	int passing; /* Records of vfs/passing.h, borrowed; or -1. */
 	/* Held from the look at what is there to the change of it, by all who
 	 * change names, so that of two who expect the same etag one fails. */
 	pthread_mutex_t lock;

@@ -543,11 +543,11 @@ int fsserve_open(const struct fsserve_spec *spec, struct fsserve **out)
 		return -ENOMEM;
 	f->spec = *spec;
 	f->tree.root = spec->root;
+	f->tree.passing = spec->passing;
 	pthread_mutex_init(&f->tree.lock, NULL);
 	r = fspool_open(spec->loop, spec->as_agent, &f->pool);
 	if (r == 0)
-		r = fswatches_open(spec->loop, f->pool, spec->root,
-				   &f->watches);
+		r = fswatches_open(spec->loop, f->pool, &f->tree, &f->watches);
 	if (r < 0)
 		fsserve_close(f);
 	else

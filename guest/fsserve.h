@@ -30,6 +30,7 @@ struct fstree;
 struct fsserve_spec {
 	uv_loop_t *loop;
 	const char *root; /* Of the workspace; borrowed. */
+	int passing;	  /* Records of vfs/passing.h, borrowed; or -1. */
 	bool as_agent;	  /* As fspool_open(). */
 	/* On the loop, when something may have changed, before it is told. */
 	void (*touched)(void *arg);

@@ -15,6 +15,7 @@
 
 #include "guest/fsat.h"
 #include "guest/limits.h"
+#include "vfs/passing.h"
 #include "vfs/path.h"
 
 struct names {
@@ -153,7 +154,7 @@ static int walk_entry(struct walk *w, int *dir, const char *name,
 	bool due = is_due(w, &enter);
 	int r = 0;
 
-	if (!due && !enter)
+	if ((!due && !enter) || vfs_passing_is(w->spec->passing, name))
 		return 0;
 	if (fstatat(*dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		r = fsat_fail(errno, w->path, NULL);

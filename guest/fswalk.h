@@ -25,6 +25,7 @@ struct fswalk_entry {
 
 struct fswalk_spec {
 	int root;
+	int passing;	   /* Names of these records are left out; or -1. */
 	const char *path;  /* The folder to begin with. */
 	const char *after; /* Leave out up to this path; NULL: nothing. */
 	unsigned depth;	   /* Of folders to go into; 1: its own entries. */

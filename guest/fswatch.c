@@ -22,16 +22,17 @@
 
 #include "guest/call.h"
 #include "guest/fsat.h"
+#include "guest/fsops.h"
 #include "guest/fswalk.h"
 #include "guest/limits.h"
+#include "vfs/passing.h"
 #include "vfs/path.h"
 
 #define MASK                                                                  \
 	(IN_CREATE | IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM | \
 	 IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 #define BUF_BYTES (64u << 10)
-#define READS_MAX 8	  /* Buffers of events in one turn of the loop. */
-#define TEMP	  ".hib-" /* Names that fswrite.c gives in passing. */
+#define READS_MAX 8 /* Buffers of events in one turn of the loop. */
 
 /* A folder with a watch. */
 struct watched {
@@ -47,7 +48,7 @@ struct paths {
 struct fswatches {
 	uv_loop_t *loop;
 	struct fspool *pool;
-	const char *root;
+	const struct fstree *tree;
 	TAILQ_HEAD(fswatch_list, fswatch) list;
 	unsigned n;
 	bool closing;
@@ -282,6 +283,7 @@ static void add_tree(struct fswatch *w, int root, const char *path)
 	struct adding a = {w, root};
 	const struct fswalk_spec walk = {
 		.root = root,
+		.passing = w->all->tree->passing,
 		.path = path,
 		.depth = w->recursive ? VFS_PATH_MAX : 1,
 		.entry = adding_entry,
@@ -321,7 +323,7 @@ static int find_out(struct fswatch *w, int root)
 static void adding_run(struct fswork *work)
 {
 	struct fswatch *w = container_of(work, struct fswatch, work);
-	autoclose int root = fsat_root(w->all->root, &w->err);
+	autoclose int root = fsat_root(w->all->tree->root, &w->err);
 
 	if (root < 0 || (!w->answered && find_out(w, root) < 0))
 		return;
@@ -409,7 +411,7 @@ static bool is_nameless(const char *name)
 static void on_name(struct fswatch *w, const char *path, const char *name,
 		    const struct inotify_event *ev)
 {
-	bool temp = strncmp(name, TEMP, strlen(TEMP)) == 0;
+	bool temp = vfs_passing_resembles(name);
 	bool folder = (ev->mask & IN_ISDIR) != 0;
 
 	if ((ev->mask & IN_MOVED_TO) == 0)
@@ -694,14 +696,14 @@ void fswatch_start(struct fswatches *all, struct h2_stream *s, struct jv params)
 		watch_add(w);
 }
 
-int fswatches_open(uv_loop_t *loop, struct fspool *pool, const char *root,
-		   struct fswatches **out)
+int fswatches_open(uv_loop_t *loop, struct fspool *pool,
+		   const struct fstree *tree, struct fswatches **out)
 {
 	struct fswatches *all = calloc(1, sizeof(*all));
 
 	if (all == NULL)
 		return -ENOMEM;
-	*all = (struct fswatches){.loop = loop, .pool = pool, .root = root};
+	*all = (struct fswatches){.loop = loop, .pool = pool, .tree = tree};
 	TAILQ_INIT(&all->list);
 	*out = all;
 	return 0;

@@ -23,11 +23,12 @@
 #include "core/json.h"
 #include "guest/fspool.h"
 
+struct fstree;
 struct fswatches; /* Opaque: all of them. */
 
-/* @root: of the workspace; borrowed. */
-int fswatches_open(uv_loop_t *loop, struct fspool *pool, const char *root,
-		   struct fswatches **out);
+/* @tree: what is watched; borrowed. */
+int fswatches_open(uv_loop_t *loop, struct fspool *pool,
+		   const struct fstree *tree, struct fswatches **out);
 /* Answer @s from here on; @params are not kept. */
 void fswatch_start(struct fswatches *all, struct h2_stream *s,
 		   struct jv params);

@@ -5,8 +5,8 @@
  * A new content is gathered in a file without a name (O_TMPFILE), or where the
  * file system knows none in one beside its place.  A file that was not there is
  * linked into its place, which fails if another has come; one that was is
- * replaced by a rename from a passing name.  Look and change are one step to all
- * who hold the tree's lock.
+ * replaced by a rename from a passing name (vfs/passing.h).  Look and change are
+ * one step to all who hold the tree's lock.
  *
  * The kernel takes times from a clock that stands still for milliseconds, and
  * gives the inode number of a removed file to the next one: two contents written
@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "guest/fsat.h"
+#include "vfs/passing.h"
 #include "vfs/path.h"
 
 #define TRIES 16 /* While others put files in the place and away. */
@@ -28,7 +29,7 @@
 struct fswrite {
 	struct fstree *tree;
 	char path[VFS_PATH_MAX + 1]; /* All links followed. */
-	char temp[FSAT_TEMP_MAX];    /* "": the file has no name yet. */
+	char temp[VFS_PASSING_MAX];  /* "": the file has no name yet. */
 	const char *name;	     /* Last part of @path. */
 	int dir;		     /* What that is in; O_PATH. */
 	int fd;
@@ -130,7 +131,8 @@ static int open_temp(struct fswrite *w)
 	w->fd = openat(w->dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 	if (w->fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
 		return w->fd;
-	fsat_temp_name(w->temp);
+	if (vfs_passing_take(w->tree->passing, w->path, w->temp) < 0)
+		return -1;
 	w->fd = openat(w->dir, w->temp,
 		       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 		       0600);
@@ -250,14 +252,26 @@ static int link_to(struct fswrite *w, const char *name)
 static int rename_to(struct fswrite *w)
 {
 	if (w->temp[0] == '\0') {
-		char temp[FSAT_TEMP_MAX];
+		const int passing = w->tree->passing;
+		char temp[VFS_PASSING_MAX];
 
-		fsat_temp_name(temp);
-		if (link_to(w, temp) < 0)
+		if (vfs_passing_take(passing, w->path, temp) < 0)
 			return -1;
+		if (link_to(w, temp) < 0) {
+			vfs_passing_drop(passing, temp);
+			return -1;
+		}
 		memcpy(w->temp, temp, sizeof(temp));
 	}
 	return renameat(w->dir, w->temp, w->dir, w->name);
+}
+
+/* No file has the passing name any more. */
+static void forget_temp(struct fswrite *w)
+{
+	if (w->temp[0] != '\0')
+		vfs_passing_drop(w->tree->passing, w->temp);
+	w->temp[0] = '\0';
 }
 
 /* With the lock held: what is there may have changed since the beginning. */
@@ -272,7 +286,7 @@ static int put_in_place(struct fswrite *w, struct err *e)
 			return r;
 		r = r > 0 ? rename_to(w) : link_to(w, w->name);
 		if (r == 0) {
-			w->temp[0] = '\0';
+			forget_temp(w);
 			return 0;
 		}
 		if (errno != EEXIST)
@@ -319,6 +333,7 @@ void fswrite_free(struct fswrite *w)
 		return;
 	if (w->temp[0] != '\0')
 		(void)unlinkat(w->dir, w->temp, 0);
+	forget_temp(w);
 	close_fd(&w->fd);
 	close_fd(&w->dir);
 	free(w);

@@ -32,6 +32,7 @@
 #include "guest/source.h"
 #include "guest/workspace_disk.h"
 #include "guest/workspace_mounts.h"
+#include "vfs/passing.h"
 
 #define LOG_COMPONENT "workspace"
 
@@ -46,7 +47,8 @@ struct want {
 
 struct workspace {
 	struct workspace_spec spec;
-	int dir; /* Of spec.vfs. */
+	int dir;     /* Of spec.vfs. */
+	int passing; /* In it; or -1. */
 	char cache[PATH_MAX];
 	struct workspace_state state;
 	bool mounted;
@@ -68,7 +70,7 @@ struct workspace {
 	struct vfs_lower *lower; /* Of the second loop; NULL: none. */
 	uv_work_t trash;	 /* On the second loop. */
 	atomic_bool closing;
-	uv_work_t bind; /* On the second loop. */
+	uv_work_t settle; /* On the second loop. */
 };
 
 /* --- on the second loop --- */
@@ -167,13 +169,25 @@ static void trash_after(uv_work_t *w, int status)
 	(void)status;
 }
 
-static void bind_work(uv_work_t *w)
+/* Files that have a name in passing may be below a bind, too. */
+static void sweep_passing(const struct workspace *ws)
 {
-	struct workspace *ws = container_of(w, struct workspace, bind);
+	autoclose int root =
+		open(ws->spec.at, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (root >= 0)
+		vfs_passing_sweep(ws->passing, root);
+}
+
+static void settle_work(uv_work_t *w)
+{
+	struct workspace *ws = container_of(w, struct workspace, settle);
 	const struct want *want = &ws->want;
 
 	for (unsigned i = 0; i < want->n_binds && ws->err.code == 0; i++)
 		(void)workspace_bind(i, want->binds[i], &ws->err);
+	if (ws->err.code == 0)
+		sweep_passing(ws);
 }
 
 /* Whoever waits for the mount does not wait for what nothing depends on yet. */
@@ -189,9 +203,9 @@ static void mount_over(struct workspace *ws)
 		log_warn("%s, continuing without", e.msg);
 }
 
-static void bind_after(uv_work_t *w, int status)
+static void settle_after(uv_work_t *w, int status)
 {
-	struct workspace *ws = container_of(w, struct workspace, bind);
+	struct workspace *ws = container_of(w, struct workspace, settle);
 
 	(void)status;
 	if (ws->err.code == 0)
@@ -204,13 +218,14 @@ static void bind_after(uv_work_t *w, int status)
  * are none of them for nothing. */
 static void mount_end(struct workspace *ws)
 {
-	bool busy = ws->want.n_binds > 0 || workspace_disk_has_trash(ws->dir);
+	bool busy = ws->want.n_binds > 0 || vfs_passing_any(ws->passing) ||
+		    workspace_disk_has_trash(ws->dir);
 
 	if (ws->err.code < 0 || !busy)
 		mount_over(ws);
 	else
-		(void)uv_queue_work(sideloop_loop(ws->side), &ws->bind,
-				    bind_work, bind_after);
+		(void)uv_queue_work(sideloop_loop(ws->side), &ws->settle,
+				    settle_work, settle_after);
 }
 
 static void mount_plain(struct workspace *ws)
@@ -494,6 +509,11 @@ int workspace_dir(const struct workspace *ws)
 	return ws->dir;
 }
 
+int workspace_passing(const struct workspace *ws)
+{
+	return ws->passing;
+}
+
 /* --- life --- */
 
 void workspace_close(struct workspace *ws)
@@ -503,6 +523,7 @@ void workspace_close(struct workspace *ws)
 	atomic_store(&ws->closing, true);
 	sideloop_close(ws->side, workspace_on_stop, ws);
 	close_fd(&ws->spec.fuse_fd);
+	close_fd(&ws->passing);
 	close_fd(&ws->dir);
 	free(ws);
 }
@@ -515,6 +536,11 @@ static int open_all(struct workspace *ws, struct err *e)
 		       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (ws->dir < 0)
 		return fail(e, "open", ws->spec.vfs);
+	/* A full disk must not keep a VM from booting. */
+	ws->passing = vfs_passing_open(ws->dir, idmap_agent());
+	if (ws->passing < 0)
+		log_warn("names in passing: %s, continuing without",
+			 strerror(-ws->passing));
 	r = workspace_state_load(ws->dir, &ws->state, e);
 	if (r == 0)
 		r = sideloop_open(ws->spec.loop, &ws->side, e);
@@ -534,7 +560,7 @@ int workspace_open(const struct workspace_spec *spec, struct workspace **out,
 	if (ws == NULL)
 		return err_set(e, -ENOMEM, "workspace: out of memory");
 	ws->spec = *spec;
-	ws->dir = -1;
+	ws->dir = ws->passing = -1;
 	r = open_all(ws, e);
 	if (r < 0) {
 		workspace_close(ws);

@@ -18,6 +18,7 @@
 #include "core/json.h"
 #include "tests/tap.h"
 #include "vfs/changes.h"
+#include "vfs/passing.h"
 #include "vfs/sent.h"
 
 #define SETS_MAX (64u << 20)
@@ -36,7 +37,7 @@ struct tree {
 
 /* One workspace, with what the host has of it. */
 struct bench {
-	int upper, view, lower;
+	int upper, view, lower, passing;
 	struct vfs_sent *sent;
 	struct tree host;
 	struct vfs_collect_result result; /* Of the last walk. */
@@ -281,7 +282,7 @@ static void open_bench(struct bench *b, const char *upper, const char *view)
 	*b = (struct bench){0};
 	b->upper = open(upper, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	b->view = open(view, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	b->lower = -1;
+	b->lower = b->passing = -1;
 	OK(b->upper >= 0 && b->view >= 0);
 	if (vfs_sent_open("vfs.db", &b->sent, &e) < 0)
 		FAIL("%s", e.msg);
@@ -316,6 +317,7 @@ static void walk(struct bench *b, bool from_nothing)
 	struct vfs_collect_spec spec = {.upper = b->upper,
 					.view = b->view,
 					.lower = b->lower,
+					.passing = b->passing,
 					.sent = b->sent,
 					.from_nothing = from_nothing,
 					.write = on_write,
@@ -535,6 +537,35 @@ TEST(what_the_commit_below_has_is_not_ignored)
 	drop_bench(&b);
 }
 
+TEST(a_name_that_a_file_has_in_passing_is_not_told)
+{
+	char name[VFS_PASSING_MAX], path[64];
+	autoclose int here = -1;
+	struct bench b;
+
+	make_bench(&b);
+	here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	b.passing = vfs_passing_open(here, geteuid());
+	OK(b.passing >= 0);
+	put_file("up/.hib-0123456789abcdef", "the user's");
+	EQ(vfs_passing_take(b.passing, "f", name), 0);
+	snprintf(path, sizeof(path), "up/%s", name);
+	put_file(path, "new");
+	checkpoint(&b);
+	OK(tree_find(&b.host, ".hib-0123456789abcdef") != NULL);
+	OK(tree_find(&b.host, name) == NULL);
+	EQ(b.result.n_passing, 1);
+	/* Nor does one that was told before stay. */
+	vfs_passing_drop(b.passing, name);
+	checkpoint(&b);
+	OK(tree_find(&b.host, name) != NULL);
+	EQ(symlinkat("f", b.passing, name), 0);
+	checkpoint(&b);
+	OK(tree_find(&b.host, name) == NULL);
+	close(b.passing);
+	drop_bench(&b);
+}
+
 TEST(rules_that_cannot_be_read_end_the_walk)
 {
 	struct vfs_collect_result result;
@@ -547,6 +578,7 @@ TEST(rules_that_cannot_be_read_end_the_walk)
 	spec = (struct vfs_collect_spec){.upper = b.upper,
 					 .view = -1,
 					 .lower = -1,
+					 .passing = -1,
 					 .sent = b.sent,
 					 .write = on_write,
 					 .arg = &b};
@@ -1001,6 +1033,7 @@ TESTS(CASE(what_is_new_is_told_once), CASE(what_is_gone_is_deleted),
       CASE(rules_are_about_what_the_host_does_not_have),
       CASE(rules_are_read_where_users_see_them),
       CASE(what_the_commit_below_has_is_not_ignored),
+      CASE(a_name_that_a_file_has_in_passing_is_not_told),
       CASE(rules_that_cannot_be_read_end_the_walk),
       CASE(deep_trees_need_no_stack), CASE(many_entries_are_looked_at_once),
       CASE(little_that_did_not_change_costs_little),

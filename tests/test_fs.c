@@ -15,9 +15,10 @@
 #include "guest/fswrite.h"
 #include "guest/limits.h"
 #include "tests/tap.h"
+#include "vfs/passing.h"
 
 static char top[64], root_path[80];
-static struct fstree tree = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static struct fstree tree = {.passing = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 static int root;
 static struct json result;
 static struct jw result_text;
@@ -209,6 +210,60 @@ TEST(nobody_sees_half_a_file)
 	fswrite_free(w);
 	content_is("f", "old");
 	EQ(count_entries(""), 1);
+}
+
+/* Records beside the root. */
+static void open_records(void)
+{
+	autoclose int dir = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	tree.passing = vfs_passing_open(dir, geteuid());
+	OK(tree.passing >= 0);
+}
+
+TEST(a_name_in_passing_is_struck_out_in_the_end)
+{
+	const struct fswrite_spec over = {
+		.path = "d/f", .mode = -1, .offset = -1, .over = true};
+
+	setup();
+	open_records();
+	EQ(write_file("d/f", "one"), 0);
+	EQ(write_file("d/f", "two"), 0);
+	EQ(spec_write(&over, "three"), 0);
+	EQ(call("symlink", "{\"path\":\"d/f\",\"target\":\"x\","
+			   "\"over\":true}"),
+	   0);
+	EQ(call("symlink", "{\"path\":\"d\",\"target\":\"x\","
+			   "\"over\":true}"),
+	   -FAULT_INVALID_ARGUMENT);
+	EQ(count_entries(""), 1);
+	EQ(count_entries("d"), 1);
+	OK(!vfs_passing_any(tree.passing));
+}
+
+/* What is listed, found or copied while another replaces d/f. */
+TEST(a_name_in_passing_is_told_to_nobody)
+{
+	char name[VFS_PASSING_MAX], path[64];
+
+	setup();
+	open_records();
+	EQ(write_file("d/f", "one"), 0);
+	EQ(vfs_passing_take(tree.passing, "d/f", name), 0);
+	snprintf(path, sizeof(path), "d/%s", name);
+	EQ(write_file(path, "one"), 0);
+	EQ(call("list", "{\"path\":\"d\"}"), 0);
+	EQ(jv_count(got("entries")), 1);
+	EQ(call("grep", "{\"pattern\":\"one\"}"), 0);
+	EQ(jv_count(got("matches")), 1);
+	EQ(call("copy", "{\"from\":\"d\",\"to\":\"e\","
+			"\"recursive\":true}"),
+	   0);
+	EQ(count_entries("e"), 1);
+	vfs_passing_drop(tree.passing, name);
+	EQ(call("list", "{\"path\":\"d\"}"), 0);
+	EQ(jv_count(got("entries")), 2);
 }
 
 TEST(an_offset_and_an_append_write_in_place)
@@ -533,7 +588,7 @@ static int forbid_opening(const struct fswalk_entry *en, void *arg)
 TEST(a_folder_that_cannot_be_read_is_not_taken_for_empty)
 {
 	struct fswalk_spec walk = {
-		.path = "", .depth = 9, .entry = forbid_opening};
+		.passing = -1, .path = "", .depth = 9, .entry = forbid_opening};
 	struct rlimit files;
 
 	setup();
@@ -770,6 +825,8 @@ TEST(patterns_that_never_end_are_refused)
 TESTS(CASE(a_file_and_its_folders_are_made),
       CASE(a_file_that_is_replaced_keeps_its_mode_unless_told),
       CASE(nobody_sees_half_a_file),
+      CASE(a_name_in_passing_is_struck_out_in_the_end),
+      CASE(a_name_in_passing_is_told_to_nobody),
       CASE(an_offset_and_an_append_write_in_place),
       CASE(a_link_to_a_file_stays_one),
       CASE(what_is_in_the_place_is_replaced_if_told),

@@ -35,6 +35,7 @@
 #include "vfs/cachetag.h"
 #include "vfs/changes_write.h"
 #include "vfs/ignore.h"
+#include "vfs/passing.h"
 #include "vfs/sent.h"
 #include "vfs/steady.h"
 
@@ -569,6 +570,8 @@ static int take(struct walk *w, const struct folder *f, const char *name,
 	w->stats->n_entries++;
 	if (join(f->path, name, path) < 0)
 		return skip(w, f, row, &w->stats->n_unreadable);
+	if (vfs_passing_is(w->spec->passing, name))
+		return skip(w, f, row, &w->stats->n_passing);
 	if (fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return row == NULL || errno != ENOENT ? 0 : forget(w, f, row);
 	if (is_whiteout(&st))

@@ -23,6 +23,8 @@ struct vfs_collect_spec {
 	int view;
 	/* The files of the commit that the upper tree lies over; -1: none. */
 	int lower;
+	/* Names of these records (passing.h) are told of no file; or -1. */
+	int passing;
 	/* What the host has.  Rows are changed as it is told; the caller
 	 * commits them when the host has taken the change set, or rolls back. */
 	struct vfs_sent *sent;
@@ -40,6 +42,7 @@ struct vfs_collect_result {
 	uint64_t n_entries, n_put, n_deleted, n_bytes;
 	uint64_t n_special;    /* Skipped: neither file, folder nor link. */
 	uint64_t n_unreadable; /* Skipped, too; or too long a path. */
+	uint64_t n_passing;    /* Skipped: names that files have in passing. */
 	uint64_t n_racy;       /* To be looked at again next time. */
 };
 
