@@ -102,16 +102,18 @@ static void restore_signals(const struct signals *old)
 
 /* --- the process -------------------------------------------------------- */
 
-/* In the child, which shall not outlive us.  Standard output belongs to our own
- * results. */
+/* In the child, which shall not outlive @parent.  Standard output belongs to our
+ * own results. */
 static _Noreturn void run_npm(const char *dir, const char *const *argv,
-			      const struct signals *old)
+			      const struct signals *old, pid_t parent)
 {
 	int null = open("/dev/null", O_RDONLY);
 
 	setpgid(0, 0);
 	restore_signals(old);
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(127);
 	if (null >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
 	    dup2(STDERR_FILENO, STDOUT_FILENO) >= 0 && chdir(dir) == 0) {
 		signal(SIGPIPE, SIG_DFL);
@@ -144,6 +146,7 @@ static int wait_for(pid_t pid, struct err *e)
 
 static int run(const char *dir, const char *const *argv, struct err *e)
 {
+	const pid_t parent = getpid();
 	struct signals old;
 	pid_t pid;
 	int r;
@@ -152,7 +155,7 @@ static int run(const char *dir, const char *const *argv, struct err *e)
 	catch_signals(&old);
 	pid = fork();
 	if (pid == 0)
-		run_npm(dir, argv, &old);
+		run_npm(dir, argv, &old, parent);
 	if (pid > 0) {
 		setpgid(pid, pid);
 		npm_group = pid;
