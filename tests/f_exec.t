@@ -163,6 +163,19 @@ interrupted() {
 	equal "$?" 130 && until_true 10 not runs "${nap}4"
 }
 ok "an interrupt ends it" interrupted
+# It has nothing left to do but to write what it has, to a pipe that is full.
+interrupted_late() {
+	mkfifo "$tmp/full" && exec 9<>"$tmp/full" || return 1
+	head -c 65536 /dev/zero >&9
+	"$O/bin/hib" exec --json "$vm" -- true >&9 &
+	_pid=$!
+	until_true 10 grep -q pipe_write "/proc/$_pid/wchan" && kill "$_pid"
+	reap "$_pid"
+	_status=$?
+	exec 9>&-
+	equal "$_status" 130
+}
+ok "so does one that comes late" interrupted_late
 client_gone() {
 	curl -s --unix-socket "$HIB_HOME/hibd.sock" --data-binary \
 		'{"command":"sleep '"$nap"'5 & sleep '"$nap"'5"}' \

@@ -170,13 +170,13 @@ int cli_fail_hib(const struct hib_error *e)
 	return hib_exit_code(e);
 }
 
-static struct hib *interrupt_target;
+static struct hib *volatile interrupt_target;
 static volatile sig_atomic_t was_interrupted;
 
 static void cli_on_signal(int number)
 {
 	(void)number;
-	if (was_interrupted)
+	if (was_interrupted || interrupt_target == NULL)
 		_exit(EXIT_INTERRUPTED);
 	was_interrupted = 1;
 	hib_interrupt(interrupt_target);
@@ -189,6 +189,13 @@ void cli_catch_interrupts(struct hib *h)
 	interrupt_target = h;
 	sigaction(SIGINT, &a, NULL);
 	sigaction(SIGTERM, &a, NULL);
+}
+
+void cli_close(struct cli *c)
+{
+	interrupt_target = NULL;
+	hib_close(c->hib);
+	reader_close(c->reader);
 }
 
 bool cli_was_interrupted(void)

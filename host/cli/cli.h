@@ -95,9 +95,11 @@ int cli_fail(const struct err *e);
 int cli_fail_hib(const struct hib_error *e);
 
 /* SIGINT and SIGTERM make the call of @h that runs return; a second one ends
- * us. */
+ * us, and so does one that comes after cli_close(). */
 void cli_catch_interrupts(struct hib *h);
 bool cli_was_interrupted(void);
+/* Close what the commands have opened. */
+void cli_close(struct cli *c);
 
 /* --- reaching the data -------------------------------------------------- */
 

@@ -383,8 +383,7 @@ static int run(struct cli *c, int argc, char **argv)
 	if (home_find(NULL, &c->home, &e) < 0)
 		return cli_fail(&e);
 	status = c->command->run(c, argc - words + 1, argv + words - 1);
-	hib_close(c->hib);
-	reader_close(c->reader);
+	cli_close(c);
 	return status;
 }
 
