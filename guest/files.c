@@ -7,6 +7,9 @@
  * What is read is gathered until the program has ended, since only its exit code
  * says whether it is whole.  One that takes longer than FILE_OP_MS, held up by a
  * file system that does not answer, is killed.
+ *
+ * A program that is killed while it writes may leave a file under its passing
+ * name, which stays written down for the next boot.
  */
 #include "guest/files.h"
 
@@ -17,6 +20,7 @@
 #include "guest/fsop.h"
 #include "guest/limits.h"
 #include "guest/text.h"
+#include "vfs/passing.h"
 
 struct file_op {
 	TAILQ_ENTRY(file_op) link;
@@ -27,8 +31,9 @@ struct file_op {
 	char *path;
 	char *text; /* To be written, or what was read. */
 	size_t len, cap;
-	char first[24], count[24]; /* Lines to be read. */
-	struct proc *proc;	   /* NULL: it waits, or has ended. */
+	char temp[VFS_PASSING_MAX]; /* To be written. */
+	char first[24], count[24];  /* Lines to be read. */
+	struct proc *proc;	    /* NULL: it waits, or has ended. */
 	bool too_large, too_long;
 	uv_timer_t timer;
 };
@@ -163,6 +168,8 @@ static void op_on_exit(struct proc *p, const struct proc_end *end, void *arg)
 
 	(void)p;
 	op->proc = NULL;
+	if (op->write && end->signal == 0)
+		vfs_passing_drop(f->passing, op->temp);
 	TAILQ_REMOVE(&f->working, op, link);
 	f->n_working--;
 	answer(op, end);
@@ -181,7 +188,7 @@ static int op_start(struct file_op *op, struct err *e)
 	const char *read_argv[] = {"/proc/self/exe", FSOP_READ, op->path,
 				   op->first,	     op->count, NULL};
 	const char *write_argv[] = {"/proc/self/exe", FSOP_WRITE, op->path,
-				    NULL};
+				    op->temp, NULL};
 	const struct proc_spec spec = {
 		.argv = op->write ? write_argv : read_argv,
 		.cwd = "/",
@@ -191,8 +198,13 @@ static int op_start(struct file_op *op, struct err *e)
 		.out = op->write ? PROC_STDOUT_NONE : PROC_STDOUT_BYTES,
 	};
 	struct files *f = op->all;
-	int r = proc_spawn(f->loop, &spec, &op_events, op, &op->proc, e);
+	int r;
 
+	if (op->write && vfs_passing_take(f->passing, op->path, op->temp) < 0)
+		return err_set(e, -errno, "%s", strerror(errno));
+	r = proc_spawn(f->loop, &spec, &op_events, op, &op->proc, e);
+	if (r < 0 && op->write)
+		vfs_passing_drop(f->passing, op->temp);
 	if (r < 0)
 		return r;
 	if (op->write) {
@@ -334,9 +346,10 @@ int files_write_text(struct files *f, const struct file_place *place,
 	return op_begin(op, e);
 }
 
-void files_init(struct files *f, uv_loop_t *loop, const struct reply_to *to)
+void files_init(struct files *f, uv_loop_t *loop, const struct reply_to *to,
+		int passing)
 {
-	*f = (struct files){.loop = loop, .to = to};
+	*f = (struct files){.loop = loop, .to = to, .passing = passing};
 	TAILQ_INIT(&f->working);
 	TAILQ_INIT(&f->waiting);
 }

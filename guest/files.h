@@ -29,10 +29,13 @@ struct files {
 	TAILQ_HEAD(file_op_list, file_op) working, waiting;
 	unsigned n_working, n_waiting;
 	size_t bytes; /* To be written by those that wait. */
+	int passing;
 };
 
-/* @to: borrowed; the answers go there. */
-void files_init(struct files *f, uv_loop_t *loop, const struct reply_to *to);
+/* @to: borrowed; the answers go there.  @passing: records of vfs/passing.h,
+ * borrowed; or -1. */
+void files_init(struct files *f, uv_loop_t *loop, const struct reply_to *to,
+		int passing);
 /* End all; they are not answered any more. */
 void files_done(struct files *f);
 

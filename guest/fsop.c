@@ -2,7 +2,8 @@
 /*
  * fsop.c - Read or write one file, as a program of its own
  *
- * A file is written aside and renamed, so that no reader sees half of it and a
+ * A file is written aside, without a name where the file system knows such, and
+ * put into its place when it is whole, so that no reader sees half of it and a
  * full disk leaves what was there.  It keeps its mode, a link to it stays one,
  * and folders that are missing are made.  Where that cannot be, since the folder
  * may not be written, the file is another user's, or it has other names that
@@ -169,28 +170,66 @@ static int write_in_place(const char *path)
 	return copy_stdin(fd);
 }
 
-/* Return: a descriptor of a new file beside @path, whose name is in @temp; or a
- * negative errno. */
-static int open_beside(const char *path, char temp[PATH_MAX])
-{
-	int n = snprintf(temp, PATH_MAX, "%.*s/.hib-XXXXXX",
-			 (int)(strrchr(path, '/') - path), path);
+/* A new file that is not yet in its place. */
+struct aside {
+	char name[PATH_MAX]; /* In passing. */
+	bool named;	     /* It has that name. */
 	int fd;
+};
 
-	if (n >= PATH_MAX)
+/* Beside @path.  Return: 0 or a negative errno. */
+static int open_aside(struct aside *a, const char *path, const char *name)
+{
+	int dir_len = (int)(strrchr(path, '/') - path) + 1;
+	int n = snprintf(a->name, PATH_MAX, "%.*s", dir_len, path);
+
+	a->fd = open(a->name, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	a->named = a->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR);
+	if (a->fd < 0 && !a->named)
+		return -errno;
+	if (snprintf(a->name + n, (size_t)(PATH_MAX - n), "%s", name) >=
+	    PATH_MAX - n) {
+		close_fd(&a->fd);
 		return -ENAMETOOLONG;
-	fd = mkostemp(temp, O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	}
+	if (a->named)
+		a->fd = open(a->name,
+			     O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW |
+				     O_CLOEXEC,
+			     0600);
+	return a->fd < 0 ? -errno : 0;
 }
 
-static int write_aside(int fd, const char *temp, const char *path, mode_t mode)
+static int link_aside(const struct aside *a, const char *path)
 {
-	int r = copy_stdin(fd);
+	char self[32];
 
-	if (r == 0 && (fchmod(fd, mode) < 0 || rename(temp, path) < 0))
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", a->fd);
+	return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
+/* Over whatever is there.  Return: 0 or a negative errno. */
+static int put_in_place(struct aside *a, const char *path)
+{
+	if (!a->named && link_aside(a, path) == 0)
+		return 0;
+	if (!a->named && (errno != EEXIST || link_aside(a, a->name) < 0))
+		return -errno;
+	a->named = true;
+	return rename(a->name, path) < 0 ? -errno : 0;
+}
+
+static int write_aside(struct aside *a, const char *path, mode_t mode)
+{
+	int r = copy_stdin(a->fd);
+
+	if (r == 0 && fchmod(a->fd, mode) < 0)
 		r = -errno;
-	if (r < 0)
-		(void)unlink(temp);
+	if (r == 0)
+		r = put_in_place(a, path);
+	if (r < 0 && a->named)
+		(void)unlink(a->name);
+	close_fd(&a->fd);
 	return r;
 }
 
@@ -203,44 +242,44 @@ static mode_t default_mode(void)
 }
 
 /* @path: what all links lead to; @old: what is there. */
-static int replace(const char *path, const struct stat *old)
+static int replace(const char *path, const struct stat *old, const char *name)
 {
-	char temp[PATH_MAX];
-	autoclose int fd = -1;
+	struct aside a;
+	int r = -1;
 
 	if (!S_ISREG(old->st_mode))
 		return S_ISDIR(old->st_mode) ? -EISDIR : -EINVAL;
 	if (access(path, W_OK) < 0)
 		return -errno;
 	if (old->st_nlink == 1 && old->st_uid == geteuid())
-		fd = open_beside(path, temp);
-	if (fd < 0)
-		return write_in_place(path);
-	return write_aside(fd, temp, path, old->st_mode & 07777);
+		r = open_aside(&a, path, name);
+	return r < 0 ? write_in_place(path)
+		     : write_aside(&a, path, old->st_mode & 07777);
 }
 
-static int create(char *path)
+static int create(char *path, const char *name)
 {
-	char temp[PATH_MAX];
+	struct aside a;
 	int r = make_parents(path);
-	autoclose int fd = r < 0 ? r : open_beside(path, temp);
 
-	return fd < 0 ? fd : write_aside(fd, temp, path, default_mode());
+	if (r == 0)
+		r = open_aside(&a, path, name);
+	return r < 0 ? r : write_aside(&a, path, default_mode());
 }
 
-static int write_file(char *path)
+static int write_file(char *path, const char *name)
 {
 	char real[PATH_MAX];
 	struct stat st;
 
 	if (realpath(path, real) != NULL)
-		return stat(real, &st) < 0 ? -errno : replace(real, &st);
+		return stat(real, &st) < 0 ? -errno : replace(real, &st, name);
 	if (errno != ENOENT)
 		return -errno;
 	/* A link that leads to nothing: nothing is made in its stead. */
 	if (lstat(path, &st) == 0)
 		return -ENOENT;
-	return create(path);
+	return create(path, name);
 }
 
 int fsop_main(int argc, char **argv)
@@ -252,7 +291,7 @@ int fsop_main(int argc, char **argv)
 		r.left = strtoll(argv[4], NULL, 10);
 		return -read_file(argv[2], &r);
 	}
-	if (argc == 3 && strcmp(argv[1], FSOP_WRITE) == 0)
-		return -write_file(argv[2]);
+	if (argc == 4 && strcmp(argv[1], FSOP_WRITE) == 0)
+		return -write_file(argv[2], argv[3]);
 	return -1;
 }

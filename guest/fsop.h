@@ -3,7 +3,10 @@
  * fsop.h - Read or write one file, as a program of its own
  *
  *	hib-guest fs-read PATH FIRST COUNT	lines to stdout; COUNT -1: all
- *	hib-guest fs-write PATH			the file from stdin
+ *	hib-guest fs-write PATH NAME		the file from stdin
+ *
+ * NAME is for the new file in passing (vfs/passing.h), written down by whoever
+ * starts this; it is gone when this ends, unless by a signal.
  *
  * Started inside a session as its user (files.h), so that the kernel decides
  * what it may reach.  The exit code is 0 or the errno of what failed; EFBIG says

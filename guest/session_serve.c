@@ -8,6 +8,8 @@
  */
 #include <string.h>
 
+#include "guest/fsops.h"
+#include "guest/fsserve.h"
 #include "guest/session_impl.h"
 
 #define TERMINAL_ID_KEY "terminalId"
@@ -59,7 +61,8 @@ void session_serve_init(struct session *s)
 		.arg = s,
 	};
 	terminals_init(&s->terminals, s->guest->loop, &s->reply_to);
-	files_init(&s->files, s->guest->loop, &s->reply_to);
+	files_init(&s->files, s->guest->loop, &s->reply_to,
+		   fsserve_tree(s->guest->files)->passing);
 }
 
 void session_serve_end(struct session *s)

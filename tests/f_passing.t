@@ -77,14 +77,15 @@ f_held() {
 }
 ok "a file that is replaced has another name for a moment" f_held
 
+# untold FILE - no list has the name, and no commit, which is made for the file.
 untold() {
 	hib files ls "$VM" d >"$tmp/list" && grep -q -e "$mine" "$tmp/list" &&
 		not grep -e "$name" "$tmp/list" &&
-		hib exec "$VM" -- sh -c 'echo x >/workspace/x' &&
-		hib files checkpoint "$VM" && committed '^x$' &&
+		hib exec "$VM" -- touch "/workspace/$1" &&
+		hib files checkpoint "$VM" && committed "^$1\$" &&
 		not committed "$name"
 }
-ok "no list and no commit has it" untold
+ok "no list and no commit has it" untold x
 
 f_lost() {
 	lose && nothing_left && equal "$(hib files cat "$VM" d/f)" one &&
@@ -107,6 +108,29 @@ link_lost() {
 		in_vm "$SES" 'readlink d/g' | grep -qx nowhere
 }
 ok "so is that of a link, in a restore of paths" link_lost
+
+# --- the agent's own ------------------------------------------------------------
+
+agent_lost() {
+	in_vm "$SES" 'ln -sfn d/f link; echo one >~/f' >"$tmp/x" && hold &&
+		prompt_bg "$SES" "!fswrite /workspace/$1 two" 9>&- &&
+		is_held && found "$2" && lose && nothing_left &&
+		not found "$HIB_HOME/vms/$VM/disk/home"
+}
+ok "so is that of a file that the agent has written" \
+	agent_lost d/f "$vfs/upper/d"
+ok "by a link too" agent_lost link "$vfs/upper/d"
+ok "and in its home" agent_lost ../home/user/f "$HIB_HOME/vms/$VM/disk/home"
+
+# The program that writes ends with its session, and nobody is there to clean up.
+session_lost() {
+	in_vm "$SES" true && hold &&
+		prompt_bg "$SES" "!fswrite /workspace/d/f two" 9>&- &&
+		is_held && hib session close --force "$SES" >"$tmp/x" &&
+		found "$vfs/upper/d" && new_session && untold y &&
+		lose && nothing_left
+}
+ok "one of a session that was ended is told to nobody until then" session_lost
 
 # --- a folder of the host -------------------------------------------------------
 
