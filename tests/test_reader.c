@@ -705,7 +705,7 @@ static void read_as_nobody(const struct kit *k, const struct log *l)
 	}
 	OK(pid > 0 && waitpid(pid, &status, 0) == pid);
 	EQ(status, 0);
-	snprintf(cmd, sizeof(cmd), "chmod u+w %s", k->dir);
+	snprintf(cmd, sizeof(cmd), "chmod u+w %s %s/*", k->dir, k->dir);
 	EQ(system(cmd), 0);
 }
 
