@@ -223,10 +223,8 @@ deps:
 T ?= $(sort $(wildcard tests/*.t))
 tests: all $(TESTS:%=$(O)/tests/%) $(FAKES:%=$(O)/tests/fake/%)
 check: tests
-	O=$(CURDIR)/$(O) MODE=$(MODE) prove --timer $(PROVE) --exec tests/watched \
+	O=$(CURDIR)/$(O) MODE=$(MODE) prove --timer --exec tests/watched \
 		$(TESTS:%=$(O)/tests/%) $(T)
-check-unit: $(TESTS:%=$(O)/tests/%) $(FAKES:%=$(O)/tests/fake/%)
-	O=$(CURDIR)/$(O) MODE=$(MODE) prove --timer $(PROVE) --exec tests/watched $(TESTS:%=$(O)/tests/%)
 
 # fuzz-x runs tests/fuzz_x.c for FUZZ_TIME seconds; needs MODE=fuzz.  SEEDS_x
 # writes inputs to begin with into a folder.
@@ -321,7 +319,7 @@ install: all
 clean:
 	rm -rf o
 
-.PHONY: all images deps tests check check-unit test run bench faults files interop fuzz fuzzers format lint install clean
+.PHONY: all images deps tests check test run bench faults files interop fuzz fuzzers format lint install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(SRCS:%.c=$(O)/%.d)
