@@ -35,12 +35,13 @@ writes() {
 
 # --- what must hold ---------------------------------------------------------------
 
-# Lines "K COMMIT" of the turns that were completed with a commit.
+# Lines "K COMMIT" of the turns that have written and were completed with a commit.
 acknowledged() {
 	log_json "$SES" | jq -rs '(map(select(.type == "input.message") |
 			{(.turn): (.data.content[0].text |
 				capture("turn=(?<k>[0-9]+)") | .k)}) | add) as $k |
-		.[] | select(.type == "turn.completed" and .data.commit != null) |
+		.[] | select(.type == "turn.completed" and .data.commit != null and
+			$k[.turn] != null) |
 			"\($k[.turn]) \(.data.commit)"'
 }
 
