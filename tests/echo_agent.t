@@ -77,6 +77,15 @@ wait_for() {
 }
 NOWAIT=
 
+# until_said REGEX [N] - until that many lines (1) of what the agent says are so.
+until_said() {
+	tries=6000
+	until [ "$(grep -c "$1" "$dir/out")" -ge "${2:-1}" ] || [ "$tries" -eq 0 ]; do
+		tries=$((tries - 1))
+		sleep 0.01
+	done
+}
+
 texts_of() {
 	grep '^{' "$dir/out" | jq -r "select(.result.$1) | .result.$1" | head -n 1
 }
@@ -190,9 +199,9 @@ NOWAIT=" 2 "
 	echo "$initialize"
 	echo "$new"
 	prompt 2 '!ask t1 May I'
-	until grep -q request_permission "$dir/out"; do sleep 0.01; done
+	until_said request_permission
 	echo '{"jsonrpc":"2.0","id":0,"result":{"outcome":{"outcome":"selected","optionId":"allow_once"}}}'
-	until grep -q stopReason "$dir/out"; do sleep 0.01; done
+	until_said stopReason
 } | talk
 is "a permission is asked for" "$(jq -c 'select(.method == "session/request_permission") | [.id, (.params.options | length)]' "$dir/out")" '[0,4]'
 is "and the answer told" "$(said)" "outcome: allow_once"
@@ -200,12 +209,12 @@ is "and the answer told" "$(said)" "outcome: allow_once"
 	echo "$initialize"
 	echo "$new"
 	prompt 2 '!ask3'
-	until [ "$(grep -c request_permission "$dir/out")" = 3 ]; do sleep 0.01; done
+	until_said request_permission 3
 	echo '{"jsonrpc":"2.0","id":2,"result":{"outcome":{"outcome":"selected","optionId":"reject_once"}}}'
 	echo '{"jsonrpc":"2.0","method":"session/cancel","params":{"sessionId":"SESSION"}}'
 	echo '{"jsonrpc":"2.0","id":0,"result":{"outcome":{"outcome":"cancelled"}}}'
 	echo '{"jsonrpc":"2.0","id":1,"result":{"outcome":{"outcome":"cancelled"}}}'
-	until grep -q stopReason "$dir/out"; do sleep 0.01; done
+	until_said stopReason
 } | talk
 is "three at once, answered in any order" "$(jq -r 'select(.params.update.content.text) | .params.update.content.text' "$dir/out" | paste -sd, -)" \
 	"t3 outcome: reject_once,t1 outcome: cancelled,t2 outcome: cancelled"
@@ -214,9 +223,9 @@ is "a cancel waits for the answers" "$(stop 2)" cancelled
 	echo "$initialize"
 	echo "$new"
 	prompt 2 '!lateupdates 2;;!say up;;!run sleep 1000'
-	until grep -q '"up"' "$dir/out"; do sleep 0.01; done
+	until_said '"up"'
 	echo '{"jsonrpc":"2.0","method":"session/cancel","params":{"sessionId":"SESSION"}}'
-	until grep -q 'late 2' "$dir/out"; do sleep 0.01; done
+	until_said 'late 2'
 } | talk
 is "a cancel ends a command" "$(stop 2)" cancelled
 is "late updates follow" "$(said)" "uplate 1late 2"
@@ -225,7 +234,7 @@ is "late updates follow" "$(said)" "uplate 1late 2"
 	echo "$new"
 	prompt 2 '!hang'
 	echo '{"jsonrpc":"2.0","method":"$/cancel_request","params":{"requestId":2}}'
-	until grep -q '"id":2' "$dir/out"; do sleep 0.01; done
+	until_said '"id":2'
 } | talk
 is "a request can be cancelled" "$(jq -c 'select(.id == 2) | .error.code' "$dir/out")" -32800
 NOWAIT=

@@ -362,8 +362,11 @@ f_guest_killed() {
 	for _p in $_pids; do
 		until_true 5 not alive "$_p" || return 1
 	done
-	hib vm wake "$VM" && no_row_lives && vm_pid=$(guest_pid "$VM") &&
-		no_server
+	until_true 10 is_back && vm_pid=$(guest_pid "$VM") && no_server
+}
+# The host may not know at once that it has gone.
+is_back() {
+	hib vm wake "$VM" && no_row_lives
 }
 ok "nor anything of a guest that was killed" f_guest_killed
 ok "F046 nor a row that says it lives" no_row_lives
