@@ -2,9 +2,8 @@
 /*
  * fsop.c - Read or write one file, as a program of its own
  *
- * A file is written aside, without a name where the file system knows such, and
- * put into its place when it is whole, so that no reader sees half of it and a
- * full disk leaves what was there.  It keeps its mode, a link to it stays one,
+ * A file is written aside (aside.h), so that no reader sees half of it and a full
+ * disk leaves what was there.  It keeps its mode, a link to it stays one,
  * and folders that are missing are made.  Where that cannot be, since the folder
  * may not be written, the file is another user's, or it has other names that
  * would keep the old content, it is written in place.
@@ -21,6 +20,7 @@
 #include <sys/stat.h>
 
 #include "core/base.h"
+#include "guest/aside.h"
 #include "guest/limits.h"
 
 #define BUF_BYTES (64u << 10)
@@ -170,66 +170,26 @@ static int write_in_place(const char *path)
 	return copy_stdin(fd);
 }
 
-/* A new file that is not yet in its place. */
-struct aside {
-	char name[PATH_MAX]; /* In passing. */
-	bool named;	     /* It has that name. */
+/* The folder that a file is in, to make one beside it.  Return: fd or -errno. */
+static int open_folder(const char *path)
+{
+	char folder[PATH_MAX];
 	int fd;
-};
 
-/* Beside @path.  Return: 0 or a negative errno. */
-static int open_aside(struct aside *a, const char *path, const char *name)
-{
-	int dir_len = (int)(strrchr(path, '/') - path) + 1;
-	int n = snprintf(a->name, PATH_MAX, "%.*s", dir_len, path);
-
-	a->fd = open(a->name, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
-	a->named = a->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR);
-	if (a->fd < 0 && !a->named)
-		return -errno;
-	if (snprintf(a->name + n, (size_t)(PATH_MAX - n), "%s", name) >=
-	    PATH_MAX - n) {
-		close_fd(&a->fd);
-		return -ENAMETOOLONG;
-	}
-	if (a->named)
-		a->fd = open(a->name,
-			     O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW |
-				     O_CLOEXEC,
-			     0600);
-	return a->fd < 0 ? -errno : 0;
-}
-
-static int link_aside(const struct aside *a, const char *path)
-{
-	char self[32];
-
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", a->fd);
-	return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
-}
-
-/* Over whatever is there.  Return: 0 or a negative errno. */
-static int put_in_place(struct aside *a, const char *path)
-{
-	if (!a->named && link_aside(a, path) == 0)
-		return 0;
-	if (!a->named && (errno != EEXIST || link_aside(a, a->name) < 0))
-		return -errno;
-	a->named = true;
-	return rename(a->name, path) < 0 ? -errno : 0;
+	snprintf(folder, sizeof(folder), "%.*s/",
+		 (int)(strrchr(path, '/') - path), path);
+	fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 static int write_aside(struct aside *a, const char *path, mode_t mode)
 {
 	int r = copy_stdin(a->fd);
 
-	if (r == 0 && fchmod(a->fd, mode) < 0)
+	if (r == 0 && (fchmod(a->fd, mode) < 0 ||
+		       aside_put(a, strrchr(path, '/') + 1, true) < 0))
 		r = -errno;
-	if (r == 0)
-		r = put_in_place(a, path);
-	if (r < 0 && a->named)
-		(void)unlink(a->name);
-	close_fd(&a->fd);
+	aside_close(a);
 	return r;
 }
 
@@ -244,27 +204,31 @@ static mode_t default_mode(void)
 /* @path: what all links lead to; @old: what is there. */
 static int replace(const char *path, const struct stat *old, const char *name)
 {
+	autoclose int dir = -1;
 	struct aside a;
-	int r = -1;
 
 	if (!S_ISREG(old->st_mode))
 		return S_ISDIR(old->st_mode) ? -EISDIR : -EINVAL;
 	if (access(path, W_OK) < 0)
 		return -errno;
 	if (old->st_nlink == 1 && old->st_uid == geteuid())
-		r = open_aside(&a, path, name);
-	return r < 0 ? write_in_place(path)
-		     : write_aside(&a, path, old->st_mode & 07777);
+		dir = open_folder(path);
+	if (dir < 0 || aside_open(&a, dir, name) < 0)
+		return write_in_place(path);
+	return write_aside(&a, path, old->st_mode & 07777);
 }
 
 static int create(char *path, const char *name)
 {
-	struct aside a;
 	int r = make_parents(path);
+	autoclose int dir = r < 0 ? r : open_folder(path);
+	struct aside a;
 
-	if (r == 0)
-		r = open_aside(&a, path, name);
-	return r < 0 ? r : write_aside(&a, path, default_mode());
+	if (dir < 0)
+		return dir;
+	return aside_open(&a, dir, name) < 0
+		       ? -errno
+		       : write_aside(&a, path, default_mode());
 }
 
 static int write_file(char *path, const char *name)

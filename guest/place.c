@@ -2,9 +2,9 @@
 /*
  * place.c - Files that are in an agent's home when it starts
  *
- * A file is written under a passing name beside its own and renamed.  What is
- * there already is noticed before that, which is the usual case, and once more
- * by the rename: another session may start the same agent in the same home.
+ * A file is written aside (aside.h).  What is there already is noticed before
+ * that, which is the usual case, and once more then: another session may start
+ * the same agent in the same home.
  */
 #include "guest/place.h"
 
@@ -12,13 +12,12 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "guest/aside.h"
 #include "guest/limits.h"
-
-#define TEMP_NAME_MAX 32
+#include "vfs/passing.h"
 
 /* --- from a call -------------------------------------------------------- */
 
@@ -241,44 +240,29 @@ static int write_all(int fd, const char *data, size_t n)
 	return fsync(fd);
 }
 
-/* A new file in @dir that holds the content, under a name of its own. */
-static int write_temp(int dir, const struct place_file *f,
-		      char name[TEMP_NAME_MAX])
+static int fill(struct aside *a, const char *base, const struct place_file *f)
 {
-	autoclose int fd = -1;
-	uint64_t random;
-
-	if (getrandom(&random, sizeof(random), 0) < 0)
+	if (fchmod(a->fd, f->mode) < 0 ||
+	    write_all(a->fd, f->content, f->len) < 0)
 		return -1;
-	snprintf(name, TEMP_NAME_MAX, ".hib-%016llx",
-		 (unsigned long long)random);
-	fd = openat(dir, name,
-		    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -1;
-	if (fchmod(fd, f->mode) < 0 || write_all(fd, f->content, f->len) < 0) {
-		(void)unlinkat(dir, name, 0);
-		return -1;
-	}
-	return 0;
+	return aside_put(a, base, f->replace);
 }
 
 static int put_file(int dir, const char *base, const struct place_file *f)
 {
-	char temp[TEMP_NAME_MAX];
-	int error;
+	char name[VFS_PASSING_MAX];
+	struct aside a;
+	int r;
 
 	if (!f->replace && faccessat(dir, base, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
-	if (write_temp(dir, f, temp) < 0)
+	/* Nobody is here who could write it down. */
+	if (vfs_passing_take(-1, base, name) < 0 ||
+	    aside_open(&a, dir, name) < 0)
 		return -1;
-	if (renameat2(dir, temp, dir, base,
-		      f->replace ? 0 : RENAME_NOREPLACE) == 0)
-		return 0;
-	error = errno;
-	(void)unlinkat(dir, temp, 0);
-	errno = error;
-	return error == EEXIST ? 0 : -1;
+	r = fill(&a, base, f);
+	aside_close(&a);
+	return r < 0 && !f->replace && errno == EEXIST ? 0 : r;
 }
 
 static int place_one(int home, const struct place_file *f)

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * aside.h - A file that is written aside, and put into its place when it is whole
+ *
+ * It has no name before, where the file system knows files without one; a kill
+ * leaves nothing then.  Elsewhere, and for the moment in which it replaces
+ * another, it has one that its caller gives (vfs/passing.h).
+ *
+ * It blocks.
+ */
+#ifndef GUEST_ASIDE_H
+#define GUEST_ASIDE_H
+
+#include "core/base.h"
+
+struct aside {
+	int fd;		  /* To be written to. */
+	int dir;	  /* Private, all below. */
+	const char *name; /* In passing... */
+	bool named;	  /* ...which it has. */
+};
+
+/* A new file, mode 0600, for the folder @dir.  Both are borrowed until
+ * aside_close().  Return: 0, or -1 with errno and nothing to be closed. */
+int aside_open(struct aside *a, int dir, const char *name);
+/* Put it into its place, over what is there if @over says so.  Return: 0 or -1
+ * with errno, which is EEXIST for what is there. */
+int aside_put(struct aside *a, const char *place, bool over);
+/* What was not put is gone.  errno stays. */
+void aside_close(struct aside *a);
+
+#endif
