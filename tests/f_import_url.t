@@ -89,4 +89,27 @@ ok "so is a commit" is_refused "http://127.0.0.1:$port/repo.git#none" \
 	snapshot_not_found 6
 serve "$serve_git"
 ok "by git's protocol" comes_from "git://127.0.0.1:$port/repo.git"
+
+# --- one that does not answer -------------------------------------------------------
+
+serve '
+import socket, sys
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+kept = []
+while True:
+    kept.append(s.accept())
+    print("came", file=sys.stderr, flush=True)'
+still_stops() {
+	hib vm create --workspace "git://127.0.0.1:$port/repo.git" \
+		>"$tmp/x" 2>&1 &
+	_creating=$!
+	_hibd=$(hibd_pid)
+	until_true 10 grep -q came "$tmp/served"
+	_came=$?
+	stop "$_creating"
+	hib daemon stop && not alive "$_hibd" && equal "$_came" 0 &&
+		hib daemon start
+}
+ok "hibd can be stopped while it waits for a server" still_stops
 done_testing

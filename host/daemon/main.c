@@ -5,7 +5,9 @@
  * One hibd serves one HIB_HOME, held by a lock on hibd.lock for as long as the
  * process lives.  Order of the start: lock, store, key, VMs (those that still
  * run are taken over), socket, pid file, and last a byte on --ready-fd for
- * whoever started us.  A stop lets go of the VMs: they go on without us.
+ * whoever started us.  A stop lets go of the VMs: they go on without us.  It does
+ * not wait for ever: work in another thread may be stuck, on a disk or a server
+ * elsewhere, and what is cut off is tidied up by the next hibd in any case.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -28,6 +30,7 @@
 
 #define LOG_COMPONENT "hibd"
 #define NOFILE_WANTED 65536
+#define STOP_MS	      5000
 
 struct options {
 	const char *home, *tcp;
@@ -244,11 +247,21 @@ static int start(struct hibd *d, const struct options *o, struct err *e)
 	return r;
 }
 
+static void on_late(uv_timer_t *t)
+{
+	(void)t;
+	log_warn("something does not end: it is left behind");
+	_exit(0);
+}
+
 void hibd_stop(struct hibd *d)
 {
 	if (d->stopping)
 		return;
 	d->stopping = true;
+	uv_update_time(&d->loop);
+	uv_timer_start(&d->late, on_late, STOP_MS, 0);
+	uv_unref((uv_handle_t *)&d->late);
 	uv_close((uv_handle_t *)&d->sigterm, NULL);
 	uv_close((uv_handle_t *)&d->sigint, NULL);
 	if (d->hub != NULL)
@@ -276,6 +289,7 @@ static int serve(struct hibd *d, const struct options *o)
 	uv_loop_init(&d->loop);
 	TAILQ_INIT(&d->vms);
 	TAILQ_INIT(&d->notes);
+	uv_timer_init(&d->loop, &d->late);
 	uv_signal_init(&d->loop, &d->sigterm);
 	uv_signal_init(&d->loop, &d->sigint);
 	d->sigterm.data = d->sigint.data = d;
@@ -290,6 +304,8 @@ static int serve(struct hibd *d, const struct options *o)
 		log_error("%s", e.msg);
 		hibd_stop(d);
 	}
+	uv_run(&d->loop, UV_RUN_DEFAULT);
+	uv_close((uv_handle_t *)&d->late, NULL);
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&d->loop);
 	mirror_free(d->mirror);
