@@ -59,7 +59,7 @@ LIBS_tests       := -lsodium -lgit2 -lz -lcurl -larchive
 
 # Program code that a unit test or a fuzzer links in.
 PROC := $(wildcard guest/proc.c guest/proc_*.c)
-EXTRA_test_proc := guest/aside.c guest/idmap.c guest/place.c $(PROC) guest/reaper.c guest/session_init.c guest/spawn.c
+EXTRA_test_proc := guest/idmap.c guest/place.c $(PROC) guest/reaper.c guest/session_init.c guest/spawn.c
 # Its agent is the fuzzer: proc.h is played by the test.
 EXTRA_fuzz_acp := $(filter-out guest/main.c $(PROC) guest/spawn.c guest/session_init.c,$(SRC_hib-guest))
 EXTRA_test_rekey := $(filter-out guest/main.c,$(SRC_hib-guest))
@@ -69,11 +69,11 @@ EXTRA_test_mcp_door := guest/mcp_door.c guest/mcp_shim.c
 EXTRA_test_mcp_index := guest/mcp_index.c
 EXTRA_test_quirks := guest/quirks.c
 EXTRA_test_restore := guest/restore.c guest/replay.c
-EXTRA_test_instruct := guest/aside.c guest/instruct.c guest/launch.c guest/mcp_config.c guest/place.c guest/quirks.c guest/redact.c guest/text.c
+EXTRA_test_instruct := guest/instruct.c guest/launch.c guest/mcp_config.c guest/place.c guest/quirks.c guest/redact.c guest/text.c
 EXTRA_test_host_tools := guest/host_tools.c
-EXTRA_test_mcp_config := guest/aside.c guest/instruct.c guest/launch.c guest/mcp_config.c guest/place.c guest/quirks.c guest/redact.c guest/text.c
+EXTRA_test_mcp_config := guest/instruct.c guest/launch.c guest/mcp_config.c guest/place.c guest/quirks.c guest/redact.c guest/text.c
 EXTRA_test_mcp_gateway := guest/journal.c $(addprefix guest/mcp_,all.c ask.c audit.c gateway.c index.c relay.c subs.c upstream.c) $(EXTRA_test_mcp_config)
-EXTRA_test_mcp_local := guest/errtail.c guest/mcp_local.c guest/mcp_shared.c guest/mcp_upstream.c $(EXTRA_test_mcp_config) $(filter-out guest/aside.c guest/place.c guest/reaper.c,$(EXTRA_test_proc)) guest/mcp_talk.c
+EXTRA_test_mcp_local := guest/errtail.c guest/mcp_local.c guest/mcp_shared.c guest/mcp_upstream.c $(EXTRA_test_mcp_config) $(filter-out guest/place.c guest/reaper.c,$(EXTRA_test_proc)) guest/mcp_talk.c
 EXTRA_test_form := guest/form.c
 EXTRA_test_lookup := guest/history.c
 EXTRA_test_sql := guest/sqldb.c guest/sqlguard.c guest/sqlmem.c guest/sqlrun.c
@@ -86,7 +86,7 @@ EXTRA_test_reexec := tests/guest_host.c
 EXTRA_test_prewarm := tests/guest_host.c
 EXTRA_test_clone := tests/guest_host.c
 EXTRA_test_still := guest/still.c
-EXTRA_test_place := guest/aside.c guest/place.c
+EXTRA_test_place := guest/place.c
 EXTRA_test_fs := $(filter-out guest/fsop.c guest/fsserve.c guest/fswatch.c guest/fspool.c,$(wildcard guest/fs*.c))
 EXTRA_test_toolcalls := guest/toolcalls.c guest/always.c
 EXTRA_test_uplink := guest/hostline.c guest/hostsock.c guest/port.c guest/uplink.c guest/sideloop.c

@@ -20,8 +20,8 @@
 #include <sys/stat.h>
 
 #include "core/base.h"
-#include "guest/aside.h"
 #include "guest/limits.h"
+#include "vfs/aside.h"
 
 #define BUF_BYTES (64u << 10)
 
@@ -182,14 +182,14 @@ static int open_folder(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-static int write_aside(struct aside *a, const char *path, mode_t mode)
+static int write_aside(struct vfs_aside *a, const char *path, mode_t mode)
 {
 	int r = copy_stdin(a->fd);
 
 	if (r == 0 && (fchmod(a->fd, mode) < 0 ||
-		       aside_put(a, strrchr(path, '/') + 1, true) < 0))
+		       vfs_aside_put(a, strrchr(path, '/') + 1, true) < 0))
 		r = -errno;
-	aside_close(a);
+	vfs_aside_close(a);
 	return r;
 }
 
@@ -205,7 +205,7 @@ static mode_t default_mode(void)
 static int replace(const char *path, const struct stat *old, const char *name)
 {
 	autoclose int dir = -1;
-	struct aside a;
+	struct vfs_aside a;
 
 	if (!S_ISREG(old->st_mode))
 		return S_ISDIR(old->st_mode) ? -EISDIR : -EINVAL;
@@ -213,7 +213,7 @@ static int replace(const char *path, const struct stat *old, const char *name)
 		return -errno;
 	if (old->st_nlink == 1 && old->st_uid == geteuid())
 		dir = open_folder(path);
-	if (dir < 0 || aside_open(&a, dir, name) < 0)
+	if (dir < 0 || vfs_aside_open(&a, dir, name) < 0)
 		return write_in_place(path);
 	return write_aside(&a, path, old->st_mode & 07777);
 }
@@ -222,11 +222,11 @@ static int create(char *path, const char *name)
 {
 	int r = make_parents(path);
 	autoclose int dir = r < 0 ? r : open_folder(path);
-	struct aside a;
+	struct vfs_aside a;
 
 	if (dir < 0)
 		return dir;
-	return aside_open(&a, dir, name) < 0
+	return vfs_aside_open(&a, dir, name) < 0
 		       ? -errno
 		       : write_aside(&a, path, default_mode());
 }

@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "guest/aside.h"
 #include "guest/limits.h"
+#include "vfs/aside.h"
 #include "vfs/passing.h"
 
 /* --- from a call -------------------------------------------------------- */
@@ -240,28 +240,29 @@ static int write_all(int fd, const char *data, size_t n)
 	return fsync(fd);
 }
 
-static int fill(struct aside *a, const char *base, const struct place_file *f)
+static int fill(struct vfs_aside *a, const char *base,
+		const struct place_file *f)
 {
 	if (fchmod(a->fd, f->mode) < 0 ||
 	    write_all(a->fd, f->content, f->len) < 0)
 		return -1;
-	return aside_put(a, base, f->replace);
+	return vfs_aside_put(a, base, f->replace);
 }
 
 static int put_file(int dir, const char *base, const struct place_file *f)
 {
 	char name[VFS_PASSING_MAX];
-	struct aside a;
+	struct vfs_aside a;
 	int r;
 
 	if (!f->replace && faccessat(dir, base, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	/* Nobody is here who could write it down. */
 	if (vfs_passing_take(-1, base, name) < 0 ||
-	    aside_open(&a, dir, name) < 0)
+	    vfs_aside_open(&a, dir, name) < 0)
 		return -1;
 	r = fill(&a, base, f);
-	aside_close(&a);
+	vfs_aside_close(&a);
 	return r < 0 && !f->replace && errno == EEXIST ? 0 : r;
 }
 

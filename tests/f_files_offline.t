@@ -140,6 +140,20 @@ tar_of_turn() {
 		[ ! -e "$tmp/t.tar.new" ]
 }
 ok "of any commit, with its permissions" tar_of_turn
+# What is beside it is not ours, and what is no file is written to.
+export_beside() {
+	mkdir "$tmp/beside" && echo mine >"$tmp/beside/t.tar.new" &&
+		hib files export --tar "$tmp/beside/t.tar" work &&
+		equal "$(cat "$tmp/beside/t.tar.new")" mine &&
+		tar -tf "$tmp/beside/t.tar" >"$tmp/x" &&
+		equal "$(stat -c %a "$tmp/beside/t.tar")" 644 &&
+		mkfifo "$tmp/beside/fifo" && {
+			cat "$tmp/beside/fifo" >"$tmp/piped" &
+			hib files export --tar "$tmp/beside/fifo" work
+		} && wait $! && cmp "$tmp/piped" "$tmp/beside/t.tar" &&
+		equal "$(find "$tmp/beside" -mindepth 1 | wc -l)" 3
+}
+ok "a file is exported in one piece, or into a pipe" export_beside
 git_has_all() {
 	hib files export --git "$tmp/clone" work 2>"$tmp/left" &&
 		grep -q 'left out' "$tmp/left" &&

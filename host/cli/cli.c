@@ -13,9 +13,12 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "core/utf8.h"
+#include "vfs/aside.h"
+#include "vfs/passing.h"
 
 #define OPTS_MAX       40 /* Of one command, with --help. */
 #define ACTOR_NAME_MAX 64 /* "cli:USER", cut. */
@@ -354,28 +357,69 @@ static int fail_file(const char *path)
 	return cli_fail(&e);
 }
 
-int cli_to_file(const char *path, int (*write)(FILE *f, void *arg), void *arg)
+static mode_t default_mode(void)
 {
-	char tmp[PATH_MAX];
-	int status;
-	FILE *f;
+	mode_t mask = umask(0);
 
-	if (strcmp(path, "-") == 0)
-		return write(stdout, arg);
-	if (snprintf(tmp, sizeof(tmp), "%s.new", path) >= (int)sizeof(tmp)) {
-		errno = ENAMETOOLONG;
-		return fail_file(path);
-	}
-	f = fopen(tmp, "we");
+	umask(mask);
+	return 0666 & ~mask;
+}
+
+/* @f: is closed; NULL: it could not be opened. */
+static int fill(FILE *f, const char *path, int (*write)(FILE *f, void *arg),
+		void *arg)
+{
+	int status;
+
 	if (f == NULL)
 		return fail_file(path);
 	status = write(f, arg);
 	if (fclose(f) != 0 && status == 0)
 		status = fail_file(path);
-	if (status == 0 && rename(tmp, path) < 0)
+	return status;
+}
+
+int cli_open_above(const char *path, const char **name)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[PATH_MAX] = ".";
+	size_t n = slash != NULL ? (size_t)(slash - path) + 1 : 0;
+
+	*name = path + n;
+	errno = ENAMETOOLONG;
+	if (n >= sizeof(folder))
+		return -1;
+	if (n > 0) {
+		memcpy(folder, path, n);
+		folder[n] = '\0';
+	}
+	return open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+int cli_to_file(const char *path, int (*write)(FILE *f, void *arg), void *arg)
+{
+	char passing[VFS_PASSING_MAX];
+	autoclose int dir = -1;
+	struct vfs_aside a;
+	const char *name;
+	struct stat st;
+	int status;
+
+	if (strcmp(path, "-") == 0)
+		return write(stdout, arg);
+	/* A device or a fifo is not to be replaced. */
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return fill(fopen(path, "we"), path, write, arg);
+	dir = cli_open_above(path, &name);
+	if (dir < 0 || vfs_passing_take(-1, name, passing) < 0 ||
+	    vfs_aside_open(&a, dir, passing) < 0)
+		return fail_file(path);
+	status = fill(fdopen(fcntl(a.fd, F_DUPFD_CLOEXEC, 0), "w"), path, write,
+		      arg);
+	if (status == 0 && (fchmod(a.fd, default_mode()) < 0 ||
+			    vfs_aside_put(&a, name, true) < 0))
 		status = fail_file(path);
-	if (status != 0)
-		(void)unlink(tmp);
+	vfs_aside_close(&a);
 	return status;
 }
 

@@ -140,6 +140,10 @@ int cli_read_session(struct cli *c, int argc, char **argv,
  * @write returns an exit status, and flushes.  Return: that, or another. */
 int cli_to_file(const char *path, int (*write)(FILE *f, void *arg), void *arg);
 
+/* The folder that a path here is in.  @name: its last name, in @path.  Return: a
+ * descriptor, to look things up from only, or -1 with errno. */
+int cli_open_above(const char *path, const char **name);
+
 /* Text and a line end. */
 void cli_print(const char *text);
 /* The end of a command that has acted: print the row, if it is wanted and there is

@@ -2,7 +2,7 @@
 /*
  * workspace_get.c - hib files get: files of a VM onto this machine
  *
- * A file is written aside and renamed when all of it is there.  Of a folder,
+ * A file is written aside, and put into its place when all of it is there.  Of a folder,
  * everything lands in a folder that is made for it, whatever names and links the
  * VM invents: each place is looked up beneath that folder and through no link,
  * and links are made as they are.
@@ -17,8 +17,8 @@
 #include "host/cli/commands.h"
 #include "host/cli/progress.h"
 #include "host/files/workspace_live.h"
-
-#define TEMP_MAX 32
+#include "vfs/aside.h"
+#include "vfs/passing.h"
 
 struct get_options {
 	const char *at;
@@ -78,22 +78,19 @@ static int fetch(struct get *g, const char *path)
 static int get_file(struct get *g, const char *path, int dir, const char *name,
 		    mode_t mode)
 {
-	char temp[TEMP_MAX];
+	char passing[VFS_PASSING_MAX];
+	struct vfs_aside a;
 	int r;
 
-	snprintf(temp, sizeof(temp), ".hib-get-%d", (int)getpid());
-	g->fd = openat(dir, temp,
-		       O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-		       0600);
-	if (g->fd < 0)
+	if (vfs_passing_take(-1, name, passing) < 0 ||
+	    vfs_aside_open(&a, dir, passing) < 0)
 		return fail(g, name);
+	g->fd = a.fd;
 	r = fetch(g, path);
-	if (r == 0 && (fchmod(g->fd, mode & 0777) < 0 ||
-		       renameat(dir, temp, dir, name) < 0))
+	if (r == 0 && (fchmod(a.fd, mode & 0777) < 0 ||
+		       vfs_aside_put(&a, name, true) < 0))
 		r = fail(g, name);
-	close(g->fd);
-	if (r < 0)
-		(void)unlinkat(dir, temp, 0);
+	vfs_aside_close(&a);
 	return r;
 }
 
@@ -166,24 +163,6 @@ static int get_folder(struct get *g, const struct vfs_path *from,
 
 /* --- the command -------------------------------------------------------- */
 
-/* The folder that a path here is in.  Return: a descriptor or -1 with errno. */
-static int open_here(const char *local, const char **name)
-{
-	const char *slash = strrchr(local, '/');
-	char path[PATH_MAX] = ".";
-	size_t n = slash != NULL ? (size_t)(slash - local) : 0;
-
-	*name = slash != NULL ? slash + 1 : local;
-	errno = ENAMETOOLONG;
-	if (n >= sizeof(path))
-		return -1;
-	if (slash != NULL) {
-		memcpy(path, local, n);
-		memcpy(path + n, n > 0 ? "" : "/", n > 0 ? 1 : 2);
-	}
-	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
 static int get_to(struct get *g, const struct vfs_path *from, const char *local,
 		  bool recursive)
 {
@@ -201,7 +180,7 @@ static int get_to(struct get *g, const struct vfs_path *from, const char *local,
 			       ? get_folder(g, from, local)
 			       : err_set(&g->e, -FAULT_INVALID_ARGUMENT,
 					 "/%.128s is a folder: -r", from->text);
-	dir = open_here(local, &name);
+	dir = cli_open_above(local, &name);
 	if (dir < 0)
 		return fail(g, local);
 	return get_file(g, from->text, dir, name,

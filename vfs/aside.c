@@ -5,15 +5,15 @@
  * A file without a name can be linked to one that is free; there is no link(2)
  * that replaces.
  */
-#include "guest/aside.h"
+#include "vfs/aside.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
-int aside_open(struct aside *a, int dir, const char *name)
+int vfs_aside_open(struct vfs_aside *a, int dir, const char *name)
 {
-	*a = (struct aside){.dir = dir, .name = name};
+	*a = (struct vfs_aside){.dir = dir, .name = name};
 	a->fd = openat(dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 	if (a->fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
 		return a->fd < 0 ? -1 : 0;
@@ -24,7 +24,7 @@ int aside_open(struct aside *a, int dir, const char *name)
 	return a->fd < 0 ? -1 : 0;
 }
 
-static int link_to(const struct aside *a, const char *name)
+static int link_to(const struct vfs_aside *a, const char *name)
 {
 	char self[32];
 
@@ -32,7 +32,7 @@ static int link_to(const struct aside *a, const char *name)
 	return linkat(AT_FDCWD, self, a->dir, name, AT_SYMLINK_FOLLOW);
 }
 
-int aside_put(struct aside *a, const char *place, bool over)
+int vfs_aside_put(struct vfs_aside *a, const char *place, bool over)
 {
 	int r = a->named ? renameat2(a->dir, a->name, a->dir, place,
 				     over ? 0 : RENAME_NOREPLACE)
@@ -47,7 +47,7 @@ int aside_put(struct aside *a, const char *place, bool over)
 	return r;
 }
 
-void aside_close(struct aside *a)
+void vfs_aside_close(struct vfs_aside *a)
 {
 	int error = errno;
 

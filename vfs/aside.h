@@ -8,12 +8,12 @@
  *
  * It blocks.
  */
-#ifndef GUEST_ASIDE_H
-#define GUEST_ASIDE_H
+#ifndef VFS_ASIDE_H
+#define VFS_ASIDE_H
 
 #include "core/base.h"
 
-struct aside {
+struct vfs_aside {
 	int fd;		  /* To be written to. */
 	int dir;	  /* Private, all below. */
 	const char *name; /* In passing... */
@@ -21,12 +21,12 @@ struct aside {
 };
 
 /* A new file, mode 0600, for the folder @dir.  Both are borrowed until
- * aside_close().  Return: 0, or -1 with errno and nothing to be closed. */
-int aside_open(struct aside *a, int dir, const char *name);
+ * vfs_aside_close().  Return: 0, or -1 with errno and nothing to be closed. */
+int vfs_aside_open(struct vfs_aside *a, int dir, const char *name);
 /* Put it into its place, over what is there if @over says so.  Return: 0 or -1
  * with errno, which is EEXIST for what is there. */
-int aside_put(struct aside *a, const char *place, bool over);
+int vfs_aside_put(struct vfs_aside *a, const char *place, bool over);
 /* What was not put is gone.  errno stays. */
-void aside_close(struct aside *a);
+void vfs_aside_close(struct vfs_aside *a);
 
 #endif
