@@ -43,12 +43,14 @@ typedef int (*vfs_import_cb)(const struct vfs_import_progress *p, void *arg);
  * @cb:	       May be NULL
  * @out:       The commit
  *
- * Blocks, for a clone as long as the other side likes; any thread.  A password
- * in a URL is in no message.
+ * Blocks, for a clone as long as the other side says something every minute (over
+ * ssh as long as it likes: libssh2 waits on after a signal); any thread, see
+ * vfs/stall.h.  A password in a URL is in no message.
  *
  * Return: 0; -FAULT_INVALID_ARGUMENT when there is no such thing, it has no
  * files, or a folder holds the repository; -FAULT_SNAPSHOT_NOT_FOUND when it has no such revision;
- * -FAULT_UNAUTHORIZED when it cannot be had; -FAULT_CANCELLED; what
+ * -FAULT_UNAUTHORIZED when it cannot be had; -FAULT_REQUEST_TIMEOUT when its
+ * server went silent; -FAULT_CANCELLED; what
  * vfs_commit_begin() and vfs_commit_feed() return.
  */
 int vfs_import(const char *what, const char *repo_path, vfs_import_cb cb,

@@ -22,10 +22,12 @@
 #include "vfs/gitobj.h"
 #include "vfs/import_impl.h"
 #include "vfs/path.h"
+#include "vfs/stall.h"
 
 #define FETCHED	     "refs/hib-import/"
 #define REV_MAX	     255
-#define TELL_OBJECTS 256 /* Received between two times that it is told. */
+#define TELL_OBJECTS 256   /* Received between two times that it is told. */
+#define SILENT_MS    60000 /* For so long a server may say nothing. */
 
 /* --- links -------------------------------------------------------------- */
 
@@ -175,6 +177,7 @@ void import_source_done(struct import *im, struct import_source *s)
 
 struct fetch {
 	struct import *im;
+	struct stall stall;
 	unsigned asked; /* For credentials. */
 	int r;		/* Of the import. */
 };
@@ -200,6 +203,7 @@ static int on_received(const git_indexer_progress *p, void *arg)
 {
 	struct fetch *f = arg;
 
+	stall_tick(&f->stall);
 	if (p->received_objects % TELL_OBJECTS != 0 &&
 	    p->received_objects != p->total_objects)
 		return 0;
@@ -211,6 +215,16 @@ static int on_received(const git_indexer_progress *p, void *arg)
 	};
 	f->r = import_tell(f->im);
 	return f->r < 0 ? GIT_EUSER : 0;
+}
+
+/* What the server says of its own work. */
+static int on_words(const char *words, int n, void *arg)
+{
+	struct fetch *f = arg;
+
+	(void)words, (void)n;
+	stall_tick(&f->stall);
+	return 0;
 }
 
 static int fail_clone(const struct fetch *f, int code)
@@ -288,6 +302,7 @@ static int fetch(struct fetch *f, git_remote *remote, const char *rev,
 	git_fetch_options_init(&o, GIT_FETCH_OPTIONS_VERSION);
 	o.callbacks.credentials = on_credentials;
 	o.callbacks.transfer_progress = on_received;
+	o.callbacks.sideband_progress = on_words;
 	o.callbacks.payload = f;
 	o.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
 	o.update_fetchhead = 0;
@@ -301,6 +316,22 @@ static int fetch(struct fetch *f, git_remote *remote, const char *rev,
 	list.count = w->tags[0] != '\0' ? 2 : 1;
 	r = git_remote_fetch(remote, &list, &o, NULL);
 	return r < 0 ? fail_clone(f, r) : 0;
+}
+
+/* The same, from a server that says something now and then. */
+static int fetch_or_stall(struct fetch *f, git_remote *remote, const char *rev,
+			  struct wish *w)
+{
+	int r = stall_begin(&f->stall, SILENT_MS);
+
+	if (r < 0)
+		return err_set(f->im->e, r, "import: %s", strerror(-r));
+	r = fetch(f, remote, rev, w);
+	if (stall_end(&f->stall) && r < 0)
+		r = err_set(f->im->e, -FAULT_REQUEST_TIMEOUT,
+			    "import: the server was silent for %d s",
+			    SILENT_MS / 1000);
+	return r;
 }
 
 int import_clone(struct import *im, const char *url, const char *rev,
@@ -320,7 +351,7 @@ int import_clone(struct import *im, const char *url, const char *rev,
 	r = git_remote_create_anonymous(&remote, out->git, url);
 	if (r < 0)
 		return fail_clone(&f, r);
-	r = fetch(&f, remote, rev ? rev : "HEAD", &w);
+	r = fetch_or_stall(&f, remote, rev ? rev : "HEAD", &w);
 	return r < 0 ? r : find_tree(im, out->git, w.rev, &out->tree);
 }
 
