@@ -21,9 +21,11 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "core/schema.h"
@@ -475,39 +477,70 @@ static int write_new(const char *path, enum db_schema schema, struct err *e)
 	return r;
 }
 
-/* Give a finished file its name; another process may have been quicker. */
-static int publish(const char *tmp, const char *path, struct err *e)
+/* Held while a database is made: its makers come one after the other. */
+static int lock_folder(const char *path, struct err *e)
 {
-	if (renameat2(AT_FDCWD, tmp, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
-		return 0;
-	if (errno == EEXIST)
-		return unlink(tmp);
-	if (errno == EINVAL && rename(tmp, path) == 0)
-		return 0; /* A file system without that flag. */
-	return err_set(e, -errno, "rename: %s", strerror(errno));
+	autofree char *copy = strdup(path);
+	autoclose int fd = -1;
+
+	if (copy == NULL)
+		return err_set(e, -ENOMEM, "out of memory");
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX) < 0)
+		return err_set(e, -errno, "create: %s", strerror(errno));
+	return take_fd(&fd);
+}
+
+/* With what SQLite has beside it, of one that was killed. */
+static void remove_half_made(const char *tmp)
+{
+	static const char *const ends[] = {"", "-journal", "-wal", "-shm"};
+
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		autofree char *path = NULL;
+
+		if (asprintf(&path, "%s%s", tmp, ends[i]) >= 0)
+			(void)unlink(path);
+		else
+			path = NULL;
+	}
+}
+
+static int make(const char *tmp, const char *path, enum db_schema schema,
+		struct err *e)
+{
+	autoclose int fd =
+		open(tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return err_set(e, -errno, "create: %s", strerror(errno));
+	r = write_new(tmp, schema, e);
+	if (r == 0 && fsync(fd) < 0)
+		r = err_set(e, -errno, "fsync: %s", strerror(errno));
+	if (r == 0 && rename(tmp, path) < 0)
+		r = err_set(e, -errno, "rename: %s", strerror(errno));
+	return r;
 }
 
 static int create(const char *path, enum db_schema schema, struct err *e)
 {
+	autoclose int lock = lock_folder(path, e);
 	autofree char *tmp = NULL;
-	autoclose int fd = -1;
 	int r;
 
-	if (asprintf(&tmp, "%s.XXXXXX", path) < 0) {
+	if (lock < 0)
+		return lock;
+	if (access(path, F_OK) == 0)
+		return 0; /* Another process was quicker. */
+	if (asprintf(&tmp, "%s.new", path) < 0) {
 		tmp = NULL;
 		return err_set(e, -ENOMEM, "out of memory");
 	}
-	fd = mkostemp(tmp, O_CLOEXEC);
-	if (fd < 0)
-		return err_set(e, -errno, "create: %s", strerror(errno));
-
-	r = write_new(tmp, schema, e);
-	if (r == 0 && fsync(fd) < 0)
-		r = err_set(e, -errno, "fsync: %s", strerror(errno));
-	if (r == 0)
-		r = publish(tmp, path, e);
+	remove_half_made(tmp);
+	r = make(tmp, path, schema, e);
 	if (r < 0)
-		(void)unlink(tmp);
+		remove_half_made(tmp);
 	return r;
 }
 

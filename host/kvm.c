@@ -161,11 +161,11 @@ static void keep(const char *root, const char *image,
 	put_kept(&w, &now, kept.kernels, v);
 	json_done(&kept.json);
 	snprintf(path, sizeof(path), "%s/kvm.json", root);
-	if (snprintf(fresh, sizeof(fresh), "%s/kvm.json.XXXXXX", root) >=
+	if (snprintf(fresh, sizeof(fresh), "%s/kvm.json.new", root) >=
 		    PATH_MAX ||
 	    w.failed)
 		return;
-	fd = mkostemp(fresh, O_CLOEXEC);
+	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd >= 0 && (write(fd, w.buf, w.len) != (ssize_t)w.len ||
 			rename(fresh, path) < 0))
 		(void)unlink(fresh);

@@ -62,6 +62,25 @@ TEST(what_is_acked_is_there_after_reopening)
 	kit_close(&k);
 }
 
+/* Of one that was killed while it made a store. */
+TEST(half_a_store_is_used_up_by_the_next)
+{
+	char cmd[192];
+	struct kit k;
+
+	kit_open(&k, STORE_GUEST);
+	kit_stop(&k);
+	snprintf(cmd, sizeof(cmd),
+		 "cd %s && rm s.db* && for end in '' -wal -journal; do "
+		 "cp /bin/sh s.db.new$end; done",
+		 k.dir);
+	EQ(system(cmd), 0);
+	kit_start(&k);
+	snprintf(cmd, sizeof(cmd), "! ls %s | grep new", k.dir);
+	EQ(system(cmd), 0);
+	kit_close(&k);
+}
+
 TEST(a_batch_is_stored_as_a_whole_or_not_at_all)
 {
 	struct event_list list = TAILQ_HEAD_INITIALIZER(list);
@@ -941,6 +960,7 @@ TEST(F119_a_full_disk_is_told_and_leaves_room_to_say_so)
 }
 
 TESTS(CASE(what_is_acked_is_there_after_reopening),
+      CASE(half_a_store_is_used_up_by_the_next),
       CASE(a_batch_is_stored_as_a_whole_or_not_at_all),
       CASE(a_gap_is_refused_and_told_where_the_log_ends),
       CASE(events_stored_before_are_compared_and_dropped),

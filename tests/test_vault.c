@@ -272,6 +272,23 @@ TEST(a_key_behind_a_symlink_is_refused)
 	teardown();
 }
 
+/* Of one that was killed while it made its key. */
+TEST(half_a_key_is_in_nobodys_way)
+{
+	char half[128];
+	struct err e = {0};
+	FILE *f;
+
+	setup();
+	snprintf(half, sizeof(half), "%s.new", t.key);
+	f = fopen(half, "we");
+	OK(f != NULL && fputs("half", f) >= 0 && fclose(f) == 0);
+	EQ(unlink(t.key), 0);
+	EQ(reopen(&e), 0);
+	OK(access(half, F_OK) < 0);
+	teardown();
+}
+
 TEST(a_folder_that_is_not_there_is_told)
 {
 	struct vault *v = NULL;
@@ -384,6 +401,7 @@ TESTS(CASE(what_is_put_can_be_got), CASE(the_last_value_counts),
       CASE(a_key_that_others_may_read_is_refused),
       CASE(a_short_key_is_refused_and_kept),
       CASE(a_key_behind_a_symlink_is_refused),
+      CASE(half_a_key_is_in_nobodys_way),
       CASE(a_folder_that_is_not_there_is_told),
       CASE(too_large_a_value_is_refused),
       CASE(values_appear_in_no_file_of_the_store),

@@ -59,7 +59,8 @@ static int sync_folder(const char *path)
 }
 
 /* Made whole or not at all: written beside its place, then renamed into it.
- * Nothing is sealed under a key that is not on disk. */
+ * Nothing is sealed under a key that is not on disk, so what was left beside it
+ * is the key of nothing. */
 static int key_make(const char *path, struct vault *v, struct err *e)
 {
 	char tmp[PATH_MAX];
@@ -67,9 +68,9 @@ static int key_make(const char *path, struct vault *v, struct err *e)
 	int r;
 
 	randombytes_buf(v->key, sizeof(v->key));
-	if (snprintf(tmp, sizeof(tmp), "%s.%d", path, getpid()) >=
-	    (int)sizeof(tmp))
+	if (snprintf(tmp, sizeof(tmp), "%s.new", path) >= (int)sizeof(tmp))
 		return err_set(e, -ENAMETOOLONG, "%s: too long", path);
+	(void)unlink(tmp);
 	fd = open(tmp, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_set(e, -errno, "%s: %s", tmp, strerror(errno));

@@ -19,6 +19,8 @@
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -84,6 +86,7 @@ static int run(const char *const *argv, struct err *e)
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)dup2(STDERR_FILENO, STDOUT_FILENO);
 		(void)execve(argv[0], (char **)(uintptr_t)argv, env);
 		_exit(127);
@@ -98,29 +101,49 @@ static int run(const char *const *argv, struct err *e)
 		       WEXITSTATUS(status));
 }
 
-/* Return: 0, with the file system's path. */
-static int make_agents(const struct box *b, char path[PATH_MAX], struct err *e)
+/* Is the file system there that is made of @dir as it is? */
+static bool is_made(const char *path, int dir)
+{
+	struct stat made;
+
+	return stat(path, &made) == 0 && !has_newer(dir, &made, 2);
+}
+
+/* One at a time, and what one that was killed has left is used up by the next. */
+static int pack_agents(const struct box *b, const char *path, struct err *e)
 {
 	char fresh[PATH_MAX + 32];
 	const char *argv[] = {MKFS_EROFS, "--quiet", "-T0", "--all-root",
 			      fresh,	  b->agents, NULL};
-	autoclose int dir = open(b->agents, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct stat made;
 	int r;
 
-	if (dir < 0)
-		return fail(e, "open", b->agents);
-	if (snprintf(path, PATH_MAX, "%s/../" AGENTS, b->agents) >= PATH_MAX)
-		return err_set(e, -ENAMETOOLONG, "%s", b->agents);
-	if (stat(path, &made) == 0 && !has_newer(dir, &made, 2))
-		return 0;
-	snprintf(fresh, sizeof(fresh), "%s.%d", path, getpid());
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	(void)unlink(fresh);
 	r = run(argv, e);
 	if (r == 0 && (chmod(fresh, 0644) < 0 || rename(fresh, path) < 0))
 		r = fail(e, "make", path);
 	if (r < 0)
 		(void)unlink(fresh);
 	return r;
+}
+
+/* Return: 0, with the file system's path. */
+static int make_agents(const struct box *b, char path[PATH_MAX], struct err *e)
+{
+	autoclose int dir = open(b->agents, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	autoclose int above = -1;
+
+	if (dir < 0)
+		return fail(e, "open", b->agents);
+	if (snprintf(path, PATH_MAX, "%s/../" AGENTS, b->agents) >= PATH_MAX)
+		return err_set(e, -ENAMETOOLONG, "%s", b->agents);
+	if (is_made(path, dir))
+		return 0;
+	/* The folder of the agents itself is locked by who installs one. */
+	above = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (above < 0 || flock(above, LOCK_EX) < 0)
+		return fail(e, "lock", path);
+	return is_made(path, dir) ? 0 : pack_agents(b, path, e);
 }
 
 /* --- what the machine boots from -------------------------------------------- */
