@@ -28,6 +28,7 @@
 
 #include "host/fingerprint.h"
 #include "host/image.h"
+#include "host/install.h"
 #include "host/kvm.h"
 #include "host/sandbox/range.h"
 #include "host/snapshot.h"
@@ -554,7 +555,7 @@ int doctor_repair(const struct home *h, struct err *e)
 {
 	char path[HOME_PATH_MAX + 16];
 	autoclose int lock = -1;
-	int n;
+	int n, n_packages;
 
 	snprintf(path, sizeof(path), "%s/hibd.lock", h->root);
 	lock = open(path, O_RDWR | O_CLOEXEC);
@@ -565,6 +566,8 @@ int doctor_repair(const struct home *h, struct err *e)
 	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
 		return 0;
 	(void)snapshot_sweep_imports(h->root);
+	n_packages = install_sweep(h);
 	n = snapshot_sweep(h->vms);
-	return n < 0 ? err_set(e, n, "%s: %s", h->vms, strerror(-n)) : n;
+	return n < 0 ? err_set(e, n, "%s: %s", h->vms, strerror(-n))
+		     : n + n_packages;
 }

@@ -25,9 +25,9 @@ struct doctor_row {
  * Return: whether all that is needed is there. */
 bool doctor_run(const struct home *h, struct doctor_row rows[DOCTOR_ROWS]);
 
-/* Remove what work that was cut off has left of snapshots; hibd does so when it
- * starts.  Return: how many there were; 0 while hibd runs, who knows what is
- * under way; a negative code. */
+/* Remove what work that was cut off has left of snapshots, and of the packages of
+ * agents; hibd does so when it starts.  Return: how many there were; 0 while hibd
+ * runs, who knows what is under way; a negative code. */
 int doctor_repair(const struct home *h, struct err *e);
 
 #endif

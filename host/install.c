@@ -4,11 +4,15 @@
  */
 #include "host/install.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
 #include "host/manifest.h"
+#include "host/tree.h"
 
 #define STAMP_MAX 8192
 
@@ -88,4 +92,40 @@ int install_stamp(const char *dir, struct jv manifest, struct err *e)
 	if (write(fd, text, n) != (ssize_t)n || fsync(fd) < 0)
 		return err_set(e, -errno, "%s: %s", path, strerror(errno));
 	return 0;
+}
+
+static int sweep_agent(const char *agents, const char *name)
+{
+	static const char *const left[] = {INSTALL_NEW, INSTALL_GONE};
+	char path[INSTALL_PATH_MAX];
+	struct stat st;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "%s/%s", agents, name);
+	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(left); i++) {
+		snprintf(path, sizeof(path), "%s/%s/%s", agents, name, left[i]);
+		n += access(path, F_OK) == 0 && tree_remove(path) == 0;
+	}
+	snprintf(path, sizeof(path), "%s/%s", agents, name);
+	if (n > 0)
+		(void)rmdir(path); /* When nothing else is in it. */
+	return n;
+}
+
+int install_sweep(const struct home *h)
+{
+	DIR *all = opendir(h->agents);
+	const struct dirent *d;
+	int n = 0;
+
+	if (all == NULL)
+		return 0;
+	if (flock(dirfd(all), LOCK_EX | LOCK_NB) == 0)
+		while ((d = readdir(all)) != NULL)
+			if (manifest_name_is_good(d->d_name))
+				n += sweep_agent(h->agents, d->d_name);
+	closedir(all);
+	return n;
 }

@@ -163,6 +163,30 @@ killed() {
 }
 ok "a killed one installs nothing, and the next one does" killed
 
+# What it leaves does not wait for a next one.
+swept() {
+	mkdir -p "$agents/fresh/.new/node_modules" "$agents/removed/.gone"
+	kill_hibd KILL
+	hib doctor --repair >"$tmp/x"
+	not [ -e "$agents/fresh/.new" ] && not [ -e "$agents/removed" ] &&
+		equal "$(what_is fresh)" true &&
+		mkdir "$agents/fresh/.new" && hib daemon start &&
+		not [ -e "$agents/fresh/.new" ]
+}
+ok "what it left goes when hibd starts" swept
+
+not_swept() {
+	packed live 1 >"$agents/live.json" && begin_add live &&
+		kill_hibd KILL && hib daemon start && [ -e "$agents/live/.new" ]
+	_not_swept=$?
+	kill -KILL "$adder"
+	reap "$adder"
+	rm "$agents/live.json"
+	until_true 5 npm_is_gone && kill_hibd KILL && hib daemon start &&
+		[ ! -e "$agents/live" ] && return $_not_swept
+}
+ok "but not while somebody is at work on it" not_swept
+
 one_at_a_time() {
 	packed slow 1 >"$agents/slow.json"
 	begin_add slow

@@ -5,8 +5,8 @@
  * Packages are installed into HIB_HOME/agents/NAME/.new, which becomes
  * HIB_HOME/agents/NAME/VERSION by one rename when it is complete, in exchange
  * for what may be there.  Who is interrupted leaves at most .new behind, which
- * is no version and is removed by the next one.  One hib at a time changes
- * HIB_HOME/agents.
+ * is no version and is removed by the next one, or when hibd starts.  One hib at
+ * a time changes HIB_HOME/agents.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -21,8 +21,6 @@
 #include "host/manifest.h"
 #include "host/tree.h"
 
-#define NEW_NAME  ".new"
-#define GONE_NAME ".gone"
 /* A version's folder and a name in it. */
 #define PATH_BYTES (INSTALL_PATH_MAX + 128)
 
@@ -234,7 +232,7 @@ static int install(struct job *job, const char *place, struct err *e)
 	char dir[PATH_BYTES], words[64];
 	int r;
 
-	snprintf(dir, sizeof(dir), "%s/" NEW_NAME, job->folder);
+	snprintf(dir, sizeof(dir), "%s/" INSTALL_NEW, job->folder);
 	if (mkdir(job->folder, 0755) < 0 && errno != EEXIST)
 		return err_set(e, -errno, "%s: %s", job->folder,
 			       strerror(errno));
@@ -260,7 +258,7 @@ static int keep_manifest(struct job *job, struct err *e)
 	autoclose int fd = -1;
 
 	snprintf(path, sizeof(path), "%s.json", job->folder);
-	snprintf(temp, sizeof(temp), "%s.json" NEW_NAME, job->folder);
+	snprintf(temp, sizeof(temp), "%s.json" INSTALL_NEW, job->folder);
 	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	errno = fd < 0 ? errno : EIO; /* Of a short write. */
 	if (fd < 0 || write(fd, job->text, len) != (ssize_t)len ||
@@ -344,7 +342,7 @@ static bool is_ours(const struct job *job, const char *name)
 {
 	char stamp[PATH_BYTES];
 
-	if (strcmp(name, NEW_NAME) == 0 || strcmp(name, GONE_NAME) == 0)
+	if (strcmp(name, INSTALL_NEW) == 0 || strcmp(name, INSTALL_GONE) == 0)
 		return true;
 	snprintf(stamp, sizeof(stamp), "%s/%.64s/" INSTALL_STAMP, job->folder,
 		 name);
@@ -358,7 +356,7 @@ static int remove_version(struct job *job, const char *name, struct err *e)
 	int r = 0;
 
 	snprintf(dir, sizeof(dir), "%s/%.64s", job->folder, name);
-	snprintf(gone, sizeof(gone), "%s/" GONE_NAME, job->folder);
+	snprintf(gone, sizeof(gone), "%s/" INSTALL_GONE, job->folder);
 	if (strcmp(dir, gone) != 0) {
 		(void)tree_remove(gone);
 		r = rename(dir, gone) < 0 ? -errno : 0;

@@ -25,6 +25,7 @@
 #include "host/daemon/routes.h"
 #include "host/daemon/snapshots.h"
 #include "host/daemon/warm.h"
+#include "host/install.h"
 #include "host/standard_fds.h"
 #include "mcp/front.h"
 
@@ -233,6 +234,8 @@ static int start(struct hibd *d, const struct options *o, struct err *e)
 		r = vms_load(d, e);
 	if (r == 0)
 		snapshots_load(d);
+	if (install_sweep(&d->home) > 0)
+		log_info("packages of agents that were cut off are removed");
 	if (r == 0)
 		warm_load(d);
 	sweeper_look(d->sweeper);
