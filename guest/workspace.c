@@ -237,7 +237,9 @@ static void mount_plain(struct workspace *ws)
 
 static void sweep(struct workspace *ws)
 {
+	/* A checkout that was killed has left files in work/. */
 	if (checkout_sweep(ws->dir, &ws->err) < 0 ||
+	    workspace_disk_drop_work(ws->dir, &ws->err) < 0 ||
 	    set_mode(ws, WORKSPACE_PLAIN, &ws->err) < 0)
 		mount_end(ws);
 	else

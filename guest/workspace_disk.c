@@ -145,6 +145,13 @@ int workspace_disk_reset(int dir, const struct workspace_state *now,
 	return r < 0 ? r : workspace_disk_make(dir, e);
 }
 
+int workspace_disk_drop_work(int dir, struct err *e)
+{
+	int r = throw_away(dir, "work", e);
+
+	return r < 0 ? r : workspace_disk_make(dir, e);
+}
+
 int workspace_disk_drop_old(int dir, struct err *e)
 {
 	return throw_away(dir, "old", e);

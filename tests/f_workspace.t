@@ -179,12 +179,13 @@ no_overlay() {
 		hib vm sleep "$VM" || return 1
 	state=$HIB_HOME/vms/$VM/disk/vfs/state.json
 	jq -c '.mode = "checkout"' "$state" >"$tmp/state" && cat "$tmp/state" &&
-		cat "$tmp/state" >"$state" &&
+		cat "$tmp/state" >"$state" && : >"${state%/*}/work/checkout-9999" &&
 		succeeds '[ ! -e many/7 ] && grep -q own many/own && [ -z "$(ls gone)" ] &&
 		[ $(stat -c %a x) = 755 ] && cat a/b/f many/8 && [ "$(readlink l)" = x ]' &&
 		equal "$(mode)" plain && run 'sha256sum <big' |
 		grep -qF "$(cat "$tmp/big")" || return 1
-	[ "$(find "$upper" -type c | wc -l)" = 0 ]
+	[ "$(find "$upper" -type c | wc -l)" = 0 ] &&
+		equal "$(ls -A "${state%/*}/work")" ""
 }
 if [ "$(mode)" = overlay ]; then
 	ok "what was an overlay becomes plain files where there is none" no_overlay
