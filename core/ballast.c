@@ -75,6 +75,11 @@ void ballast_hold(struct ballast *b)
 		b->state = make(b) == 0 ? BALLAST_HELD : BALLAST_NEVER;
 }
 
+bool ballast_is_held(const struct ballast *b)
+{
+	return b->state == BALLAST_HELD;
+}
+
 void ballast_drop(struct ballast *b)
 {
 	if (b->state == BALLAST_HELD)

@@ -26,6 +26,8 @@ void ballast_done(struct ballast *b);
 
 /* Take the space if the disk has plenty.  Cheap when it is held. */
 void ballast_hold(struct ballast *b);
+/* It is there: the disk is not full, as far as is known. */
+bool ballast_is_held(const struct ballast *b);
 /* Give it up. */
 void ballast_drop(struct ballast *b);
 

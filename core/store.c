@@ -19,7 +19,8 @@
  * run said.
  *
  * The write-ahead log is copied back by us, after a group was handed over, and
- * not by SQLite inside of COMMIT, where the group would wait for it.
+ * not by SQLite inside of COMMIT, where the group would wait for it.  It is given
+ * more room when nothing has come for QUIET_MS, so that no group waits for that.
  *
  * A purge is done only when the log, too, has forgotten: it is truncated after
  * the commit.  A reader of another process can be in the way; then it is tried
@@ -38,13 +39,16 @@
 #include "core/ballast.h"
 #include "core/db.h"
 #include "core/fork.h"
+#include "core/headroom.h"
 #include "core/purge.h"
 #include "core/rekey.h"
 
 #define WRITER_STACK	 (512u << 10)
-#define CHECKPOINT_PAGES 1000 /* Of the log; 8 MiB. */
-#define BUSY_MS		 5000 /* As db.c sets it. */
+#define CHECKPOINT_PAGES 1000	     /* Of the log; 8 MiB. */
+#define LOG_PAGE_BYTES	 (24 + 8192) /* With the head of its frame. */
+#define BUSY_MS		 5000	     /* As db.c sets it. */
 #define PURGE_RETRY_MS	 1000
+#define QUIET_MS	 10 /* Then it is time to make room in the log. */
 
 STAILQ_HEAD(job_list, store_job);
 
@@ -82,6 +86,7 @@ struct store {
 	bool job_failed;     /* Not the transaction as a whole. */
 	int log_pages;	     /* Of the write-ahead log after the last commit. */
 	bool log_has_ghosts; /* Purged rows are still in it. */
+	bool room_due;	     /* Something was written since it had room. */
 };
 
 /*
@@ -256,21 +261,40 @@ static void hand_over(struct store *s, struct job_list *group)
 	(void)uv_async_send(&s->async);
 }
 
-/* With the lock held: until there is work. */
-static void wait_for_work(struct store *s)
+static void make_room(struct store *s)
+{
+	s->room_due = false;
+	if (ballast_is_held(&s->ballast)) /* Else the disk may be full. */
+		headroom_make(s->db, (size_t)s->log_pages * LOG_PAGE_BYTES,
+			      CHECKPOINT_PAGES * LOG_PAGE_BYTES);
+}
+
+/* With the lock held.  Return: whether nothing came for so long. */
+static bool stays_quiet(struct store *s, long ms)
 {
 	struct timespec until;
 
-	if (!s->log_has_ghosts) {
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += ms % 1000 * 1000000;
+	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	return pthread_cond_timedwait(&s->wake, &s->lock, &until) == ETIMEDOUT;
+}
+
+/* With the lock held: until there is work, or it was time for something else. */
+static void wait_for_work(struct store *s)
+{
+	if (!s->room_due && !s->log_has_ghosts) {
 		pthread_cond_wait(&s->wake, &s->lock);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += PURGE_RETRY_MS / 1000;
-	if (pthread_cond_timedwait(&s->wake, &s->lock, &until) != ETIMEDOUT)
+	if (!stays_quiet(s, s->room_due ? QUIET_MS : PURGE_RETRY_MS))
 		return;
 	pthread_mutex_unlock(&s->lock);
-	banish_ghosts(s, 0);
+	if (s->room_due)
+		make_room(s);
+	else
+		banish_ghosts(s, 0);
 	pthread_mutex_lock(&s->lock);
 }
 
@@ -291,11 +315,13 @@ static void *writer(void *arg)
 	struct store *s = arg;
 	struct job_list group;
 
-	ballast_hold(&s->ballast);
+	tidy(s);
+	make_room(s);
 	while (take_group(s, &group)) {
 		commit_group(s, &group);
 		hand_over(s, &group);
 		tidy(s);
+		s->room_due = true;
 	}
 	if (s->log_has_ghosts)
 		banish_ghosts(s, STORE_PURGE_WAIT_MS);

@@ -898,7 +898,7 @@ static void fill_disk(const struct kit *k, const char *name)
 
 static struct event *big(const struct log *l, int64_t seq)
 {
-	size_t n = 300000;
+	size_t n = 1800000; /* More than HEADROOM_BYTES and a half. */
 	char *data = malloc(n + 16), *p = data;
 	struct event *ev;
 
