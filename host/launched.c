@@ -30,6 +30,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -66,7 +67,9 @@ struct machine {
 	struct console *console;
 
 	/* While it boots. */
-	uv_process_t launcher;
+	pid_t launcher;
+	int launcher_fd; /* Its pidfd. */
+	uv_poll_t launcher_poll;
 	uv_pipe_t pipe;
 	uv_timer_t deadline;
 	char line[LINE_MAX_BYTES];
@@ -182,7 +185,7 @@ static struct machine *machine_new(const struct vm_spec *spec,
 		free(m);
 		return NULL;
 	}
-	m->pidfd = -1;
+	m->pidfd = m->launcher_fd = -1;
 	m->uid = launched_uid(spec->id);
 	m->n_uids = geteuid() == 0 ? RANGE_IDS : 1;
 	m->ev = *ev;
@@ -195,6 +198,7 @@ static void machine_free(struct machine *m)
 	if (m->boot_cb != NULL)
 		m->boot_cb(NULL, &m->err, m->arg);
 	close_fd(&m->pidfd);
+	close_fd(&m->launcher_fd);
 	free(m->dir);
 	free(m);
 }
@@ -401,7 +405,7 @@ static void boot_on_deadline(uv_timer_t *t)
 {
 	struct machine *m = t->data;
 
-	(void)uv_process_kill(&m->launcher, SIGKILL);
+	(void)kill(m->launcher, SIGKILL); /* It has not been reaped. */
 	discard_unreported(m);
 	(void)err_set(&m->err, -ETIMEDOUT,
 		      "the launcher of %s took more than %d ms", m->dir,
@@ -409,11 +413,15 @@ static void boot_on_deadline(uv_timer_t *t)
 	boot_fail(m);
 }
 
-static void launcher_on_exit(uv_process_t *p, int64_t status, int signal)
+static void launcher_on_exit(uv_poll_t *h, int status, int events)
 {
+	struct machine *m = h->data;
+
 	(void)status;
-	(void)signal;
-	close_handle(p);
+	(void)events;
+	(void)uv_poll_stop(h);
+	(void)waitid(P_PIDFD, (id_t)m->launcher_fd, &(siginfo_t){0}, WEXITED);
+	close_handle(h);
 }
 
 /* Append one; there is always room for the NULL behind it. */
@@ -457,42 +465,84 @@ static void put_arguments(const struct launched_kind *kind,
 	argv[n] = NULL;
 }
 
+/* Of @path, with null as stdin, @line as stdout and @console as stderr.  Not
+ * uv_spawn(): that copies our page tables, to throw them away at once. */
+static int run_launcher(const char *path, const char *const *argv, int line,
+			int console, pid_t *out)
+{
+	char *const *args = (char *const *)(uintptr_t)argv; /* Only read. */
+	char *env[] = {NULL};
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t all, none;
+	int r;
+
+	sigfillset(&all);
+	sigemptyset(&none);
+	(void)posix_spawnattr_init(&attr);
+	(void)posix_spawnattr_setsigdefault(&attr, &all);
+	(void)posix_spawnattr_setsigmask(&attr, &none);
+	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF |
+						      POSIX_SPAWN_SETSIGMASK);
+	(void)posix_spawn_file_actions_init(&files);
+	r = -posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null",
+					      O_RDONLY, 0);
+	if (r == 0)
+		r = -posix_spawn_file_actions_adddup2(&files, line,
+						      STDOUT_FILENO);
+	if (r == 0)
+		r = -posix_spawn_file_actions_adddup2(&files, console,
+						      STDERR_FILENO);
+	if (r == 0)
+		r = -posix_spawn(out, path, &files, &attr, args, env);
+	(void)posix_spawn_file_actions_destroy(&files);
+	(void)posix_spawnattr_destroy(&attr);
+	return r;
+}
+
+/* Its end is waited for, and what it says. */
+static int follow_launcher(struct machine *m, uv_loop_t *loop, int *line)
+{
+	int r;
+
+	m->launcher_fd = machine_id_open_pid(m->launcher);
+	if (m->launcher_fd < 0)
+		return m->launcher_fd;
+	r = uv_poll_init(loop, &m->launcher_poll, m->launcher_fd);
+	if (r < 0)
+		return r;
+	own(m, (uv_handle_t *)&m->launcher_poll);
+	r = uv_poll_start(&m->launcher_poll, UV_READABLE, launcher_on_exit);
+	if (r == 0)
+		r = uv_pipe_open(&m->pipe, *line);
+	if (r == 0)
+		*line = -1;
+	return r;
+}
+
 static int spawn(struct machine *m, const struct launched_kind *kind,
 		 uv_loop_t *loop, const struct vm_spec *spec, int console)
 {
 	char path[PATH_MAX], quota[NUMBER_MAX];
 	const char *argv[ARGUMENTS_MAX];
-	char *env[] = {NULL};
-	uv_stdio_container_t stdio[] = {
-		{.flags = UV_IGNORE},
-		{.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
-		 .data.stream = (uv_stream_t *)&m->pipe},
-		{.flags = UV_INHERIT_FD, .data.fd = console},
-	};
-	const uv_process_options_t options = {
-		.exit_cb = launcher_on_exit,
-		.file = path,
-		/* Not written to; execve(2) is older than const. */
-		.args = (char **)(uintptr_t)argv,
-		.env = env,
-		.stdio_count = ARRAY_LEN(stdio),
-		.stdio = stdio,
-	};
 	int n = snprintf(path, sizeof(path), "%s/%s", spec->libexec,
 			 kind->launcher);
-	int r;
+	int line[2], r;
 
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return err_set(&m->err, -ENAMETOOLONG, "%s", spec->libexec);
 	snprintf(quota, sizeof(quota), "%lld", (long long)spec->quota);
 	put_arguments(kind, spec, quota, argv);
-	r = uv_spawn(loop, &m->launcher, &options);
-	own(m, (uv_handle_t *)&m->launcher); /* Initialised even then. */
-	if (r < 0) {
-		close_handle(&m->launcher);
-		return err_set(&m->err, r, "run %s: %s", path, uv_strerror(r));
-	}
-	return 0;
+	if (pipe2(line, O_CLOEXEC) < 0)
+		return err_set(&m->err, -errno, "make a pipe: %s",
+			       strerror(errno));
+	r = run_launcher(path, argv, line[1], console, &m->launcher);
+	close(line[1]);
+	if (r == 0)
+		r = follow_launcher(m, loop, &line[0]);
+	close_fd(&line[0]);
+	return r < 0 ? err_set(&m->err, r, "run %s: %s", path, strerror(-r))
+		     : 0;
 }
 
 static int boot_start(struct machine *m, const struct launched_kind *kind,
