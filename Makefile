@@ -35,6 +35,7 @@ LIBS := core vfs mcp host
 BINS := bin/hib bin/hibd lib/hibernacle/hib-files libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
 EXAMPLES := quickstart tools
 PRELOAD := $(O)/libexec/hib-qemu.so
+NEW_STORE := $(O)/libexec/guest.db
 STATIC := libexec/hib-guest libexec/hib-sandbox libexec/echo-agent
 
 SRC_hib         := $(wildcard host/cli/*.c)
@@ -143,7 +144,7 @@ Q = @printf '  %-5s %s\n' $(1) $(patsubst $(O)/%,%,$@);
 endif
 
 # --- rules -------------------------------------------------------------------
-all: $(BINS:%=$(O)/%) $(PRELOAD) $(O)/lib/libhib.a $(O)/lib/libhib.so $(EXAMPLES:%=$(O)/%)
+all: $(BINS:%=$(O)/%) $(PRELOAD) $(NEW_STORE) $(O)/lib/libhib.a $(O)/lib/libhib.so $(EXAMPLES:%=$(O)/%)
 
 obj = $(patsubst %.c,$(O)/%.o,$(sort $(1)))
 
@@ -187,6 +188,10 @@ $(O)/lib/libhib.so: $(O)/lib/hib.o
 	$(call Q,LINK)$(CC) $(LDFLAGS) -shared -Wl,-soname,libhib.so.0 -o $@ $^ $(LDLIBS)
 $(EXAMPLES:%=$(O)/%): $(O)/%: $(O)/host/examples/%.o $(O)/lib/libhib.a
 	$(call Q,LINK)$(CC) $(LDFLAGS) -pie -o $@ $^ $(LDLIBS)
+
+# What a VM's store begins as, so that none has to make its tables.
+$(NEW_STORE): $(O)/libexec/hib-guest
+	$(call Q,MAKE)rm -f $@ && $< --new-store $@ && chmod 644 $@
 
 # Goes into QEMU: no sanitizer, no library of ours.
 $(PRELOAD): host/preload/hib-opened.c host/preload/full_disk.c host/preload/full_disk.h Makefile
@@ -302,6 +307,7 @@ install: all
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(O)/bin/hib $(O)/bin/hibd
 	install -D -t $(DESTDIR)$(PREFIX)/lib/hibernacle $(O)/lib/hibernacle/hib-files
 	install -D -t $(DESTDIR)$(PREFIX)/libexec/hibernacle $(STATIC:%=$(O)/%) $(PRELOAD)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/libexec/hibernacle $(NEW_STORE)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/hibernacle/agents images/agents/*.json
 	install -D -t $(DESTDIR)$(PREFIX)/share/hibernacle/images images/build
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/hibernacle/images/recipes images/recipes/*

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "core/db.h"
 #include "core/log.h"
 #include "guest/fsop.h"
 #include "guest/guest.h"
@@ -34,6 +35,7 @@ static const struct option options[] = {
 	{"log-level", required_argument, NULL, 'l'},
 	{REEXEC_OPTION, required_argument, NULL, 't'},
 	{REEXEC_CHECK_ARG, required_argument, NULL, 'T'},
+	{"new-store", required_argument, NULL, 'S'},
 	{"version", no_argument, NULL, 'V'},
 	{NULL, 0, NULL, 0},
 };
@@ -46,6 +48,20 @@ static int usage(void)
 			"[--no-isolate] "
 			"[--log-level level] [--version]\n");
 	return 2;
+}
+
+/* What every VM begins with, for core/db.c to copy. */
+static int make_store(const char *path)
+{
+	sqlite3 *db;
+	struct err e = {0};
+
+	if (db_open(path, DB_GUEST, &db, &e) < 0) {
+		log_error("%s", e.msg);
+		return 1;
+	}
+	db_close(db);
+	return 0;
 }
 
 /* A descriptor that was opened for us; nobody else's from here on. */
@@ -129,6 +145,8 @@ int main(int argc, char **argv)
 			break;
 		case 'T':
 			return atoi(optarg) == REEXEC_FORMAT ? 0 : 1;
+		case 'S':
+			return make_store(optarg);
 		case 'V':
 			puts("hib-guest " HIB_VERSION);
 			return 0;
