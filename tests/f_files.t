@@ -436,6 +436,28 @@ watch_has_begun() {
 }
 ok "F188 watch prints changes until there is nothing to watch" f188_cli_watch
 
+# What is put comes from somebody who says no more, what is got goes to somebody who
+# reads no more.
+cli_interrupted() {
+	mkfifo "$tmp/idle" && exec 9<>"$tmp/idle" || return 1
+	"$O/bin/hib" files put box - never <&9 &
+	_pid=$!
+	timeout "$((10 * slow))" head -c 100000 /dev/zero >&9 && kill "$_pid"
+	reap "$_pid" 5
+	_put=$?
+	exec 9>&-
+	rm "$tmp/idle" && mkfifo "$tmp/idle" && exec 9<>"$tmp/idle"
+	head -c 1000000 /dev/zero | hib files put box - zeros
+	"$O/bin/hib" files get box zeros - >&9 &
+	_pid=$!
+	timeout "$((10 * slow))" head -c 4096 <&9 >"$tmp/x" && kill "$_pid"
+	reap "$_pid" 5
+	_got=$?
+	exec 9>&-
+	equal "$_put $_got" "130 130" && not hib files stat box never
+}
+ok "one signal ends put and get, whatever they wait for" cli_interrupted
+
 # --- whose change it is ---------------------------------------------------------
 
 f184_not_the_turns() {

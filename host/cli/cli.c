@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -204,6 +205,24 @@ void cli_close(struct cli *c)
 bool cli_was_interrupted(void)
 {
 	return was_interrupted != 0;
+}
+
+/* Signals are let in by ppoll(2) alone: none comes between the look at the flag
+ * and the wait. */
+bool cli_wait_for(int fd, short events)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+	sigset_t interrupts, before;
+
+	sigemptyset(&interrupts);
+	sigaddset(&interrupts, SIGINT);
+	sigaddset(&interrupts, SIGTERM);
+	sigprocmask(SIG_BLOCK, &interrupts, &before);
+	while (!was_interrupted && ppoll(&p, 1, NULL, &before) < 0 &&
+	       errno == EINTR)
+		continue;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return !was_interrupted;
 }
 
 /* --- reaching the data -------------------------------------------------- */

@@ -98,6 +98,9 @@ int cli_fail_hib(const struct hib_error *e);
  * us, and so does one that comes after cli_close(). */
 void cli_catch_interrupts(struct hib *h);
 bool cli_was_interrupted(void);
+/* Wait until @fd can be read (POLLIN), or takes PIPE_BUF bytes at once (POLLOUT).
+ * Return: false when an interrupt came instead. */
+bool cli_wait_for(int fd, short events);
 /* Close what the commands have opened. */
 void cli_close(struct cli *c);
 

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -41,14 +42,28 @@ static int fail(struct get *g, const char *path)
 		       strerror(errno));
 }
 
+/* A reader may take its time; a file does not. */
+static ssize_t put(const struct get *g, const char *data, size_t n)
+{
+	if (g->fd != STDOUT_FILENO)
+		return write(g->fd, data, n);
+	if (!cli_wait_for(g->fd, POLLOUT)) {
+		errno = ECANCELED;
+		return -1;
+	}
+	return write(g->fd, data, n < PIPE_BUF ? n : PIPE_BUF);
+}
+
 static int take(const char *data, size_t n, void *arg)
 {
 	struct get *g = arg;
 
 	progress_add(&g->progress, n);
 	while (n > 0) {
-		ssize_t r = write(g->fd, data, n);
+		ssize_t r = put(g, data, n);
 
+		if (r < 0 && errno == ECANCELED)
+			return err_set(&g->e, -FAULT_CANCELLED, "interrupted");
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r < 0)

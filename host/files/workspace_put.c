@@ -7,6 +7,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -43,6 +44,8 @@ static long give(char *buf, size_t cap, void *arg)
 	ssize_t n;
 
 	do {
+		if (!cli_wait_for(p->fd, POLLIN))
+			return -1; /* As an interrupt of the call itself. */
 		n = read(p->fd, buf, cap);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
