@@ -67,7 +67,6 @@ struct machine {
 	struct console *console;
 
 	/* While it boots. */
-	pid_t launcher;
 	int launcher_fd; /* Its pidfd. */
 	uv_poll_t launcher_poll;
 	uv_pipe_t pipe;
@@ -405,7 +404,7 @@ static void boot_on_deadline(uv_timer_t *t)
 {
 	struct machine *m = t->data;
 
-	(void)kill(m->launcher, SIGKILL); /* It has not been reaped. */
+	(void)syscall(SYS_pidfd_send_signal, m->launcher_fd, SIGKILL, NULL, 0);
 	discard_unreported(m);
 	(void)err_set(&m->err, -ETIMEDOUT,
 		      "the launcher of %s took more than %d ms", m->dir,
@@ -501,11 +500,12 @@ static int run_launcher(const char *path, const char *const *argv, int line,
 }
 
 /* Its end is waited for, and what it says. */
-static int follow_launcher(struct machine *m, uv_loop_t *loop, int *line)
+static int follow_launcher(struct machine *m, uv_loop_t *loop, pid_t launcher,
+			   int *line)
 {
 	int r;
 
-	m->launcher_fd = machine_id_open_pid(m->launcher);
+	m->launcher_fd = machine_id_open_pid(launcher);
 	if (m->launcher_fd < 0)
 		return m->launcher_fd;
 	r = uv_poll_init(loop, &m->launcher_poll, m->launcher_fd);
@@ -520,6 +520,13 @@ static int follow_launcher(struct machine *m, uv_loop_t *loop, int *line)
 	return r;
 }
 
+/* One that cannot be followed must not start a machine. */
+static void discard_launcher(pid_t launcher)
+{
+	(void)kill(launcher, SIGKILL);
+	(void)waitid(P_PID, (id_t)launcher, NULL, WEXITED);
+}
+
 static int spawn(struct machine *m, const struct launched_kind *kind,
 		 uv_loop_t *loop, const struct vm_spec *spec, int console)
 {
@@ -527,6 +534,7 @@ static int spawn(struct machine *m, const struct launched_kind *kind,
 	const char *argv[ARGUMENTS_MAX];
 	int n = snprintf(path, sizeof(path), "%s/%s", spec->libexec,
 			 kind->launcher);
+	pid_t launcher;
 	int line[2], r;
 
 	if (n < 0 || (size_t)n >= sizeof(path))
@@ -536,10 +544,13 @@ static int spawn(struct machine *m, const struct launched_kind *kind,
 	if (pipe2(line, O_CLOEXEC) < 0)
 		return err_set(&m->err, -errno, "make a pipe: %s",
 			       strerror(errno));
-	r = run_launcher(path, argv, line[1], console, &m->launcher);
+	r = run_launcher(path, argv, line[1], console, &launcher);
 	close(line[1]);
-	if (r == 0)
-		r = follow_launcher(m, loop, &line[0]);
+	if (r == 0) {
+		r = follow_launcher(m, loop, launcher, &line[0]);
+		if (r < 0)
+			discard_launcher(launcher);
+	}
 	close_fd(&line[0]);
 	return r < 0 ? err_set(&m->err, r, "run %s: %s", path, strerror(-r))
 		     : 0;
