@@ -680,9 +680,7 @@ static int open_files(struct guest *g)
 	const struct fsserve_spec spec = {
 		.loop = g->loop,
 		.root = g->opt->workspace,
-		.passing = g->workspace == NULL
-				   ? -1
-				   : workspace_passing(g->workspace),
+		.passing = workspace_passing(g->workspace),
 		.as_agent = g->opt->isolate,
 		.touched = guest_on_touched,
 		.arg = g,

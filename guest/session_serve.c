@@ -8,9 +8,8 @@
  */
 #include <string.h>
 
-#include "guest/fsops.h"
-#include "guest/fsserve.h"
 #include "guest/session_impl.h"
+#include "guest/workspace.h"
 
 #define TERMINAL_ID_KEY "terminalId"
 
@@ -62,7 +61,7 @@ void session_serve_init(struct session *s)
 	};
 	terminals_init(&s->terminals, s->guest->loop, &s->reply_to);
 	files_init(&s->files, s->guest->loop, &s->reply_to,
-		   fsserve_tree(s->guest->files)->passing);
+		   workspace_passing(s->guest->workspace));
 }
 
 void session_serve_end(struct session *s)

@@ -513,7 +513,7 @@ int workspace_dir(const struct workspace *ws)
 
 int workspace_passing(const struct workspace *ws)
 {
-	return ws->passing;
+	return ws != NULL ? ws->passing : -1;
 }
 
 /* --- life --- */

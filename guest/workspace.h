@@ -65,8 +65,8 @@ uv_loop_t *workspace_loop(struct workspace *ws);
 struct uplink *workspace_uplink(struct workspace *ws);
 /* The folder of vfs.db, upper/ and so on. */
 int workspace_dir(const struct workspace *ws);
-/* Records of vfs/passing.h; -1: there are none.  What they say is removed as it
- * is mounted. */
+/* Records of vfs/passing.h; -1: there are none, or @ws is NULL.  What they say is
+ * removed as it is mounted. */
 int workspace_passing(const struct workspace *ws);
 
 #endif
