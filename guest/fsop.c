@@ -213,7 +213,7 @@ static int replace(const char *path, const struct stat *old, const char *name)
 		return -errno;
 	if (old->st_nlink == 1 && old->st_uid == geteuid())
 		dir = open_folder(path);
-	if (dir < 0 || vfs_aside_open(&a, dir, name) < 0)
+	if (dir < 0 || vfs_aside_open(&a, dir, name, 0600) < 0)
 		return write_in_place(path);
 	return write_aside(&a, path, old->st_mode & 07777);
 }
@@ -226,7 +226,7 @@ static int create(char *path, const char *name)
 
 	if (dir < 0)
 		return dir;
-	return vfs_aside_open(&a, dir, name) < 0
+	return vfs_aside_open(&a, dir, name, 0600) < 0
 		       ? -errno
 		       : write_aside(&a, path, default_mode());
 }

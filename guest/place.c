@@ -259,7 +259,7 @@ static int put_file(int dir, const char *base, const struct place_file *f)
 		return 0;
 	/* Nobody is here who could write it down. */
 	if (vfs_passing_take(-1, base, name) < 0 ||
-	    vfs_aside_open(&a, dir, name) < 0)
+	    vfs_aside_open(&a, dir, name, 0600) < 0)
 		return -1;
 	r = fill(&a, base, f);
 	vfs_aside_close(&a);

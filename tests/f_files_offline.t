@@ -154,6 +154,13 @@ export_beside() {
 		equal "$(find "$tmp/beside" -mindepth 1 | wc -l)" 3
 }
 ok "a file is exported in one piece, or into a pipe" export_beside
+# As /dev/stdout is one.
+by_a_link() {
+	: >"$tmp/linked" && ln -s linked "$tmp/link" &&
+		hib files export --tar "$tmp/link" work &&
+		[ -h "$tmp/link" ] && cmp "$tmp/linked" "$tmp/beside/t.tar"
+}
+ok "or by a link, which stays one" by_a_link
 git_has_all() {
 	hib files export --git "$tmp/clone" work 2>"$tmp/left" &&
 		grep -q 'left out' "$tmp/left" &&

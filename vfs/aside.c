@@ -11,15 +11,15 @@
 #include <stdio.h>
 #include <unistd.h>
 
-int vfs_aside_open(struct vfs_aside *a, int dir, const char *name)
+int vfs_aside_open(struct vfs_aside *a, int dir, const char *name, mode_t mode)
 {
 	*a = (struct vfs_aside){.dir = dir, .name = name};
-	a->fd = openat(dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	a->fd = openat(dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, mode);
 	if (a->fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
 		return a->fd < 0 ? -1 : 0;
 	a->fd = openat(dir, name,
 		       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		       0600);
+		       mode);
 	a->named = a->fd >= 0;
 	return a->fd < 0 ? -1 : 0;
 }

@@ -11,6 +11,8 @@
 #ifndef VFS_ASIDE_H
 #define VFS_ASIDE_H
 
+#include <sys/types.h>
+
 #include "core/base.h"
 
 struct vfs_aside {
@@ -20,9 +22,10 @@ struct vfs_aside {
 	bool named;	  /* ...which it has. */
 };
 
-/* A new file, mode 0600, for the folder @dir.  Both are borrowed until
- * vfs_aside_close().  Return: 0, or -1 with errno and nothing to be closed. */
-int vfs_aside_open(struct vfs_aside *a, int dir, const char *name);
+/* A new file for the folder @dir, made with @mode as by open(2).  @dir and @name
+ * are borrowed until vfs_aside_close().  Return: 0, or -1 with errno and nothing
+ * to be closed. */
+int vfs_aside_open(struct vfs_aside *a, int dir, const char *name, mode_t mode);
 /* Put it into its place, over what is there if @over says so.  Return: 0 or -1
  * with errno, which is EEXIST for what is there. */
 int vfs_aside_put(struct vfs_aside *a, const char *place, bool over);

@@ -59,6 +59,7 @@ static int write_file(int records, const char *name, const char *path)
 
 	if (fd < 0)
 		return -1;
+	errno = EIO; /* Of a short write. */
 	if (write(fd, path, n) == (ssize_t)n && fsync(fd) == 0)
 		return 0;
 	vfs_passing_drop(records, name);
@@ -71,6 +72,10 @@ int vfs_passing_take(int records, const char *path, char out[VFS_PASSING_MAX])
 	uint64_t random;
 	int r = 0;
 
+	if (strlen(path) >= PATH_MAX) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
 	if (getrandom(&random, sizeof(random), 0) < 0)
 		return -1;
 	snprintf(name, sizeof(name), PREFIX "%0*llx", DIGITS,
@@ -100,7 +105,9 @@ static int read_record(int records, const char *name, char path[PATH_MAX])
 	autoclose int fd = -1;
 
 	if (n < 0 && errno == EINVAL) {
-		fd = openat(records, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+		/* A disk that came from elsewhere may have a fifo here. */
+		fd = openat(records, name,
+			    O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
 		n = fd < 0 ? -1 : read(fd, path, PATH_MAX - 1);
 	}
 	if (n <= 0)

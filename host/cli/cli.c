@@ -376,14 +376,6 @@ static int fail_file(const char *path)
 	return cli_fail(&e);
 }
 
-static mode_t default_mode(void)
-{
-	mode_t mask = umask(0);
-
-	umask(mask);
-	return 0666 & ~mask;
-}
-
 /* @f: is closed; NULL: it could not be opened. */
 static int fill(FILE *f, const char *path, int (*write)(FILE *f, void *arg),
 		void *arg)
@@ -415,28 +407,32 @@ int cli_open_above(const char *path, const char **name)
 	return open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
+bool cli_is_written_through(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
 int cli_to_file(const char *path, int (*write)(FILE *f, void *arg), void *arg)
 {
 	char passing[VFS_PASSING_MAX];
 	autoclose int dir = -1;
 	struct vfs_aside a;
 	const char *name;
-	struct stat st;
 	int status;
 
 	if (strcmp(path, "-") == 0)
 		return write(stdout, arg);
-	/* A device or a fifo is not to be replaced. */
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+	if (cli_is_written_through(path))
 		return fill(fopen(path, "we"), path, write, arg);
 	dir = cli_open_above(path, &name);
 	if (dir < 0 || vfs_passing_take(-1, name, passing) < 0 ||
-	    vfs_aside_open(&a, dir, passing) < 0)
+	    vfs_aside_open(&a, dir, passing, 0666) < 0)
 		return fail_file(path);
 	status = fill(fdopen(fcntl(a.fd, F_DUPFD_CLOEXEC, 0), "w"), path, write,
 		      arg);
-	if (status == 0 && (fchmod(a.fd, default_mode()) < 0 ||
-			    vfs_aside_put(&a, name, true) < 0))
+	if (status == 0 && vfs_aside_put(&a, name, true) < 0)
 		status = fail_file(path);
 	vfs_aside_close(&a);
 	return status;

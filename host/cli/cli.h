@@ -143,6 +143,10 @@ int cli_read_session(struct cli *c, int argc, char **argv,
  * @write returns an exit status, and flushes.  Return: that, or another. */
 int cli_to_file(const char *path, int (*write)(FILE *f, void *arg), void *arg);
 
+/* Is @path one that a file must not take the place of: a device, a fifo, or a link,
+ * as /dev/stdout is one? */
+bool cli_is_written_through(const char *path);
+
 /* The folder that a path here is in.  @name: its last name, in @path.  Return: a
  * descriptor, to look things up from only, or -1 with errno. */
 int cli_open_above(const char *path, const char **name);

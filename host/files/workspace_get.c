@@ -98,7 +98,7 @@ static int get_file(struct get *g, const char *path, int dir, const char *name,
 	int r;
 
 	if (vfs_passing_take(-1, name, passing) < 0 ||
-	    vfs_aside_open(&a, dir, passing) < 0)
+	    vfs_aside_open(&a, dir, passing, 0600) < 0)
 		return fail(g, name);
 	g->fd = a.fd;
 	r = fetch(g, path);
@@ -106,6 +106,19 @@ static int get_file(struct get *g, const char *path, int dir, const char *name,
 		       vfs_aside_put(&a, name, true) < 0))
 		r = fail(g, name);
 	vfs_aside_close(&a);
+	return r;
+}
+
+static int get_through(struct get *g, const char *path, const char *local)
+{
+	int r;
+
+	g->fd = open(local, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (g->fd < 0)
+		return fail(g, local);
+	r = fetch(g, path);
+	if (close(g->fd) < 0 && r == 0)
+		r = fail(g, local);
 	return r;
 }
 
@@ -195,6 +208,8 @@ static int get_to(struct get *g, const struct vfs_path *from, const char *local,
 			       ? get_folder(g, from, local)
 			       : err_set(&g->e, -FAULT_INVALID_ARGUMENT,
 					 "/%.128s is a folder: -r", from->text);
+	if (cli_is_written_through(local))
+		return get_through(g, from->text, local);
 	dir = cli_open_above(local, &name);
 	if (dir < 0)
 		return fail(g, local);
