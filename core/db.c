@@ -500,6 +500,25 @@ static int open_prepared(enum db_schema schema)
 	return open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+static uint32_t number_at(const unsigned char *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
+	       (uint32_t)p[2] << 8 | p[3];
+}
+
+/* One that is being installed may be cut short, or of another version. */
+static bool is_as_made(int fd, enum db_schema schema, off_t size)
+{
+	unsigned char head[100]; /* As SQLite's file format has it. */
+
+	return pread(fd, head, sizeof(head), 0) == sizeof(head) &&
+	       memcmp(head, "SQLite format 3", 16) == 0 &&
+	       (int64_t)number_at(head + 28) * (head[16] << 8 | head[17]) ==
+		       size &&
+	       number_at(head + 60) == DB_SCHEMA_VERSION &&
+	       number_at(head + 68) == schemas[schema].application;
+}
+
 /* Return: whether all of it was copied. */
 static bool copy_prepared(enum db_schema schema, int to)
 {
@@ -508,7 +527,8 @@ static bool copy_prepared(enum db_schema schema, int to)
 	ssize_t n = 1;
 	off_t left;
 
-	if (from < 0 || fstat(from, &st) < 0)
+	if (from < 0 || fstat(from, &st) < 0 ||
+	    !is_as_made(from, schema, st.st_size))
 		return false;
 	for (left = st.st_size; left > 0 && n > 0; left -= n)
 		n = sendfile(to, from, NULL, (size_t)left);

@@ -264,9 +264,12 @@ static void hand_over(struct store *s, struct job_list *group)
 static void make_room(struct store *s)
 {
 	s->room_due = false;
-	if (ballast_is_held(&s->ballast)) /* Else the disk may be full. */
-		headroom_make(s->db, (size_t)s->log_pages * LOG_PAGE_BYTES,
-			      CHECKPOINT_PAGES * LOG_PAGE_BYTES);
+	if (!ballast_is_held(&s->ballast))
+		return; /* The disk may be full. */
+	(void)sqlite3_busy_timeout(s->db, 0);
+	headroom_make(s->db, (size_t)s->log_pages * LOG_PAGE_BYTES,
+		      CHECKPOINT_PAGES * LOG_PAGE_BYTES);
+	(void)sqlite3_busy_timeout(s->db, BUSY_MS);
 }
 
 /* With the lock held.  Return: whether nothing came for so long. */
@@ -316,7 +319,7 @@ static void *writer(void *arg)
 	struct job_list group;
 
 	tidy(s);
-	make_room(s);
+	s->room_due = true;
 	while (take_group(s, &group)) {
 		commit_group(s, &group);
 		hand_over(s, &group);
