@@ -38,7 +38,6 @@ struct hibd {
 	LIST_HEAD(execs_list, exec) execs;     /* See execs.h. */
 	atomic_bool stopping; /* Also looked at by long work off the loop. */
 	uv_signal_t sigterm, sigint;
-	uv_timer_t late; /* Of a stop that takes too long. */
 };
 
 /* Begin to stop: end the streams, let go of the machines, leave the loop. */

@@ -31,7 +31,7 @@
 
 #define LOG_COMPONENT "hibd"
 #define NOFILE_WANTED 65536
-#define STOP_MS	      5000
+#define STOP_SECONDS  5
 
 struct options {
 	const char *home, *tcp;
@@ -250,10 +250,14 @@ static int start(struct hibd *d, const struct options *o, struct err *e)
 	return r;
 }
 
-static void on_late(uv_timer_t *t)
+/* Not of the loop, which stands still while the store is closed. */
+static void on_late(int number)
 {
-	(void)t;
-	log_warn("something does not end: it is left behind");
+	static const char words[] = "hibd: something does not end: it is left "
+				    "behind\n";
+
+	(void)number;
+	(void)!write(STDERR_FILENO, words, sizeof(words) - 1);
 	_exit(0);
 }
 
@@ -262,9 +266,8 @@ void hibd_stop(struct hibd *d)
 	if (d->stopping)
 		return;
 	d->stopping = true;
-	uv_update_time(&d->loop);
-	uv_timer_start(&d->late, on_late, STOP_MS, 0);
-	uv_unref((uv_handle_t *)&d->late);
+	signal(SIGALRM, on_late);
+	(void)alarm(STOP_SECONDS);
 	uv_close((uv_handle_t *)&d->sigterm, NULL);
 	uv_close((uv_handle_t *)&d->sigint, NULL);
 	if (d->hub != NULL)
@@ -292,7 +295,6 @@ static int serve(struct hibd *d, const struct options *o)
 	uv_loop_init(&d->loop);
 	TAILQ_INIT(&d->vms);
 	TAILQ_INIT(&d->notes);
-	uv_timer_init(&d->loop, &d->late);
 	uv_signal_init(&d->loop, &d->sigterm);
 	uv_signal_init(&d->loop, &d->sigint);
 	d->sigterm.data = d->sigint.data = d;
@@ -307,8 +309,6 @@ static int serve(struct hibd *d, const struct options *o)
 		log_error("%s", e.msg);
 		hibd_stop(d);
 	}
-	uv_run(&d->loop, UV_RUN_DEFAULT);
-	uv_close((uv_handle_t *)&d->late, NULL);
 	uv_run(&d->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&d->loop);
 	mirror_free(d->mirror);
@@ -331,6 +331,9 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	signal(SIGPIPE, SIG_IGN);
+	/* Whoever started us may ignore it: then the kernel would reap machines,
+	 * and their pids would be anybody's. */
+	signal(SIGCHLD, SIG_DFL);
 	umask(077);
 	if (home_find(o.home, &d.home, &e) < 0 || home_make(&d.home, &e) < 0 ||
 	    (lock = take_lock(&d.home, &e)) < 0) {
