@@ -356,7 +356,7 @@ cut_off() {
 	(HIB_HOME=$tmp/elsewhere && kill_hibd KILL && hib doctor --repair) >"$tmp/x"
 	not ls -d "$tmp/elsewhere"/import.* && elsewhere daemon start &&
 		equal "$(count_elsewhere)" "$found" && nothing_elsewhere &&
-		until_true 5 not ls -d "$tmp/elsewhere"/vms/*
+		until_true 20 not ls -d "$tmp/elsewhere"/vms/*
 }
 one_step() {
 	WHOLE="1 1 $(grep -c '^sessions/' "$tmp/members")"
