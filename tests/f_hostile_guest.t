@@ -226,11 +226,14 @@ done
 
 # --- it was stopped -----------------------------------------------------------
 
+last_is_unresponsive() {
+	hib vm events "$DEAF" --json | jq -e \
+		'last | .type == "vm.unresponsive" and .data.silent_ms > 0'
+}
 is_reported() {
 	wait "$DEAF_CALL"
 	grep -q guest_unreachable "$tmp/deaf" &&
-		hib vm events "$DEAF" --json | jq -e \
-			'last | .type == "vm.unresponsive" and .data.silent_ms > 0' &&
+		until_true 10 last_is_unresponsive &&
 		equal "$(sql "SELECT count(*) FROM vm_event
 			WHERE type = 'vm.unresponsive'")" 1
 }
