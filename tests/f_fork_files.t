@@ -157,10 +157,12 @@ git_reads() {
 }
 
 seq 100000 >"$tmp/large"
+is_stripped() {
+	equal "$(ls "$1")" "$(printf 'gone\nworkspace.git')"
+}
 left_alone() {
 	hib vm destroy --force "$src_vm" && hib vm destroy --force "$child_vm" &&
-		until_true 10 equal "$(printf 'gone\nworkspace.git')" \
-			"$(ls "$(folder "$src_vm")")" &&
+		until_true 10 is_stripped "$(folder "$src_vm")" &&
 		git_reads "$grandchild_vm" &&
 		in_vm "$grandchild" 'seq 100000 | cmp - d/large && grep -q child e'
 }
@@ -189,7 +191,8 @@ killed() {
 		hib vm destroy --force "$grandchild_vm" >"$tmp/x" 2>&1
 	kill_hibd KILL
 	hib daemon start &&
-		until_true 10 equal "$(sql 'SELECT count(*) FROM vm')" 0 &&
+		until_true 10 eval \
+			'equal "$(sql "SELECT count(*) FROM vm")" 0' &&
 		until_true 10 no_folder
 }
 no_folder() {
@@ -203,7 +206,7 @@ half_made() {
 	half=$(new_id vm) riddle=$(new_id vm)
 	mkdir "$HIB_HOME/vms/$half" "$HIB_HOME/vms/$riddle" &&
 		touch "$HIB_HOME/vms/$half/making" && hib daemon start &&
-		until_true 10 equal "$(ls "$HIB_HOME/vms")" "$riddle" &&
+		until_true 10 eval 'equal "$(ls "$HIB_HOME/vms")" "$riddle"' &&
 		rmdir "$HIB_HOME/vms/$riddle"
 }
 ok "a VM that was never made is removed, a riddle is kept" half_made

@@ -68,7 +68,8 @@ f_asleep() {
 		refused session_not_live 7 hib mcp call "$SES" fake echo &&
 		hib mcp tools --json "$SES" fake | jq -S ".tools | $shapes" |
 		cmp "$tmp/want" - && hib session resume "$SES" &&
-		until_true 10 equal "$(call echo '{"message":"back"}')" back
+		until_true 10 eval \
+			'equal "$(call echo "{\"message\":\"back\"}")" back'
 }
 ok "asleep the tools are those of before, and a call is refused" f_asleep
 
