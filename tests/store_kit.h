@@ -28,6 +28,16 @@ struct log {
 	int64_t seq, epoch;
 };
 
+/* As other programs write to a store: one after the other with its writer. */
+static inline sqlite3 *plain_connection(const char *path)
+{
+	sqlite3 *db;
+
+	EQ(sqlite3_open(path, &db), SQLITE_OK);
+	EQ(sqlite3_busy_timeout(db, 10000), SQLITE_OK);
+	return db;
+}
+
 static inline void kit_start(struct kit *k)
 {
 	struct err e = {0};

@@ -153,9 +153,8 @@ static void fill(struct notes *t, const struct log *l)
 {
 	char sql[512];
 	struct err e = {0};
-	sqlite3 *db;
+	sqlite3 *db = plain_connection(t->k.db);
 
-	EQ(sqlite3_open(t->k.db, &db), SQLITE_OK);
 	snprintf(sql, sizeof(sql),
 		 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n"
 		 " WHERE i<%d) INSERT INTO kv SELECT '%s', 'k'||i, '', 0, 0"

@@ -244,7 +244,7 @@ TEST(a_removed_prefix_is_told)
 
 	fixture_open(&f, STORE_HOST);
 	log_write(&f.kit, &f.log, "session.archived", NULL, "{}");
-	EQ(sqlite3_open(f.kit.db, &db), SQLITE_OK);
+	db = plain_connection(f.kit.db);
 	EQ(db_exec(db,
 		   "INSERT INTO purge SELECT id FROM session;"
 		   "DELETE FROM event WHERE seq<100; DELETE FROM purge",
@@ -791,9 +791,8 @@ static struct finding harm(struct fixture *f, const char *sql)
 {
 	struct finding found = {0};
 	struct err e = {0};
-	sqlite3 *db;
+	sqlite3 *db = plain_connection(f->kit.db);
 
-	EQ(sqlite3_open(f->kit.db, &db), SQLITE_OK);
 	EQ(db_exec(db,
 		   "DROP TRIGGER event_frozen; DROP TRIGGER event_kept;"
 		   "DROP TRIGGER event_seq",

@@ -626,10 +626,9 @@ TEST(a_new_store_is_private_and_complete)
 
 static void shell_fails(const struct kit *k, const char *sql, const char *why)
 {
-	sqlite3 *db;
+	sqlite3 *db = plain_connection(k->db);
 	char *msg = NULL;
 
-	EQ(sqlite3_open(k->db, &db), SQLITE_OK);
 	EQ(sqlite3_exec(db, "PRAGMA recursive_triggers=ON", NULL, NULL, NULL),
 	   SQLITE_OK);
 	if (sqlite3_exec(db, sql, NULL, NULL, &msg) == SQLITE_OK)
