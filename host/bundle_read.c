@@ -199,7 +199,7 @@ static int set_times(int fd, int at, const char *name, struct archive_entry *en)
 				   .tv_nsec = archive_entry_mtime_nsec(en)};
 	const struct timespec times[] = {t, t};
 
-	if (fd >= 0)
+	if (fd >= 0 || name == NULL)
 		return futimens(fd, times);
 	return utimensat(at, name, times, AT_SYMLINK_NOFOLLOW);
 }
