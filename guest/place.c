@@ -2,7 +2,7 @@
 /*
  * place.c - Files that are in an agent's home when it starts
  *
- * A file is written aside (aside.h).  What is there already is noticed before
+ * A file is written aside (vfs/aside.h).  What is there already is noticed before
  * that, which is the usual case, and once more then: another session may start
  * the same agent in the same home.
  */

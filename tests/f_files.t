@@ -454,7 +454,15 @@ cli_interrupted() {
 	reap "$_pid" 5
 	_got=$?
 	exec 9>&-
-	equal "$_put $_got" "130 130" && not hib files stat box never
+	rm "$tmp/idle" && mkfifo "$tmp/idle" && exec 9<>"$tmp/idle"
+	"$O/bin/hib" files get box zeros "$tmp/idle" &
+	_pid=$!
+	timeout "$((10 * slow))" head -c 4096 <&9 >"$tmp/x" && kill "$_pid"
+	reap "$_pid" 5
+	_through=$?
+	exec 9>&-
+	equal "$_put $_got $_through" "130 130 130" && [ -p "$tmp/idle" ] &&
+		not hib files stat box never
 }
 ok "one signal ends put and get, whatever they wait for" cli_interrupted
 

@@ -2,10 +2,11 @@
 /*
  * workspace_get.c - hib files get: files of a VM onto this machine
  *
- * A file is written aside, and put into its place when all of it is there.  Of a folder,
- * everything lands in a folder that is made for it, whatever names and links the
- * VM invents: each place is looked up beneath that folder and through no link,
- * and links are made as they are.
+ * A file is written aside, and put into its place when all of it is there; what
+ * is no file there (a pipe, a device) is written through.  Of a folder, everything
+ * lands in a folder that is made for it, whatever names and links the VM invents:
+ * each place is looked up beneath that folder and through no link, and links are
+ * made as they are.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -33,6 +34,7 @@ struct get {
 	int dir;     /* The folder here. */
 	struct progress progress;
 	int fd;
+	bool through; /* It is no file of ours, and may make us wait. */
 	struct err e; /* Of this machine. */
 };
 
@@ -45,7 +47,7 @@ static int fail(struct get *g, const char *path)
 /* A reader may take its time; a file does not. */
 static ssize_t put(const struct get *g, const char *data, size_t n)
 {
-	if (g->fd != STDOUT_FILENO)
+	if (!g->through)
 		return write(g->fd, data, n);
 	if (!cli_wait_for(g->fd, POLLOUT)) {
 		errno = ECANCELED;
@@ -116,6 +118,7 @@ static int get_through(struct get *g, const char *path, const char *local)
 	g->fd = open(local, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (g->fd < 0)
 		return fail(g, local);
+	g->through = true;
 	r = fetch(g, path);
 	if (close(g->fd) < 0 && r == 0)
 		r = fail(g, local);
@@ -250,6 +253,7 @@ int files_get_command(struct cli *c, int argc, char **argv)
 	local = c->argc > 2 ? c->argv[2] : name_of(&from);
 	if (strcmp(local, "-") == 0) {
 		g.fd = STDOUT_FILENO;
+		g.through = true;
 		r = fetch(&g, from.text);
 	} else {
 		r = get_to(&g, &from, local, o.recursive);
